@@ -1,0 +1,164 @@
+package merkle
+
+import (
+	"fmt"
+
+	"github.com/tradle/cloudpal/hyper/internal/flattree"
+)
+
+// A Reorg is a signed tree of a higher fork on its way to replace the stored
+// log. It is built by [Verifier.Reorg] from one proof and then told more nodes
+// until it knows which blocks both trees share.
+type Reorg struct {
+	Tree      Tree
+	Signature []byte
+	Change    *Change // Rules that came along, if any
+
+	nodes map[uint64]Node // of the new tree, all below signed roots
+	old   uint64          // length of the stored log
+
+	diff      uint64 // topmost leftmost node that differs
+	differs   bool   // false: everything is shared
+	ancestors uint64
+}
+
+// Reorg checks a proof from an empty log to a state on a higher fork. r and
+// length are the stored log.
+func (v *Verifier) Reorg(r Reader, length uint64, p *Proof) (*Reorg, error) {
+	g, err := v.Full(p)
+	if err != nil {
+		return nil, err
+	}
+	g.old = length
+	return g, g.compare(r)
+}
+
+// Full checks a proof that starts from nothing and stands for itself: a signed
+// state of the core, whatever is stored.
+func (v *Verifier) Full(p *Proof) (*Reorg, error) {
+	if p.Upgrade == nil {
+		return nil, fmt.Errorf("%w: no upgrade", ErrProof)
+	}
+	rules, err := v.rules(p)
+	if err != nil {
+		return nil, err
+	}
+	c := &Change{}
+	top, err := parts(p, c)
+	if err != nil {
+		return nil, err
+	}
+	t := Tree{Fork: p.Fork}
+	consumed, err := applyUpgrade(&t, rules, p.Upgrade, top, c)
+	if err != nil {
+		return nil, err
+	}
+	if top != nil && !consumed {
+		return nil, fmt.Errorf("%w: block or node outside of the tree", ErrProof)
+	}
+	if !v.signed(rules, &t, p.Upgrade.Signature) {
+		return nil, ErrSignature
+	}
+	if v.Rules == nil {
+		c.Rules = rules
+	}
+	g := &Reorg{Tree: t, Signature: p.Upgrade.Signature, Change: c, nodes: make(map[uint64]Node, len(c.Nodes))}
+	for _, n := range c.Nodes {
+		g.nodes[n.Index] = n
+	}
+	return g, nil
+}
+
+// Ancestors is the number of blocks at the start that both logs are known to
+// share. It is a lower bound: nodes that are not stored count as different.
+func (g *Reorg) Ancestors() uint64 { return g.ancestors }
+
+// Want returns the blocks one of which has to be proven next, from start up to
+// but not including end, and how many levels its hash proof has to climb. Done
+// tells that nothing more is needed.
+func (g *Reorg) Want() (start, end, levels uint64, done bool) {
+	if !g.differs || flattree.Depth(g.diff) == 0 || g.ancestors >= g.old {
+		return 0, 0, 0, true
+	}
+	end = min(g.old, flattree.RightSpan(g.diff)/2+1)
+	return g.ancestors, end, uint64(flattree.Depth(g.diff)), false
+}
+
+// Add takes the answer to a request that Want led to.
+func (g *Reorg) Add(r Reader, p *Proof) error {
+	c := &Change{}
+	top, err := parts(p, c)
+	if err != nil {
+		return err
+	}
+	if top == nil {
+		return fmt.Errorf("%w: no node in the answer", ErrOperation)
+	}
+	n, ok := g.nodes[top.Index]
+	if !ok {
+		return fmt.Errorf("%w: it ends at node %d, which is not known", ErrOperation, top.Index)
+	}
+	if n.Hash != top.Hash || n.Size != top.Size && !top.computed {
+		return fmt.Errorf("%w at node %d", ErrChecksum, top.Index)
+	}
+	for _, n := range c.Nodes {
+		g.nodes[n.Index] = n
+	}
+	return g.compare(r)
+}
+
+// Nodes returns the nodes of the new tree that are known, in no order.
+func (g *Reorg) Nodes() []Node {
+	list := make([]Node, 0, len(g.nodes))
+	for _, n := range g.nodes {
+		list = append(list, n)
+	}
+	return list
+}
+
+// compare finds the first difference as deep as the known nodes allow.
+func (g *Reorg) compare(r Reader) error {
+	g.differs, g.ancestors = false, g.Tree.Length
+	for i := range g.Tree.Roots {
+		same, err := g.stored(r, g.Tree.Roots[i].Index)
+		if err != nil {
+			return err
+		}
+		if !same {
+			g.differs, g.diff = true, g.Tree.Roots[i].Index
+			break
+		}
+	}
+	if !g.differs {
+		return nil
+	}
+	for flattree.Depth(g.diff) > 0 {
+		left, right := flattree.Children(g.diff)
+		if _, ok := g.nodes[left]; !ok {
+			break
+		}
+		if _, ok := g.nodes[right]; !ok {
+			break
+		}
+		same, err := g.stored(r, left)
+		if err != nil {
+			return err
+		}
+		if same {
+			g.diff = right
+		} else {
+			g.diff = left
+		}
+	}
+	g.ancestors = min(flattree.LeftSpan(g.diff)/2, g.Tree.Length)
+	return nil
+}
+
+// stored tells whether the node x of the new tree is in the stored log too.
+func (g *Reorg) stored(r Reader, x uint64) (bool, error) {
+	n, ok, err := r.Node(x)
+	if err != nil {
+		return false, fmt.Errorf("read tree node %d: %w", x, err)
+	}
+	return ok && n.Hash == g.nodes[x].Hash, nil
+}
