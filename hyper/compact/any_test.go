@@ -87,8 +87,8 @@ func TestAnyRefusesWhatJavaScriptCannotHold(t *testing.T) {
 	loop[0] = loop
 	for name, v := range map[string]any{
 		"large uint":      uint64(MaxUint + 1),
-		"large int":       MaxUint + 1,
-		"small int":       MinInt - 1,
+		"large int":       int64(MaxUint + 1),
+		"small int":       int64(MinInt - 1),
 		"large float":     1e300,
 		"small float":     -1e300,
 		"type":            int8(1),

@@ -5,7 +5,7 @@ import (
 	"errors"
 
 	"golang.org/x/crypto/blake2b"
-	"golang.org/x/crypto/salsa20/salsa"
+	"golang.org/x/crypto/salsa20"
 )
 
 // EncryptionPadding is how many bytes longer an encrypted block is than its
@@ -120,15 +120,9 @@ func xorBlock(index uint64, block []byte, key *[32]byte) {
 
 // xorStream applies the XSalsa20 key stream in place.
 func xorStream(b []byte, nonce *[24]byte, key *[32]byte) {
-	if len(b) == 0 {
-		return
+	if len(b) > 0 {
+		salsa20.XORKeyStream(b, b, nonce[:], key)
 	}
-	var subKey [32]byte
-	var head, counter [16]byte
-	copy(head[:], nonce[:16])
-	salsa.HSalsa20(&subKey, &head, key, &salsa.Sigma)
-	copy(counter[:], nonce[16:])
-	salsa.XORKeyStream(b, b, &counter, &subKey)
 }
 
 // shortKeyedSum is BLAKE2b with 16 bytes of output in keyed mode.
