@@ -112,7 +112,7 @@ const maxBlocks = (compact.MaxUint + 1) / 2
 // below proves a target in the part of the log that the requester has.
 func (p *prover) below(seek *SeekRequest, end uint64) error {
 	top := p.target.index
-	if flattree.LeftSpan(top) >= end {
+	if flattree.RightSpan(top) >= end {
 		return fmt.Errorf("%w: node %d is beyond the log", ErrInvalidRequest, top)
 	}
 	for range p.target.levels {

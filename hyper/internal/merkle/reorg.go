@@ -14,8 +14,9 @@ type Reorg struct {
 	Signature []byte
 	Change    *Change // Rules that came along, if any
 
-	nodes map[uint64]Node // of the new tree, all below signed roots
-	old   uint64          // length of the stored log
+	nodes map[uint64]Node     // of the new tree, all below signed roots
+	loose map[uint64]struct{} // those of them that are one of a loose pair
+	old   uint64              // length of the stored log
 
 	diff      uint64 // topmost leftmost node that differs
 	differs   bool   // false: everything is shared
@@ -62,10 +63,11 @@ func (v *Verifier) Full(p *Proof) (*Reorg, error) {
 	if v.Rules == nil {
 		c.Rules = rules
 	}
-	g := &Reorg{Tree: t, Signature: p.Upgrade.Signature, Change: c, nodes: make(map[uint64]Node, len(c.Nodes))}
-	for _, n := range c.Nodes {
-		g.nodes[n.Index] = n
+	g := &Reorg{
+		Tree: t, Signature: p.Upgrade.Signature, Change: c,
+		nodes: make(map[uint64]Node, len(c.Nodes)), loose: make(map[uint64]struct{}),
 	}
+	g.take(c)
 	return g, nil
 }
 
@@ -94,26 +96,55 @@ func (g *Reorg) Add(r Reader, p *Proof) error {
 	if top == nil {
 		return fmt.Errorf("%w: no node in the answer", ErrOperation)
 	}
-	n, ok := g.nodes[top.Index]
-	if !ok {
-		return fmt.Errorf("%w: it ends at node %d, which is not known", ErrOperation, top.Index)
+	if err := c.anchor(known(g.nodes), top); err != nil {
+		return err
 	}
-	if n.Hash != top.Hash || n.Size != top.Size && !top.computed {
-		return fmt.Errorf("%w at node %d", ErrChecksum, top.Index)
+	if err := c.settle(known(g.nodes)); err != nil {
+		return err
 	}
-	for _, n := range c.Nodes {
-		g.nodes[n.Index] = n
-	}
+	g.take(c)
 	return g.compare(r)
 }
 
-// Nodes returns the nodes of the new tree that are known, in no order.
-func (g *Reorg) Nodes() []Node {
-	list := make([]Node, 0, len(g.nodes))
-	for _, n := range g.nodes {
-		list = append(list, n)
+// take adds the nodes of c, which are proven.
+func (g *Reorg) take(c *Change) {
+	for _, n := range c.Nodes {
+		g.nodes[n.Index] = n
+		delete(g.loose, n.Index)
 	}
-	return list
+	for _, x := range c.loose {
+		s := flattree.Sibling(x)
+		if c.find(x) >= 0 && c.find(s) >= 0 {
+			g.loose[x], g.loose[s] = struct{}{}, struct{}{}
+		}
+	}
+}
+
+// known is a [Reader] of the nodes of a Reorg.
+type known map[uint64]Node
+
+func (k known) Node(x uint64) (Node, bool, error) {
+	n, ok := k[x]
+	return n, ok, nil
+}
+
+// Nodes returns the nodes of the new tree that are to be stored, in no order,
+// when r, the stored log, has been cut down to Ancestors blocks or is about to
+// be.
+func (g *Reorg) Nodes(r Reader) ([]Node, error) {
+	c := &Change{Nodes: make([]Node, 0, len(g.nodes))}
+	for _, n := range g.nodes {
+		c.Nodes = append(c.Nodes, n)
+	}
+	for x := range g.loose {
+		if s := flattree.Sibling(x); x < s {
+			c.loose = append(c.loose, x)
+		}
+	}
+	if err := c.settle(within{r, 2 * g.ancestors}); err != nil {
+		return nil, err
+	}
+	return c.Nodes, nil
 }
 
 // compare finds the first difference as deep as the known nodes allow.
@@ -156,9 +187,7 @@ func (g *Reorg) compare(r Reader) error {
 
 // stored tells whether the node x of the new tree is in the stored log too.
 func (g *Reorg) stored(r Reader, x uint64) (bool, error) {
-	n, ok, err := r.Node(x)
-	if err != nil {
-		return false, fmt.Errorf("read tree node %d: %w", x, err)
-	}
-	return ok && n.Hash == g.nodes[x].Hash, nil
+	n := g.nodes[x]
+	_, same, err := storedAs(within{r, 2 * g.old}, &n)
+	return same, err
 }

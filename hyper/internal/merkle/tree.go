@@ -48,10 +48,15 @@ func (t *Tree) Append(n Node, out []Node) []Node {
 	if flattree.LeftSpan(n.Index) != 2*t.Length {
 		panic(fmt.Sprintf("merkle: node %d does not start at block %d", n.Index, t.Length))
 	}
+	return t.join(n, append(out, n))
+}
+
+// join adds n as the last root, joins roots that became siblings and appends
+// all new parents to out.
+func (t *Tree) join(n Node, out []Node) []Node {
 	t.Length += flattree.LeafCount(n.Index)
 	t.ByteLength += n.Size
 	t.Roots = append(t.Roots, n)
-	out = append(out, n)
 	for len(t.Roots) > 1 {
 		a, b := &t.Roots[len(t.Roots)-2], &t.Roots[len(t.Roots)-1]
 		if flattree.Sibling(a.Index) != b.Index {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"runtime"
 	"testing"
 
 	"github.com/tradle/cloudpal/hyper/compact"
@@ -52,19 +53,25 @@ func TestDecodeDataAllocates(t *testing.T) {
 }
 
 func TestClaimedCountsDoNotAllocate(t *testing.T) {
-	// A block with an empty value and a claim of 2^20 nodes.
-	body := compact.AppendUint([]byte{partBlock, 1, 0, 0, 0}, compact.MaxArray)
-	if allocs := testing.AllocsPerRun(10, func() {
-		if _, err := DecodeData(body); err == nil {
-			t.Fatal("accepted")
+	// A block with an empty value and a claim of 2^20 nodes, a claim of 2^20
+	// words, and one of 2^53-1 bytes.
+	data := compact.AppendUint([]byte{partBlock, 1, 0, 0, 0}, compact.MaxArray)
+	words := compact.AppendUint([]byte{0}, compact.MaxArray)
+	name := compact.AppendUint(nil, compact.MaxUint)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for _, err := range []error{second(DecodeData(data)), second(DecodeBitfield(words)), second(DecodeExtension(name))} {
+		if err == nil {
+			t.Error("accepted")
 		}
-	}); allocs > 4 {
-		t.Errorf("%v allocations", allocs)
 	}
-	if _, err := DecodeBitfield(compact.AppendUint([]byte{0}, compact.MaxArray)); err == nil {
-		t.Error("a bitfield without words is accepted")
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
+		t.Errorf("%d bytes allocated", n)
 	}
 }
+
+func second[T any](_ T, err error) error { return err }
 
 func TestBitfieldIsPaddedToWords(t *testing.T) {
 	m := Bitfield{Start: 64, Bits: []byte{1, 2, 3, 4, 5}}

@@ -1,0 +1,127 @@
+package hypercore
+
+import (
+	"github.com/tradle/cloudpal/hyper/internal/merkle"
+	"github.com/tradle/cloudpal/hyper/internal/wire"
+)
+
+// All methods here run with repl.mu held.
+
+// announceHead sends what the peer does not know yet of the published state:
+// the head, and that all its blocks are here.
+func (p *Peer) announceHead() {
+	p.mux.Cork()
+	defer p.mux.Uncork()
+	p.sendSync()
+	l := p.repl.log
+	l.mu.RLock()
+	length, fork := l.published.Length, l.published.Fork
+	l.mu.RUnlock()
+	held := l.contiguous(length)
+	if held <= p.told || p.paused {
+		return
+	}
+	// What the peer announced on another fork says nothing about this one.
+	known := p.synced && p.remote.Fork == fork && p.contiguous >= held
+	if held == length && !known || p.told == 0 && !p.synced {
+		p.sendRange(false, 0, held)
+	}
+	p.told = held
+}
+
+// sendSync sends the published head, with what was last heard of the peer's,
+// unless the peer knows all that.
+func (p *Peer) sendSync() {
+	h := p.repl.log.public()
+	same := p.remote.Fork == h.Fork
+	if !p.synced {
+		same = true
+	}
+	if same && !p.canUpgrade && (!p.sentAny || p.sent.Length != h.Length) {
+		p.computeCanUpgrade(&h)
+	}
+	m := wire.Sync{
+		Fork: h.Fork, Length: h.Length,
+		CanUpgrade: same && p.canUpgrade, Uploading: true, Downloading: p.repl.downloading,
+		HasManifest: p.repl.hasManifest(), AllowPush: p.repl.log.opts.AllowPush && p.repl.downloading,
+	}
+	if same {
+		m.RemoteLength = p.remote.Length
+	}
+	if p.sentAny && m == p.sent {
+		return
+	}
+	p.sent, p.sentAny = m, true
+	p.ch.SendFunc(wire.TypeSync, 32, m.AppendTo)
+}
+
+// hasManifest tells whether a manifest can be sent. Compat logs never send
+// theirs.
+func (r *replicator) hasManifest() bool {
+	l := r.log
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.rules != nil && !l.rules.Compat()
+}
+
+func (p *Peer) sendRange(drop bool, start, length uint64) {
+	m := wire.Range{Drop: drop, Start: start, Length: length}
+	p.ch.SendFunc(wire.TypeRange, 16, m.AppendTo)
+}
+
+// dropped tells the peer that blocks are gone.
+func (p *Peer) dropped(start, end uint64) { p.sendRange(true, start, end-start) }
+
+// forkChanged makes the knowledge about the peer fit our new fork.
+func (p *Peer) forkChanged() {
+	h := p.repl.log.state()
+	if p.remote.Fork != h.Fork {
+		p.lengthAcked, p.canUpgrade = 0, false
+		return
+	}
+	p.computeCanUpgrade(&h)
+}
+
+// computeCanUpgrade finds out whether growth from the peer's length can be
+// proven by what is stored.
+func (p *Peer) computeCanUpgrade(h *head) {
+	switch {
+	case p.remote.Length == 0:
+		p.canUpgrade = true
+	case p.remote.Length >= h.Length:
+		p.canUpgrade = false
+	default:
+		ok, err := merkle.CanGrowFrom(p.repl.log, p.remote.Length)
+		p.canUpgrade = ok && err == nil
+	}
+}
+
+// unaskedWindow is the number of blocks at the end of the log about which peers
+// hear without having asked.
+const unaskedWindow = 256
+
+// announceBlocks tells the peer about blocks that arrived.
+func (p *Peer) announceBlocks(start, end uint64) {
+	if p.paused || !p.opened {
+		return
+	}
+	l := p.repl.log
+	l.mu.RLock()
+	length := l.published.Length
+	l.mu.RUnlock()
+	complete := l.contiguous(length) >= length
+	if complete {
+		p.announceHead()
+		return
+	}
+	end = min(end, length)
+	for start < end && p.has(start) {
+		start++
+	}
+	if start >= end {
+		return
+	}
+	if start+unaskedWindow >= length || p.wants.touches(start, end) {
+		p.sendRange(false, start, end-start)
+	}
+}

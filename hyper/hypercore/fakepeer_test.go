@@ -1,0 +1,70 @@
+package hypercore
+
+import (
+	"testing"
+
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/hyper/internal/wire"
+	"github.com/tradle/cloudpal/hyper/protomux"
+)
+
+// fakePeer is the other side of a log's channel, as honest as its answer
+// function. It claims to have all of core.
+type fakePeer struct {
+	t      testing.TB
+	core   *Core
+	key    hypercrypto.Key
+	ch     *protomux.Channel
+	answer func(q *wire.Request) *wire.Data // nil answers are not sent
+	closed chan struct{}
+}
+
+func newFakePeer(t testing.TB, m *protomux.Mux, core *Core) *fakePeer {
+	t.Helper()
+	f := &fakePeer{t: t, core: core, key: core.Key()}
+	f.open(m)
+	return f
+}
+
+func (f *fakePeer) open(m *protomux.Mux) {
+	f.closed = make(chan struct{})
+	hash := m.Stream().HandshakeHash()
+	h := wire.Handshake{Seeks: true, Capability: hypercrypto.Capability(f.key, &hash, m.Stream().IsInitiator())}
+	dk := f.core.DiscoveryKey()
+	var err error
+	f.ch, err = m.Open(protomux.ChannelOptions{
+		Protocol: wire.Protocol, ID: dk[:], Handshake: h.AppendTo(nil),
+		OnOpen: func(c *protomux.Channel, _ []byte) error {
+			f.sync(c)
+			return nil
+		},
+		Messages: []func(*protomux.Channel, []byte) error{
+			wire.TypeSync: func(c *protomux.Channel, body []byte) error {
+				f.sync(c)
+				return nil
+			},
+			wire.TypeRequest: func(c *protomux.Channel, body []byte) error {
+				q, err := wire.DecodeRequest(body)
+				if err != nil || f.answer == nil {
+					return err
+				}
+				if d := f.answer(&q); d != nil {
+					c.SendFunc(wire.TypeData, d.Size(), d.AppendTo)
+				}
+				return nil
+			},
+		},
+		OnClose: func(*protomux.Channel, bool) { close(f.closed) },
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *fakePeer) sync(c *protomux.Channel) {
+	h := f.core.log.state()
+	s := wire.Sync{Fork: h.Fork, Length: h.Length, RemoteLength: h.Length, CanUpgrade: true, Uploading: true, Downloading: true, HasManifest: true}
+	c.SendFunc(wire.TypeSync, 32, s.AppendTo)
+	r := wire.Range{Length: h.Length}
+	c.SendFunc(wire.TypeRange, 16, r.AppendTo)
+}

@@ -1,0 +1,168 @@
+package hypercore
+
+import (
+	"fmt"
+
+	"github.com/tradle/cloudpal/hyper/internal/merkle"
+	"github.com/tradle/cloudpal/hyper/storage"
+)
+
+// reorg is the way to a higher fork that a peer announced. Guarded by
+// replicator.mu, but for tree, which belongs to the ingest goroutine.
+type reorg struct {
+	fork  uint64
+	peer  *Peer
+	asked *request
+	tree  *merkle.Reorg // once the signed tree arrived
+}
+
+// checkReorg follows the peer to its fork if that is the highest known.
+// repl.mu is held.
+func (p *Peer) checkReorg() {
+	r := p.repl
+	l := r.log
+	if !p.opened || !p.synced || p.paused || r.closed || !p.remote.Uploading || p.remote.Length == 0 || l.opts.NoFork || !r.downloading && len(r.updates) == 0 {
+		return
+	}
+	h := l.state()
+	if p.remote.Fork <= h.Fork || r.reorg != nil && r.reorg.fork >= p.remote.Fork {
+		return
+	}
+	l.mu.RLock()
+	known, frozen := l.rules != nil, l.frozen
+	l.mu.RUnlock()
+	if frozen {
+		return
+	}
+	q := &request{reorg: true}
+	q.Fork, q.Manifest = p.remote.Fork, !known
+	q.Upgrade = &merkle.UpgradeRequest{Length: p.remote.Length}
+	r.reorg = &reorg{fork: p.remote.Fork, peer: p, asked: q}
+	p.send(q)
+}
+
+// reorgRefused: the peer that was asked for a fork cannot help. repl.mu is held.
+func (r *replicator) reorgRefused(q *request) {
+	if r.reorg == nil || r.reorg.asked != q {
+		return
+	}
+	r.reorg = nil
+	for _, p := range r.peers {
+		if p != q.peer {
+			p.checkReorg()
+		}
+	}
+}
+
+// ingestReorg takes one step towards a higher fork. log.change is held.
+func (r *replicator) ingestReorg(d *received, h *head) error {
+	l := r.log
+	r.mu.Lock()
+	g := r.reorg
+	r.mu.Unlock()
+	if d.Upgrade != nil {
+		if d.Fork <= h.Fork {
+			return nil
+		}
+		v := l.verifier()
+		tree, err := v.Reorg(l, h.Length, &d.Proof)
+		if err != nil {
+			r.dropReorg(g)
+			return err
+		}
+		g = &reorg{fork: d.Fork, peer: d.peer, tree: tree}
+		d.Block = nil
+		r.mu.Lock()
+		if r.reorg != nil && r.reorg.fork > g.fork {
+			r.mu.Unlock()
+			return nil
+		}
+		r.reorg = g
+		r.mu.Unlock()
+	} else {
+		if g == nil || g.tree == nil || d.Fork != g.fork {
+			return nil
+		}
+		if err := g.tree.Add(l, &d.Proof); err != nil {
+			r.dropReorg(g)
+			return err
+		}
+	}
+	start, end, levels, done := g.tree.Want()
+	if !done && r.askReorg(g, start, end, levels) {
+		return nil
+	}
+	return r.applyReorg(g, h)
+}
+
+func (r *replicator) dropReorg(g *reorg) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.reorg == g {
+		r.reorg = nil
+	}
+}
+
+// askReorg asks for the next nodes of the new tree. It returns false if no peer
+// can tell more: what is known is then a safe lower bound.
+func (r *replicator) askReorg(g *reorg, start, end, levels uint64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range append([]*Peer{g.peer}, r.peers...) {
+		if !p.opened || !p.synced || p.paused || p.remote.Fork != g.fork {
+			continue
+		}
+		b, ok := p.nextHeld(start)
+		if !ok || b >= min(end, p.remote.Length) {
+			continue
+		}
+		q := &request{reorg: true}
+		q.Fork = g.fork
+		q.Hash = &merkle.HashRequest{Index: 2 * b, Levels: levels}
+		g.asked, g.peer = q, p
+		p.send(q)
+		return true
+	}
+	return false
+}
+
+// applyReorg replaces the log above what both trees share. log.change is held.
+func (r *replicator) applyReorg(g *reorg, h *head) error {
+	l := r.log
+	keep := min(g.tree.Ancestors(), h.Length)
+	if p := l.prologue(); keep < p {
+		keep = min(p, h.Length)
+	}
+	if err := l.branchesKeep(keep); err != nil {
+		return err
+	}
+	n := head{Tree: g.tree.Tree, signature: append([]byte(nil), g.tree.Signature...)}
+	nodes, err := g.tree.Nodes(l)
+	if err != nil {
+		return err
+	}
+	b := l.db.NewBatch()
+	defer b.Close()
+	if c := g.tree.Change; c.Rules != nil {
+		l.putManifest(b, c.Rules)
+	}
+	l.truncate(b, keep)
+	b.PutNodes(l.st, nodes)
+	b.SetHead(l.st, l.record(&n))
+	l.forkSeq.Add(1)
+	defer l.forkSeq.Add(1)
+	if err := l.commit(b, storage.Relaxed); err != nil {
+		r.dropReorg(g)
+		return fmt.Errorf("follow to fork %d: %w", g.fork, err)
+	}
+	l.cut(&n, keep, h.Length)
+	if c := g.tree.Change; c.Rules != nil {
+		l.learned(c.Rules)
+	}
+	l.publish(false)
+	r.mu.Lock()
+	r.reorg = nil
+	r.forkedLocked(keep, h.Length)
+	r.mu.Unlock()
+	return nil
+}

@@ -1,0 +1,403 @@
+package hypercore
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/hyper/internal/merkle"
+	"github.com/tradle/cloudpal/hyper/internal/wire"
+	"github.com/tradle/cloudpal/hyper/storage"
+)
+
+// received is a data message that waits to be checked.
+type received struct {
+	wire.Data
+	peer *Peer
+	req  *request // nil if it was not asked for
+	size int
+
+	change *merkle.Change // once checked
+	err    error
+}
+
+const (
+	// maxIngest bounds the messages and bytes that are committed at once.
+	maxIngest      = 1024
+	maxIngestBytes = 4 << 20
+)
+
+// onData takes an answer. It is checked and stored by the ingest goroutine.
+func (p *Peer) onData(body []byte) error {
+	// The block outlives the call, so the message is copied once.
+	d, err := wire.DecodeData(append([]byte(nil), body...))
+	if err != nil {
+		return err
+	}
+	r := p.repl
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fork := r.log.state().Fork
+	q := p.inflight[d.Request]
+	switch {
+	case q != nil:
+		p.forget(d.Request, q)
+		p.stalled, p.noData = false, 0
+		if !fits(q, &d) {
+			r.giveBack(q)
+			r.pump()
+			return nil
+		}
+	case d.Request == 0 && d.Upgrade != nil && d.Upgrade.Start == 0:
+	case d.Fork > fork && d.Upgrade != nil && r.reorg == nil && !r.log.opts.NoFork:
+	case r.log.opts.AllowPush && d.Fork == fork:
+	default:
+		return nil
+	}
+	p.checking++
+	r.queue = append(r.queue, &received{Data: d, peer: p, req: q, size: len(body)})
+	if !r.ingesting && !r.closed {
+		r.ingesting = true
+		r.tasks.Add(1)
+		go r.ingest()
+	}
+	return nil
+}
+
+// fits tells whether the answer is one to the question.
+func fits(q *request, d *wire.Data) bool {
+	switch {
+	case d.Fork != q.Fork:
+		return d.Fork > q.Fork && d.Upgrade != nil
+	case q.Block != nil && (d.Block == nil || d.Block.Index != q.Block.Index):
+		return false
+	case q.Block == nil && d.Block != nil:
+		return false
+	case q.Hash != nil && (d.Hash == nil || d.Hash.Index != q.Hash.Index):
+		return false
+	case q.Hash == nil && d.Hash != nil:
+		return false
+	case d.Seek != nil && (q.Seek == nil || d.Seek.Bytes != q.Seek.Bytes):
+		return false
+	case d.Upgrade != nil && q.Upgrade == nil:
+		return false
+	}
+	return true
+}
+
+// ingest checks and stores what was received until nothing is left.
+func (r *replicator) ingest() {
+	defer r.tasks.Done()
+	for {
+		r.mu.Lock()
+		batch := r.takeQueue()
+		if len(batch) == 0 {
+			r.ingesting = false
+			r.mu.Unlock()
+			return
+		}
+		r.mu.Unlock()
+		r.log.change.Lock()
+		for len(batch) > 0 {
+			n := r.plain(batch)
+			if n > 0 {
+				r.ingestBlocks(batch[:n])
+				batch = batch[n:]
+				continue
+			}
+			r.ingestOne(batch[0])
+			batch = batch[1:]
+		}
+		r.log.change.Unlock()
+		r.mu.Lock()
+		r.pump()
+		r.mu.Unlock()
+	}
+}
+
+func (r *replicator) takeQueue() []*received {
+	n, size := 0, 0
+	for n < len(r.queue) && n < maxIngest && (n == 0 || size < maxIngestBytes) {
+		size += r.queue[n].size
+		n++
+	}
+	batch := r.queue[:n:n]
+	r.queue = r.queue[n:]
+	if len(r.queue) == 0 {
+		r.queue = nil
+	}
+	return batch
+}
+
+// plain returns how many messages at the front change no head: they can be
+// checked side by side and stored together.
+func (r *replicator) plain(batch []*received) int {
+	fork := r.log.state().Fork
+	for i, d := range batch {
+		if d.Upgrade != nil || d.Fork != fork || d.Request == 0 || d.req != nil && d.req.reorg {
+			return i
+		}
+	}
+	return len(batch)
+}
+
+// ingestBlocks checks and stores proofs against the current tree. log.change
+// is held.
+func (r *replicator) ingestBlocks(batch []*received) {
+	l := r.log
+	h := l.state()
+	v := l.verifier()
+	l.checkAll(&v, &h, batch)
+
+	b := l.db.NewBatch()
+	defer b.Close()
+	stored := false
+	var rules = v.Rules
+	for _, d := range batch {
+		if d.err != nil {
+			continue
+		}
+		if d.change.Rules != nil && rules == nil {
+			rules = d.change.Rules
+			l.putManifest(b, rules)
+			stored = true
+		}
+		if len(d.change.Nodes) > 0 {
+			b.PutNodes(l.st, d.change.Nodes)
+			stored = true
+		}
+		if d.Block != nil {
+			if l.holds(d.Block.Index) {
+				d.Block = nil // a second answer
+				continue
+			}
+			b.PutBlock(l.st, d.Block.Index, d.Block.Value)
+			stored = true
+		}
+	}
+	if stored {
+		// Relaxed: what is lost can be fetched again.
+		if err := l.commit(b, storage.Relaxed); err != nil {
+			for _, d := range batch {
+				if d.err == nil {
+					d.err = err
+				}
+			}
+		} else if rules != v.Rules {
+			l.learned(rules)
+		}
+	}
+	r.finish(batch)
+}
+
+// checkAll verifies messages, on several cores if they are large.
+func (l *log) checkAll(v *merkle.Verifier, h *head, batch []*received) {
+	check := func(d *received) {
+		d.change, d.err = v.Verify(&h.Tree, l, &d.Proof)
+		if d.err == nil && d.Block != nil && d.Block.Index >= h.Length {
+			d.err = fmt.Errorf("%w: block %d beyond the log", merkle.ErrOperation, d.Block.Index)
+		}
+	}
+	size := 0
+	for _, d := range batch {
+		size += d.size
+	}
+	workers := min(runtime.GOMAXPROCS(0), size/hashInParallel+1, len(batch))
+	if workers <= 1 {
+		for _, d := range batch {
+			check(d)
+		}
+		return
+	}
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := w; i < len(batch); i += workers {
+				check(batch[i])
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// ingestOne checks and stores a message that changes the head, or may. log.change
+// is held.
+func (r *replicator) ingestOne(d *received) {
+	l := r.log
+	h := l.state()
+	switch {
+	case d.Request == 0 && d.Upgrade != nil && d.Upgrade.Start == 0 && r.conflict(d, &h):
+	case d.Fork > h.Fork || d.req != nil && d.req.reorg:
+		d.err = r.ingestReorg(d, &h)
+	case d.Fork < h.Fork:
+		// An answer of the time before a fork.
+		d.change = &merkle.Change{}
+		d.Block = nil
+	default:
+		d.err = r.ingestUpgrade(d, &h)
+	}
+	r.finish([]*received{d})
+}
+
+func (r *replicator) ingestUpgrade(d *received, h *head) error {
+	l := r.log
+	v := l.verifier()
+	change, err := v.Verify(&h.Tree, l, &d.Proof)
+	if err != nil {
+		return err
+	}
+	d.change = change
+	if d.Block != nil && d.Block.Index >= change.Tree.Length {
+		return fmt.Errorf("%w: block %d beyond the log", merkle.ErrOperation, d.Block.Index)
+	}
+	n := *h
+	if change.Upgraded {
+		n = head{Tree: change.Tree, signature: append([]byte(nil), change.Signature...)}
+	}
+	b := l.db.NewBatch()
+	defer b.Close()
+	if change.Rules != nil {
+		l.putManifest(b, change.Rules)
+	}
+	b.PutNodes(l.st, change.Nodes)
+	if d.Block != nil && !l.holds(d.Block.Index) {
+		b.PutBlock(l.st, d.Block.Index, d.Block.Value)
+	} else {
+		d.Block = nil
+	}
+	b.SetHead(l.st, l.record(&n))
+	if err := l.commit(b, storage.Relaxed); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.head = n
+	l.mu.Unlock()
+	if change.Rules != nil {
+		l.learned(change.Rules)
+	}
+	if change.Upgraded {
+		l.events.emit(Event{Type: EventAppend, Length: n.Length, Fork: n.Fork, Peer: d.peer})
+		l.publish(false)
+	}
+	return nil
+}
+
+// putManifest stores a manifest that came from a peer.
+func (l *log) putManifest(b *storage.Batch, rules *hypercrypto.Verifier) {
+	auth := storage.Auth{Key: l.key, Manifest: rules.Manifest().AppendTo(nil)}
+	l.mu.RLock()
+	if l.keyPair != nil {
+		auth.Secret = l.keyPair.Secret()
+	}
+	l.mu.RUnlock()
+	b.SetAuth(l.st, auth)
+}
+
+// learned takes rules that were proven and stored.
+func (l *log) learned(rules *hypercrypto.Verifier) {
+	l.mu.Lock()
+	l.rules = rules
+	h := l.head
+	l.mu.Unlock()
+	l.events.emit(Event{Type: EventManifest, Length: h.Length, Fork: h.Fork})
+	l.repl.announce()
+}
+
+// finish gives checked messages back to the books: who waited is told, who sent
+// nonsense is paused, others hear what is here now.
+func (r *replicator) finish(batch []*received) {
+	l := r.log
+	h := l.state()
+	listening := l.events.any()
+	var bad []*received
+	r.mu.Lock()
+	for i := 0; i < len(batch); i++ {
+		d := batch[i]
+		d.peer.checking--
+		if d.req != nil {
+			r.giveBack(d.req)
+			if d.req.seek != nil && d.err == nil {
+				d.req.seek.fail(nil)
+			}
+		}
+		if d.err != nil {
+			bad = append(bad, d)
+			continue
+		}
+		if d.Block != nil {
+			d.peer.blocksDownloaded.Add(1)
+			d.peer.bytesDownloaded.Add(uint64(len(d.Block.Value)))
+			l.stats.blocksDownloaded.Add(1)
+			l.stats.bytesDownloaded.Add(uint64(len(d.Block.Value)))
+			r.wake(d.Block.Index)
+		}
+	}
+	r.announceReceived(batch)
+	r.checkDownloads()
+	r.resolveUpdates()
+	for _, d := range bad {
+		r.blame(d, &h)
+	}
+	r.mu.Unlock()
+	if listening {
+		for _, d := range batch {
+			if d.err == nil && d.Block != nil {
+				l.events.emit(Event{Type: EventDownload, Length: h.Length, Fork: h.Fork, Index: d.Block.Index, Bytes: len(d.Block.Value), Peer: d.peer})
+			}
+		}
+	}
+	for _, d := range bad {
+		l.events.emit(Event{Type: EventVerificationError, Length: h.Length, Fork: h.Fork, Peer: d.peer, Err: d.err})
+	}
+}
+
+// announceReceived tells the peers about runs of blocks that arrived.
+func (r *replicator) announceReceived(batch []*received) {
+	var start, end uint64
+	tell := func() {
+		if end > start {
+			for _, p := range r.peers {
+				p.announceBlocks(start, end)
+			}
+		}
+	}
+	for _, d := range batch {
+		if d.err != nil || d.Block == nil {
+			continue
+		}
+		if i := d.Block.Index; i != end || end == start {
+			tell()
+			start, end = i, i+1
+		} else {
+			end++
+		}
+	}
+	tell()
+}
+
+// blame draws the consequence of data that did not verify.
+func (r *replicator) blame(d *received, h *head) {
+	p := d.peer
+	if !isProofError(d.err) {
+		return // our own store failed
+	}
+	if d.Fork != h.Fork && d.Fork <= h.Fork {
+		return // it was right when it was sent
+	}
+	if r.log.opts.AllowPush && d.req == nil {
+		return
+	}
+	p.paused = true
+	p.giveBackAll()
+	r.log.opts.Log.Debug("peer sent data that does not verify", "core", r.log.key, "err", d.err)
+	if !errors.Is(d.err, merkle.ErrOperation) {
+		p.askForConflict(h)
+	}
+}
+
+func isProofError(err error) bool {
+	return errors.Is(err, merkle.ErrOperation) || errors.Is(err, merkle.ErrChecksum) ||
+		errors.Is(err, merkle.ErrSignature) || errors.Is(err, merkle.ErrProof)
+}

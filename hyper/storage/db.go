@@ -1,0 +1,253 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"weak"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+)
+
+// DB is one store: all cores of one directory. It is safe for concurrent use.
+type DB struct {
+	opts    Options
+	dir     string
+	wal     *storeFS
+	lock    *pebble.Lock
+	pebble  *pebble.DB
+	cache   *pageCache
+	segs    *segments
+	reclaim *reclaimer
+	space   space
+	lost    []LostBlocks
+	gate    gate
+	broken  atomic.Pointer[error]
+
+	pages   sync.Pool // *page
+	batches sync.Pool // *Batch
+
+	mu       sync.Mutex // guards what follows
+	cores    map[coreID]weak.Pointer[Core]
+	creating map[hypercrypto.DiscoveryKey]struct{}
+	nextID   coreID
+	states   uint64 // first state of the next Core value
+	snaps    map[*Snapshot]struct{}
+	closed   bool
+	closeErr error
+}
+
+// LostBlocks names blocks of a core that a crash took: the database knew them
+// but their bytes were not on disk. They are not held any more.
+type LostBlocks struct {
+	Core   *Core
+	Blocks []uint64
+}
+
+// Lost returns what was found missing when the store was opened. It is empty
+// unless the machine stopped without warning after relaxed commits.
+func (db *DB) Lost() []LostBlocks { return db.lost }
+
+// Flush makes everything committed so far durable: one group of syncs, shared
+// with other callers.
+func (db *DB) Flush() error {
+	if err := db.enter(); err != nil {
+		return err
+	}
+	defer db.leave()
+	if err := db.segs.sync(); err != nil {
+		return db.fail(err)
+	}
+	return db.syncLog()
+}
+
+// syncLog makes all applied batches durable.
+func (db *DB) syncLog() error {
+	db.wal.waiters.Add(1)
+	defer db.wal.waiters.Add(-1)
+	if err := db.pebble.LogData([]byte{0}, pebble.Sync); err != nil {
+		return db.fail(err)
+	}
+	return db.failure()
+}
+
+// apply commits a batch of the store's own records.
+func (db *DB) apply(pb *pebble.Batch) error {
+	if pb.Empty() {
+		return nil
+	}
+	if err := db.failure(); err != nil {
+		return err
+	}
+	if err := db.pebble.Apply(pb, pebble.Sync); err != nil {
+		return db.fail(err)
+	}
+	return db.failure()
+}
+
+// fail records that the outcome of a change is unknown.
+func (db *DB) fail(err error) error {
+	db.broken.CompareAndSwap(nil, &err)
+	return db.failure()
+}
+
+// failure returns the error of a store that takes no more changes.
+func (db *DB) failure() error {
+	if e := db.broken.Load(); e != nil {
+		return fmt.Errorf("%w: %w", ErrFailed, *e)
+	}
+	return nil
+}
+
+// enter begins an operation that changes the store.
+func (db *DB) enter() error {
+	if err := db.failure(); err != nil {
+		return err
+	}
+	if !db.gate.enter() {
+		return ErrClosed
+	}
+	return nil
+}
+
+func (db *DB) leave() { db.gate.leave() }
+
+// Close writes out what is in memory, makes it durable and closes the store. It
+// waits for operations under way; snapshots still open are closed. It may be
+// called more than once and returns the first error that may have lost data.
+func (db *DB) Close() error {
+	db.mu.Lock()
+	if db.closed {
+		db.mu.Unlock()
+		return db.closeErr
+	}
+	db.closed = true
+	snaps := db.snaps
+	db.snaps = nil
+	db.mu.Unlock()
+
+	close(db.reclaim.quit)
+	<-db.reclaim.done
+	db.gate.close()
+	for s := range snaps {
+		s.release()
+	}
+	var errs []error
+	if db.failure() == nil {
+		errs = append(errs, db.reclaim.work(), db.segs.checkpoint(db), db.pebble.Flush())
+	} else {
+		errs = append(errs, db.failure())
+	}
+	clean := errors.Join(errs...) == nil
+	if err := db.closeDatabase(); err != nil {
+		errs, clean = append(errs, err), false
+	}
+	if clean {
+		errs = append(errs, db.wal.removeLogs(db.wal.PathJoin(db.dir, "db")))
+	}
+	errs = append(errs, db.lock.Close())
+	db.closeErr = errors.Join(errs...)
+	return db.closeErr
+}
+
+// closeDatabase closes everything but the lock.
+func (db *DB) closeDatabase() error {
+	var errs []error
+	if db.pebble != nil {
+		errs = append(errs, db.pebble.Close())
+	}
+	if db.segs != nil {
+		errs = append(errs, db.segs.close())
+	}
+	return errors.Join(errs...)
+}
+
+// scan calls fn for the records with keys in [lower, upper).
+func (db *DB) scan(r pebble.Reader, lower, upper []byte, fn func(key, value []byte) error) error {
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return fromPebble(err)
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		v, err := it.ValueAndErr()
+		if err == nil {
+			err = fn(it.Key(), v)
+		}
+		if err != nil {
+			return errors.Join(fromPebble(err), it.Close())
+		}
+	}
+	return fromPebble(errors.Join(it.Error(), it.Close()))
+}
+
+// gate lets operations in until it is closed, which waits for those inside.
+// Operations may nest.
+type gate struct {
+	n    atomic.Int64
+	done chan struct{}
+}
+
+const gateClosed = -1 << 62
+
+func (g *gate) enter() bool {
+	if g.n.Add(1) > 0 {
+		return true
+	}
+	g.leave()
+	return false
+}
+
+func (g *gate) leave() {
+	if g.n.Add(-1) == gateClosed {
+		select {
+		case g.done <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (g *gate) close() {
+	if g.n.Add(gateClosed) == gateClosed {
+		return
+	}
+	for g.n.Load() != gateClosed {
+		<-g.done
+	}
+}
+
+// space keeps commits from filling the disk to the last byte: the log could not
+// be written any more, with an unknown outcome.
+type space struct {
+	fs      vfs.FS
+	dir     string
+	reserve int64
+
+	mu   sync.Mutex
+	left int64 // bytes that may be written before looking again
+}
+
+// take asks for n bytes.
+func (s *space) take(n int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left >= n {
+		s.left -= n
+		return nil
+	}
+	du, err := s.fs.GetDiskUsage(s.dir)
+	if err != nil || du.TotalBytes == 0 {
+		s.left = 1 << 30 // unknown
+		return nil
+	}
+	avail := int64(min(du.AvailBytes, 1<<60)) - s.reserve
+	if avail < n {
+		s.left = 0
+		return fmt.Errorf("%w: %d bytes left on the disk of %s", ErrFull, du.AvailBytes, s.dir)
+	}
+	s.left = min(avail-n, 64<<20)
+	return nil
+}

@@ -1,0 +1,140 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"weak"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
+
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+)
+
+// Open opens the store in dir, or creates it. It returns a *LockedError if it is
+// open elsewhere. After an unclean end it repairs what can be; see [DB.Lost].
+func Open(dir string, opts *Options) (db *DB, err error) {
+	o, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	db = &DB{
+		opts: o, dir: dir,
+		cache:    newPageCache(o.PageCacheSize),
+		cores:    map[coreID]weak.Pointer[Core]{},
+		creating: map[hypercrypto.DiscoveryKey]struct{}{},
+		states:   2,
+		snaps:    map[*Snapshot]struct{}{},
+	}
+	db.gate.done = make(chan struct{}, 1)
+	db.wal = &storeFS{FS: o.FS, broken: func(err error) { db.fail(err) }}
+	db.reclaim = newReclaimer(db)
+	db.space = space{fs: o.FS, dir: dir, reserve: 2 * o.MemTableSize}
+	fs := db.wal
+	dbDir, segDir := fs.PathJoin(dir, "db"), fs.PathJoin(dir, "segments")
+	if err := prepareDirs(fs, dir, dbDir, segDir); err != nil {
+		return nil, fmt.Errorf("storage: %w", err)
+	}
+	if db.lock, err = lockStore(fs, dbDir); err != nil {
+		var locked *LockedError
+		if errors.As(err, &locked) {
+			locked.Dir = dir
+		}
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, db.closeDatabase(), db.lock.Close())
+			db = nil
+		}
+	}()
+	po := db.pebbleOptions()
+	defer po.Cache.Unref()
+	if db.pebble, err = pebble.Open(dbDir, po); err != nil {
+		return nil, fmt.Errorf("storage: open %s: %w", dir, fromPebble(err))
+	}
+	if err = db.checkFormat(); err != nil {
+		return nil, err
+	}
+	if err = db.loadNextID(); err != nil {
+		return nil, err
+	}
+	db.segs = &segments{fs: fs, dir: segDir, size: o.SegmentSize, m: map[uint32]*segment{}, next: 1}
+	if err = db.recoverSegments(); err != nil {
+		return nil, fmt.Errorf("storage: recover %s: %w", dir, err)
+	}
+	go db.reclaim.run()
+	if len(db.reclaim.queue) > 0 {
+		db.reclaim.kick()
+	}
+	return db, nil
+}
+
+func prepareDirs(fs *storeFS, dir, dbDir, segDir string) error {
+	if _, err := fs.Stat(segDir); err == nil {
+		return nil
+	}
+	for _, d := range []string{dbDir, segDir} {
+		if err := fs.MkdirAll(d, 0o700); err != nil {
+			return err
+		}
+	}
+	for _, d := range []string{dir, fs.PathDir(dir)} {
+		if err := syncDir(fs, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (db *DB) pebbleOptions() *pebble.Options {
+	o := db.opts
+	po := &pebble.Options{
+		FS:    db.wal,
+		Lock:  db.lock,
+		Cache: pebble.NewCache(o.CacheSize),
+		// The versions above this one write into the log how far it was synced,
+		// and take a gap before that point for corruption. Skipped syncs make
+		// that statement false.
+		FormatMajorVersion:          pebble.FormatColumnarBlocks,
+		MemTableSize:                uint64(o.MemTableSize),
+		MemTableStopWritesThreshold: 3,
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       24,
+		LBaseMaxBytes:               256 << 20,
+		MaxOpenFiles:                o.MaxOpenFiles,
+		Merger:                      newMerger(),
+		Logger:                      pebbleLog{db},
+		EventListener: &pebble.EventListener{
+			BackgroundError: func(err error) { o.Log.Debug("database", "err", err) },
+		},
+	}
+	for i := range po.Levels {
+		po.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
+		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		po.Levels[i].BlockSize = 8 << 10
+	}
+	return po
+}
+
+// pebbleLog passes Pebble's messages on. What Pebble calls fatal would end the
+// process; here it ends changes to the store.
+type pebbleLog struct{ db *DB }
+
+func (l pebbleLog) Infof(format string, args ...any) { l.log(slog.LevelDebug, format, args) }
+
+func (l pebbleLog) Errorf(format string, args ...any) { l.log(slog.LevelWarn, format, args) }
+
+func (l pebbleLog) Fatalf(format string, args ...any) {
+	l.db.fail(fmt.Errorf(format, args...))
+}
+
+func (l pebbleLog) log(level slog.Level, format string, args []any) {
+	ctx := context.Background()
+	if log := l.db.opts.Log; log.Enabled(ctx, level) {
+		log.Log(ctx, level, "database", "msg", fmt.Sprintf(format, args...))
+	}
+}

@@ -1,0 +1,314 @@
+package storage
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"sort"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Large blocks lie in segment files, each block behind a record header:
+//
+//	magic:u32 core:u32 index:u64 length:u32 crc:u32 header crc:u32 zero:u32
+//
+// all little endian; crc is CRC-32C of the block, header crc that of the 24
+// bytes before it. A batch writes its records in one go at the end of a
+// segment. Pointers to blocks are in the database; the headers serve to find
+// out what a segment holds when it is rewritten or checked.
+const (
+	recordHeaderLen = 32
+	recordMagic     = 0x6b626c43
+
+	segmentHeaderLen = 32
+	segmentMagic     = "cloudpal segment"
+
+	// largeBlock is the size from which a block goes to a segment.
+	largeBlock = 2048
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+type recordHeader struct {
+	core   coreID
+	index  uint64
+	length uint32
+	crc    uint32
+}
+
+func (h *recordHeader) append(b []byte) []byte {
+	at := len(b)
+	b = binary.LittleEndian.AppendUint32(b, recordMagic)
+	b = binary.LittleEndian.AppendUint32(b, uint32(h.core))
+	b = binary.LittleEndian.AppendUint64(b, h.index)
+	b = binary.LittleEndian.AppendUint32(b, h.length)
+	b = binary.LittleEndian.AppendUint32(b, h.crc)
+	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[at:], castagnoli))
+	return binary.LittleEndian.AppendUint32(b, 0)
+}
+
+func (h *recordHeader) decode(b []byte) bool {
+	if len(b) < recordHeaderLen || binary.LittleEndian.Uint32(b) != recordMagic ||
+		binary.LittleEndian.Uint32(b[24:]) != crc32.Checksum(b[:24], castagnoli) {
+		return false
+	}
+	h.core = coreID(binary.LittleEndian.Uint32(b[4:]))
+	h.index = binary.LittleEndian.Uint64(b[8:])
+	h.length = binary.LittleEndian.Uint32(b[16:])
+	h.crc = binary.LittleEndian.Uint32(b[20:])
+	return true
+}
+
+// segment is one open file.
+type segment struct {
+	id   uint32
+	file vfs.File
+
+	// Guarded by segments.mu.
+	end      int64 // next free offset
+	dead     int64 // bytes reclaimed or known to hold nothing
+	pending  int64 // bytes removed by commits, not reclaimed yet
+	durable  int64 // watermark on record: below it everything was synced
+	inFlight map[int64]struct{}
+	sealed   bool
+	punched  bool // its file system punches holes
+
+	// refs keeps the file open for readers; guarded by segments.mu.
+	refs    int
+	removed bool
+
+	syncMu  sync.Mutex
+	written uint64 // count of finished writes; guarded by segments.mu
+	synced  uint64 // value of written covered by a finished sync; guarded by segments.mu
+}
+
+// segments owns all segment files of a store.
+type segments struct {
+	fs   vfs.FS
+	dir  string
+	size int64
+
+	mu     sync.RWMutex
+	m      map[uint32]*segment
+	active *segment
+	next   uint32
+	wrote  int64 // bytes written since the last checkpoint of watermarks
+}
+
+func segmentName(id uint32) string { return fmt.Sprintf("%08x.seg", id) }
+
+func (s *segments) path(id uint32) string { return s.fs.PathJoin(s.dir, segmentName(id)) }
+
+// diskCategory names our writes in the statistics of the file system.
+const diskCategory vfs.DiskWriteCategory = "cloudpal-segment"
+
+// create makes the next segment and its directory entry durable. s.mu must be
+// held.
+func (s *segments) createLocked() error {
+	id := s.next
+	f, err := s.fs.OpenReadWrite(s.path(id), diskCategory)
+	if err != nil {
+		return fmt.Errorf("create segment %d: %w", id, err)
+	}
+	head := make([]byte, segmentHeaderLen)
+	copy(head, segmentMagic)
+	binary.LittleEndian.PutUint32(head[16:], 1)
+	binary.LittleEndian.PutUint32(head[20:], id)
+	_, err = f.WriteAt(head, 0)
+	if err == nil {
+		err = syncDir(s.fs, s.dir)
+	}
+	if err != nil {
+		f.Close()
+		return fmt.Errorf("create segment %d: %w", id, err)
+	}
+	s.next++
+	if s.active != nil {
+		s.active.sealed = true
+	}
+	s.active = &segment{id: id, file: f, end: segmentHeaderLen, inFlight: map[int64]struct{}{}, written: 1}
+	s.m[id] = s.active
+	return nil
+}
+
+func syncDir(fs vfs.FS, dir string) error {
+	d, err := fs.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	return errors.Join(err, d.Close())
+}
+
+// reserve allocates n adjacent bytes.
+func (s *segments) reserve(n int64) (*segment, int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.active == nil || s.active.end+n > s.size && s.active.end > segmentHeaderLen {
+		if err := s.createLocked(); err != nil {
+			return nil, 0, err
+		}
+	}
+	g := s.active
+	off := g.end
+	g.end += n
+	g.inFlight[off] = struct{}{}
+	s.wrote += n
+	return g, off, nil
+}
+
+// finish ends what reserve began.
+func (s *segments) finish(g *segment, off int64) {
+	s.mu.Lock()
+	delete(g.inFlight, off)
+	g.written++
+	s.mu.Unlock()
+}
+
+// write stores chunks one after the other at off.
+func (g *segment) write(chunks [][]byte, off int64) error {
+	return writeVector(g.file, chunks, off)
+}
+
+// writeEach is writeVector for file systems without vectored writes.
+func writeEach(f vfs.File, chunks [][]byte, off int64) error {
+	for _, c := range chunks {
+		n, err := f.WriteAt(c, off)
+		if err == nil && n < len(c) {
+			err = io.ErrShortWrite
+		}
+		if err != nil {
+			return err
+		}
+		off += int64(n)
+	}
+	return nil
+}
+
+// acquire returns an open segment, to be given back with release.
+func (s *segments) acquire(id uint32) *segment {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.m[id]
+	if g != nil {
+		g.refs++
+	}
+	return g
+}
+
+func (s *segments) release(g *segment) {
+	s.mu.Lock()
+	g.refs--
+	last := g.removed && g.refs == 0
+	s.mu.Unlock()
+	if last {
+		g.file.Close()
+	}
+}
+
+// read appends the block at p to dst after checking it.
+func (s *segments) read(p pointer, dst []byte) ([]byte, error) {
+	if p.length > MaxBlock {
+		return dst, fmt.Errorf("%w: block of %d bytes", ErrCorrupt, p.length)
+	}
+	g := s.acquire(p.seg)
+	if g == nil {
+		return dst, fmt.Errorf("%w: segment %d is missing", ErrCorrupt, p.seg)
+	}
+	defer s.release(g)
+	// The length is not trusted before the file is known to be that long.
+	if int64(p.length) > s.size {
+		if fi, err := g.file.Stat(); err != nil || p.off+int64(p.length) > fi.Size() {
+			return dst, fmt.Errorf("%w: segment %d ends before offset %d", ErrCorrupt, p.seg, p.off+int64(p.length))
+		}
+	}
+	at := len(dst)
+	dst = grow(dst, int(p.length))
+	if n, err := g.file.ReadAt(dst[at:], p.off); n < int(p.length) {
+		if err == nil || errors.Is(err, io.EOF) {
+			err = fmt.Errorf("%w: segment %d ends at offset %d", ErrCorrupt, p.seg, p.off+int64(n))
+		}
+		return dst[:at], fmt.Errorf("read segment %d: %w", p.seg, err)
+	}
+	if crc32.Checksum(dst[at:], castagnoli) != p.crc {
+		return dst[:at], fmt.Errorf("%w: checksum of segment %d at offset %d", ErrCorrupt, p.seg, p.off)
+	}
+	return dst, nil
+}
+
+func grow(b []byte, n int) []byte {
+	if cap(b)-len(b) >= n {
+		return b[:len(b)+n]
+	}
+	c := make([]byte, len(b)+n)
+	copy(c, b)
+	return c
+}
+
+// sync makes everything written so far durable. Concurrent callers share one
+// fsync.
+func (s *segments) sync() error {
+	s.mu.RLock()
+	var dirty []*segment
+	for _, g := range s.m {
+		if g.synced < g.written {
+			dirty = append(dirty, g)
+		}
+	}
+	s.mu.RUnlock()
+	sort.Slice(dirty, func(i, j int) bool { return dirty[i].id < dirty[j].id })
+	for _, g := range dirty {
+		if err := s.syncOne(g); err != nil {
+			return fmt.Errorf("sync segment %d: %w", g.id, err)
+		}
+	}
+	return nil
+}
+
+func (s *segments) syncOne(g *segment) error {
+	s.mu.RLock()
+	want := g.written
+	s.mu.RUnlock()
+	g.syncMu.Lock()
+	defer g.syncMu.Unlock()
+	s.mu.RLock()
+	done, removed, covers := g.synced >= want, g.removed, g.written
+	s.mu.RUnlock()
+	if done || removed {
+		return nil
+	}
+	if err := g.file.SyncData(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	g.synced = max(g.synced, covers)
+	s.mu.Unlock()
+	return nil
+}
+
+// lowWater returns the offset below which all writes are finished. s.mu must be
+// held.
+func (g *segment) lowWater() int64 {
+	w := g.end
+	for off := range g.inFlight {
+		w = min(w, off)
+	}
+	return w
+}
+
+// close closes all files.
+func (s *segments) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, g := range s.m {
+		errs = append(errs, g.file.Close())
+	}
+	clear(s.m)
+	s.active = nil
+	return errors.Join(errs...)
+}

@@ -1,0 +1,186 @@
+package storage
+
+import (
+	"cmp"
+	"errors"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"golang.org/x/sys/unix"
+)
+
+// storeFS is the file system as the database sees it. Files and directories it
+// makes are the owner's only, and syncs of the write-ahead log are skipped
+// while nobody needs them.
+//
+// Pebble gives the choice between a commit that waits for fsync and one that
+// does not even wait for write(2). All our commits are of the first kind; a
+// relaxed one is made cheap by skipping the fsync here. The log is synced for
+// real while a durable commit waits, and always before it is closed, so that
+// only the tail of the newest log can be lost in a power failure.
+type storeFS struct {
+	vfs.FS
+	waiters atomic.Int64 // durable commits under way
+	broken  func(error)  // reports a failed write or sync of the log
+}
+
+func (fs *storeFS) Unwrap() vfs.FS { return fs.FS }
+
+func isLog(name string) bool { return strings.HasSuffix(name, ".log") }
+
+func (fs *storeFS) made(name string, f vfs.File, err error) (vfs.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	if fd := f.Fd(); fd != vfs.InvalidFd {
+		if err := unix.Fchmod(int(fd), 0o600); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+	}
+	switch {
+	case isLog(name):
+		return &logFile{File: f, fs: fs}, nil
+	case strings.HasSuffix(name, ".sst"):
+		return &tableFile{File: f}, nil
+	}
+	return f, nil
+}
+
+func (fs *storeFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := fs.FS.Create(name, c)
+	return fs.made(name, f, err)
+}
+
+func (fs *storeFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+	f, err := fs.FS.OpenReadWrite(name, c, opts...)
+	return fs.made(name, f, err)
+}
+
+func (fs *storeFS) ReuseForWrite(old, name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := fs.FS.ReuseForWrite(old, name, c)
+	return fs.made(name, f, err)
+}
+
+func (fs *storeFS) MkdirAll(dir string, _ os.FileMode) error { return fs.FS.MkdirAll(dir, 0o700) }
+
+// Lock makes the lock file the owner's only, too. It goes by the name: closing
+// another descriptor of the file would end the lock.
+func (fs *storeFS) Lock(name string) (io.Closer, error) {
+	l, err := fs.FS.Lock(name)
+	if err == nil && fs.FS == vfs.Default {
+		err = os.Chmod(name, 0o600)
+	}
+	return l, err
+}
+
+// removeLogs deletes the log files in dir but the newest. After everything was
+// flushed the others are only kept by the database for reuse.
+func (fs *storeFS) removeLogs(dir string) error {
+	names, err := fs.List(dir)
+	if err != nil {
+		return err
+	}
+	names = slices.DeleteFunc(names, func(n string) bool { return !isLog(n) })
+	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
+	for i, n := range names {
+		if i < len(names)-1 {
+			err = errors.Join(err, fs.Remove(fs.PathJoin(dir, n)))
+		}
+	}
+	return err
+}
+
+// logFile is the write-ahead log.
+type logFile struct {
+	vfs.File
+	fs    *storeFS
+	dirty atomic.Bool
+}
+
+func (f *logFile) Write(p []byte) (int, error) {
+	f.dirty.Store(true)
+	n, err := f.File.Write(p)
+	if err != nil {
+		f.fs.broken(err)
+	}
+	return n, err
+}
+
+func (f *logFile) Sync() error { return f.SyncData() }
+
+func (f *logFile) SyncData() error {
+	if f.fs.waiters.Load() == 0 {
+		return nil
+	}
+	return f.sync()
+}
+
+func (f *logFile) sync() error {
+	if !f.dirty.Swap(false) {
+		return nil
+	}
+	err := f.File.SyncData()
+	if err != nil {
+		f.fs.broken(err)
+	}
+	return err
+}
+
+func (f *logFile) Close() error {
+	return errors.Join(f.sync(), f.File.Close())
+}
+
+// tableFile gathers the small writes of a table into larger ones. Tables are
+// written from front to back and read only when finished.
+type tableFile struct {
+	vfs.File
+	buf []byte
+}
+
+const tableBuffer = 256 << 10
+
+func (f *tableFile) Write(p []byte) (int, error) {
+	if f.buf == nil {
+		f.buf = make([]byte, 0, tableBuffer)
+	}
+	if len(f.buf)+len(p) > cap(f.buf) {
+		if err := f.flush(); err != nil {
+			return 0, err
+		}
+		if len(p) >= cap(f.buf) {
+			return f.File.Write(p)
+		}
+	}
+	f.buf = append(f.buf, p...)
+	return len(p), nil
+}
+
+func (f *tableFile) flush() error {
+	if len(f.buf) == 0 {
+		return nil
+	}
+	_, err := f.File.Write(f.buf)
+	f.buf = f.buf[:0]
+	return err
+}
+
+func (f *tableFile) Sync() error { return errors.Join(f.flush(), f.File.Sync()) }
+
+func (f *tableFile) SyncData() error { return errors.Join(f.flush(), f.File.SyncData()) }
+
+func (f *tableFile) SyncTo(n int64) (bool, error) {
+	if err := f.flush(); err != nil {
+		return false, err
+	}
+	return f.File.SyncTo(n)
+}
+
+func (f *tableFile) Close() error {
+	err := f.flush()
+	f.buf = nil
+	return errors.Join(err, f.File.Close())
+}
