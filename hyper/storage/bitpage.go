@@ -3,7 +3,6 @@ package storage
 import (
 	"encoding/binary"
 	"io"
-	"math/bits"
 	"sync"
 
 	"github.com/tradle/cloudpal/hyper/internal/bitfield"
@@ -129,15 +128,6 @@ func (p *bitPage) runs(fn func(from, to uint, v bool)) {
 	step(bitPageBits, 0)
 }
 
-func (p *bitPage) empty() bool {
-	for _, d := range p.decided {
-		if d != 0 {
-			return false
-		}
-	}
-	return true
-}
-
 // append encodes p in the shorter form.
 func (p *bitPage) append(b []byte) []byte {
 	at := len(b)
@@ -188,14 +178,6 @@ func (p *bitPage) addTo(f *bitfield.Bitfield, start, min uint64) {
 	})
 }
 
-// count returns the number of set bits.
-func (p *bitPage) count() (n int) {
-	for _, v := range p.value {
-		n += bits.OnesCount64(v)
-	}
-	return n
-}
-
 type bitsMerger struct {
 	pool    *sync.Pool
 	acc, in bitPage
@@ -230,17 +212,11 @@ func (m *bitsMerger) MergeOlder(value []byte) error {
 
 // Finish implements pebble.ValueMerger.
 func (m *bitsMerger) Finish(includesBase bool) ([]byte, io.Closer, error) {
-	v, _, c, err := m.DeletableFinish(includesBase)
-	return v, c, err
-}
-
-// DeletableFinish implements pebble.DeletableValueMerger.
-func (m *bitsMerger) DeletableFinish(includesBase bool) ([]byte, bool, io.Closer, error) {
 	if includesBase {
 		m.acc.decided = m.acc.value
 	}
 	m.out = m.acc.append(m.out)
-	return m.out, m.acc.empty(), m, nil
+	return m.out, m, nil
 }
 
 // Close gives the merger back; its result is no longer used.

@@ -138,7 +138,7 @@ func (db *DB) Close() error {
 	}
 	var errs []error
 	if db.failure() == nil {
-		errs = append(errs, db.reclaim.work(), db.segs.checkpoint(db), db.pebble.Flush())
+		errs = append(errs, db.reclaim.drain(), db.segs.checkpoint(db), db.pebble.Flush())
 	} else {
 		errs = append(errs, db.failure())
 	}

@@ -96,27 +96,23 @@ func (m *pageMerger) MergeOlder(value []byte) error {
 	return m.add(value, func(s uint64) uint64 { return s &^ decided })
 }
 
-// Finish implements pebble.ValueMerger.
+// Finish implements pebble.ValueMerger. A page in which no slot is left stays as
+// an empty one: Pebble 2.1 can remove it at this point, but panics if that was
+// the newest of several versions of a key.
 func (m *pageMerger) Finish(includesBase bool) ([]byte, io.Closer, error) {
-	v, _, c, err := m.DeletableFinish(includesBase)
-	return v, c, err
-}
-
-// DeletableFinish implements pebble.DeletableValueMerger.
-func (m *pageMerger) DeletableFinish(includesBase bool) ([]byte, bool, io.Closer, error) {
 	clr := m.clr
 	if includesBase {
 		clr = 0
 	}
 	if m.single && clr == m.clr {
-		return m.buf, false, m, nil
+		return m.buf, m, nil
 	}
 	m.out = appendPageHeader(m.out, m.set, clr)
 	for s := m.set; s != 0; s &= s - 1 {
 		slot := bits.TrailingZeros64(s)
 		m.out = append(m.out, m.buf[m.start[slot]:m.start[slot]+m.size[slot]]...)
 	}
-	return m.out, m.set|clr == 0, m, nil
+	return m.out, m, nil
 }
 
 // Close gives the merger back; its result is no longer used.

@@ -120,25 +120,31 @@ func (r *reclaimer) run() {
 	}
 }
 
-// work reclaims what can be.
+// work reclaims what can be and moves watermarks up when that is due.
 func (r *reclaimer) work() error {
 	r.runMu.Lock()
 	defer r.runMu.Unlock()
-	db := r.db
-	if err := db.failure(); err != nil {
+	if err := r.drain(); err != nil {
 		return err
 	}
-	if ready := r.take(); len(ready) > 0 {
-		if err := r.reclaim(joinDead(ready)); err != nil {
-			return err
-		}
-	}
-	if db.segs.checkpointDue() {
+	if db := r.db; db.segs.checkpointDue() {
 		if err := db.segs.checkpoint(db); err != nil {
 			return err
 		}
 	}
 	return r.rewriteSparse()
+}
+
+// drain reclaims the ranges that no snapshot needs. runMu must be held.
+func (r *reclaimer) drain() error {
+	if err := r.db.failure(); err != nil {
+		return err
+	}
+	ready := r.take()
+	if len(ready) == 0 {
+		return nil
+	}
+	return r.reclaim(joinDead(ready))
 }
 
 // reclaim punches ranges, then strikes them off the record and deletes the

@@ -76,7 +76,11 @@ func (v *view) withPage(k pageKey, fn func(p *page) error) error {
 	}
 	value, closer, err := v.r.Get(key)
 	if err != nil {
-		return fromPebble(err)
+		if err = fromPebble(err); isNotFound(err) && k.part == partTree {
+			// Whoever looks for missing nodes looks often.
+			v.keep(sh, k, state, &page{})
+		}
+		return err
 	}
 	defer closer.Close()
 	pp, _ := v.core.db.pages.Get().(*page)
@@ -88,17 +92,22 @@ func (v *view) withPage(k pageKey, fn func(p *page) error) error {
 		return err
 	}
 	err = fn(pp)
-	// Keep it if nothing has changed between the first look at the state and
-	// now, and the view is not an older one.
-	if state&1 == 0 && (v.state == liveState || v.state == state) {
-		sh.mu.Lock()
-		if v.core.state.Load() == state {
-			sh.put(k, state, pp)
-		}
-		sh.mu.Unlock()
-	}
+	v.keep(sh, k, state, pp)
 	pp.data = nil
 	return err
+}
+
+// keep puts a page into the cache if nothing has changed since state was looked
+// at, and the view is not an older one.
+func (v *view) keep(sh *cacheShard, k pageKey, state uint64, p *page) {
+	if state&1 != 0 || v.state != liveState && v.state != state {
+		return
+	}
+	sh.mu.Lock()
+	if v.core.state.Load() == state {
+		sh.put(k, state, p)
+	}
+	sh.mu.Unlock()
 }
 
 // Node returns the tree node with the given index, or ErrNotFound.

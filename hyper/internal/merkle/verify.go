@@ -79,7 +79,7 @@ func (v *Verifier) Verify(t *Tree, r Reader, p *Proof) (*Change, error) {
 		}
 	}
 	if top != nil {
-		inside := within{r, 2 * t.Length}
+		var inside Reader = within{r, 2 * t.Length}
 		if err := c.anchor(inside, top); err != nil {
 			return nil, err
 		}

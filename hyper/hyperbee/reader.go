@@ -1,0 +1,149 @@
+package hyperbee
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tradle/cloudpal/hyper/hypercore"
+)
+
+// reader reads the blocks of one version. It serves one operation and is not
+// safe for concurrent use.
+type reader struct {
+	s       *shared
+	core    *hypercore.Core
+	owned   bool // close core at the end
+	wait    bool // wait for peers
+	fork    uint64
+	version uint64
+
+	// touched is called with each block that is read; waiting before a block is
+	// waited for. Either may be nil.
+	touched func(seq uint64)
+	waiting func()
+
+	near *frame // the node read last, whose neighbours are fetched together
+	w    *writer
+}
+
+// reader returns a reader of the tree's version. Close it.
+func (t *Tree) reader(ctx context.Context) (*reader, error) {
+	r := &reader{s: t.s, wait: !t.local}
+	select {
+	case <-t.s.closed:
+		return nil, ErrClosed
+	default:
+	}
+	if t.view != nil {
+		waitCtx := ctx
+		if t.local {
+			waitCtx = nil
+		}
+		core, err := t.view.snapshot(t.s, waitCtx)
+		if err != nil {
+			return nil, err
+		}
+		if core == nil {
+			return nil, fmt.Errorf("version %d: %w", t.view.version, hypercore.ErrNotAvailable)
+		}
+		r.core, r.version = core, t.view.version
+	} else {
+		live := t.s.core
+		if r.wait && !t.s.opts.EmptyUntilSynced && live.Length() == 0 && !live.Writable() {
+			if err := t.s.waitLength(ctx, 1); err != nil {
+				return nil, err
+			}
+		}
+		core, err := live.Snapshot()
+		if err != nil {
+			return nil, fmt.Errorf("snapshot: %w", err)
+		}
+		r.core, r.owned, r.version = core, true, max(1, core.Length())
+	}
+	r.fork = r.core.Fork()
+	t.s.cache.follow(r.fork)
+	return r, nil
+}
+
+func (r *reader) close() {
+	if r.owned {
+		// A snapshot holds no data; there is nothing to lose.
+		_ = r.core.Close()
+	}
+}
+
+// block returns the block at seq. The value may be missing unless withValue is
+// set.
+func (r *reader) block(ctx context.Context, seq uint64, withValue bool) (block, error) {
+	if r.w != nil && seq >= r.w.base {
+		return r.w.pendingBlock(seq)
+	}
+	if r.touched != nil {
+		r.touched(seq)
+	}
+	b, ok := r.s.cache.get(seq, r.fork)
+	if ok && (!withValue || !b.hasValue || b.value != nil) {
+		return b, nil
+	}
+	raw, err := r.raw(ctx, seq)
+	if err != nil {
+		return block{}, fmt.Errorf("read block %d: %w", seq, err)
+	}
+	if b, err = parseBlock(raw); err != nil {
+		return block{}, fmt.Errorf("block %d: %w", seq, err)
+	}
+	r.s.cache.put(seq, r.fork, &b)
+	return b, nil
+}
+
+// raw returns the bytes of a block, from peers when it is not held.
+func (r *reader) raw(ctx context.Context, seq uint64) ([]byte, error) {
+	b, err := r.core.GetLocal(seq)
+	if err == nil || !r.wait || !errors.Is(err, hypercore.ErrNotAvailable) {
+		return b, err
+	}
+	if r.waiting != nil {
+		r.waiting()
+	}
+	r.fetchNear(seq)
+	return r.core.Get(ctx, seq)
+}
+
+// fetchNear asks for all blocks the last node refers to, because a read that
+// needs one of them is likely to need others.
+func (r *reader) fetchNear(seq uint64) {
+	f := r.near
+	r.near = nil
+	if f == nil {
+		return
+	}
+	var missing []uint64
+	add := func(s uint64) {
+		if s != seq && s < r.version && len(missing) < maxNear && !r.core.Has(s, s+1) {
+			missing = append(missing, s)
+		}
+	}
+	for i := range f.keys {
+		if f.keys[i].b == nil {
+			add(f.keys[i].seq)
+		}
+	}
+	for i := range f.kids {
+		add(f.kids[i].seq)
+	}
+	if len(missing) > 0 {
+		r.s.fetch.start(r.s.core, missing)
+	}
+}
+
+const maxNear = 64
+
+// entry reads the entry of a key.
+func (r *reader) entry(ctx context.Context, t *Tree, seq uint64) (Entry, error) {
+	b, err := r.block(ctx, seq, true)
+	if err != nil {
+		return Entry{}, err
+	}
+	return t.entry(seq, &b), nil
+}

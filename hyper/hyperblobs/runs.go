@@ -1,0 +1,21 @@
+package hyperblobs
+
+import "iter"
+
+// Run is a range of block indexes, End excluded.
+type Run struct{ Start, End uint64 }
+
+// runs joins sorted indexes to ranges. Repeated ones count once.
+func runs(sorted []uint64) iter.Seq[Run] {
+	return func(yield func(Run) bool) {
+		for i := 0; i < len(sorted); {
+			r := Run{sorted[i], sorted[i] + 1}
+			for i++; i < len(sorted) && sorted[i] <= r.End; i++ {
+				r.End = sorted[i] + 1
+			}
+			if !yield(r) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,191 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	"pgregory.net/rapid"
+)
+
+// crashPoint is a copy of the disk and what must be on it.
+type crashPoint struct {
+	fs      vfs.FS
+	at      string
+	from    int  // at least this commit is there
+	to      int  // at most this one
+	process bool // the process died, the machine did not: nothing is lost
+}
+
+// TestCrashAtEveryStep stops the machine before every change to the disk, with
+// some of what was not synced gone, and opens what is left. All durable commits
+// and a prefix of the others must be there; only blocks reported as lost may be
+// missing.
+func TestCrashAtEveryStep(t *testing.T) {
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { crashRun(t, seed) })
+	}
+}
+
+func crashRun(t *testing.T, seed uint64) {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	mem := vfs.NewCrashableMem()
+	var mu sync.Mutex
+	var points []crashPoint
+	durable, acked, started := 0, 0, 0
+	on := false
+	hook := errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind.ReadOrWrite() != errorfs.OpIsWrite {
+			return nil
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if !on {
+			return nil
+		}
+		p := crashPoint{at: fmt.Sprintf("%v %s", op.Kind, op.Path), from: durable, to: started}
+		percent := []int{0, 50, 100}[rng.IntN(3)]
+		if percent == 100 {
+			p.from, p.process = acked, true
+		}
+		p.fs = mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(rng.Uint64(), 2))})
+		points = append(points, p)
+		return nil
+	})
+	o := &Options{FS: errorfs.Wrap(mem, hook), SegmentSize: 60 << 10, MemTableSize: 256 << 10}
+	db, err := Open("s", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := createTest(t, db, 1)
+	if err := db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	on = true
+	mu.Unlock()
+	m := newModel()
+	states := []*model{m.clone()}
+	b := db.NewBatch()
+	gen := rapid.Custom(func(t *rapid.T) int {
+		for range rapid.IntRange(1, 3).Draw(t, "steps") {
+			m.step(t, b, c)
+		}
+		return 0
+	})
+	const commits = 50
+	for i := 1; i <= commits; i++ {
+		gen.Example(int(seed)*1000 + i)
+		if b.Empty() {
+			b.SetHead(c, m.head)
+		}
+		states = append(states, m.clone())
+		mode := Mode(rng.IntN(2))
+		mu.Lock()
+		started = i
+		mu.Unlock()
+		if err := b.Commit(mode); err != nil {
+			t.Fatal(err)
+		}
+		mu.Lock()
+		acked = i
+		if mode == Durable {
+			durable = i
+		}
+		mu.Unlock()
+		if rng.IntN(10) == 0 {
+			if err := db.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			mu.Lock()
+			durable = i
+			mu.Unlock()
+		}
+		if rng.IntN(12) == 0 {
+			if err := db.pebble.Flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	on = false
+	mu.Unlock()
+	lost := 0
+	for n, p := range points {
+		k, err := p.verify(states)
+		if err != nil {
+			t.Fatalf("crash %d of %d, before %s (commits %d to %d, process %v): %v", n, len(points), p.at, p.from, p.to, p.process, err)
+		}
+		lost += k
+	}
+	t.Logf("%d crashes, %d blocks lost", len(points), lost)
+}
+
+// verify opens the disk and returns how many blocks were lost.
+func (p *crashPoint) verify(states []*model) (lost int, err error) {
+	db, err := Open("s", &Options{FS: p.fs, SegmentSize: 60 << 10})
+	if err != nil {
+		return 0, err
+	}
+	defer db.Close()
+	c, err := db.Core(dkOf(1))
+	if err != nil {
+		return 0, err
+	}
+	gone := map[uint64]bool{}
+	for _, l := range db.Lost() {
+		for _, i := range l.Blocks {
+			gone[i] = true
+			if _, err := c.Block(i, nil); !errors.Is(err, ErrNotFound) {
+				return 0, fmt.Errorf("lost block %d: %v", i, err)
+			}
+		}
+	}
+	if p.process && len(gone) > 0 {
+		return 0, fmt.Errorf("blocks %v lost though the machine went on", gone)
+	}
+	if err := checkAll(db); err != nil {
+		return 0, err
+	}
+	var why error
+	for j := p.to; j >= p.from; j-- {
+		m := states[j].clone()
+		wrong := false
+		for i := range gone {
+			// Only large blocks of a state that is not durable can be lost.
+			wrong = wrong || len(m.blocks[i]) < largeBlock
+			delete(m.blocks, i)
+		}
+		err := m.diffCore(c)
+		if err == nil && wrong {
+			err = fmt.Errorf("lost %v are not all large blocks", gone)
+		}
+		if err == nil {
+			for i := range gone {
+				if d := states[p.from].blocks[i]; !p.process && d != nil && string(d) == string(states[j].blocks[i]) && p.unchanged(states, i, j) {
+					return 0, fmt.Errorf("lost block %d was durable", i)
+				}
+			}
+			return len(gone), nil
+		}
+		why = errors.Join(why, fmt.Errorf("not state %d: %w", j, err))
+	}
+	return 0, why
+}
+
+// unchanged tells whether block i was the same in all states up to j.
+func (p *crashPoint) unchanged(states []*model, i uint64, j int) bool {
+	for k := p.from; k < j; k++ {
+		if string(states[k].blocks[i]) != string(states[j].blocks[i]) {
+			return false
+		}
+	}
+	return true
+}
