@@ -1,0 +1,278 @@
+package archtest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/tradle/cloudpal"
+
+// rule limits what packages may import of this module and from outside. A name
+// that ends in /... stands for everything below it.
+type rule struct {
+	packages []string
+	own      []string // of this module; nil: anything but what no other rule gives away
+	outside  []string // module paths beside the standard library
+	why      string
+}
+
+var rules = []rule{
+	{
+		packages: []string{"hyper/compact", "hyper/internal/flattree", "hyper/internal/bitfield", "hyper/internal/rabin"},
+		why:      "pure leaves: everybody stands on them, they stand on nothing",
+	},
+	{
+		packages: []string{"hyper/hypercrypto"},
+		own:      []string{"hyper/compact", "hyper/internal/flattree"},
+		outside:  []string{"golang.org/x/crypto"},
+		why:      "the cryptographic vocabulary needs encodings and primitives only",
+	},
+	{
+		packages: []string{"hyper/internal/merkle"},
+		own:      []string{"hyper/compact", "hyper/hypercrypto", "hyper/internal/flattree"},
+		why:      "tree arithmetic is pure: no storage, no network, no clock",
+	},
+	{
+		packages: []string{"hyper/internal/wire"},
+		own:      []string{"hyper/compact", "hyper/hypercrypto", "hyper/internal/merkle"},
+		why:      "message codecs know messages and proofs only",
+	},
+	{
+		packages: []string{"hyper/storage"},
+		own:      []string{"hyper/compact", "hyper/hypercrypto", "hyper/internal/bitfield", "hyper/internal/merkle", "hyper/internal/flattree"},
+		outside:  []string{"github.com/cockroachdb/pebble/v2", "golang.org/x/sys"},
+		why:      "the database is seen here and nowhere else",
+	},
+	{
+		packages: []string{"hyper/protomux"},
+		own:      []string{"hyper/compact", "hyper/hypercrypto"},
+		why:      "the bridge between the data tower and the network tower belongs to neither",
+	},
+	{
+		packages: []string{"hyper/internal/noise"},
+		own:      []string{"hyper/hypercrypto"},
+		outside:  []string{"github.com/flynn/noise", "filippo.io/edwards25519", "golang.org/x/crypto"},
+		why:      "handshakes are shared by everything that connects",
+	},
+	{
+		packages: []string{"hyper/secretstream"},
+		own:      []string{"hyper/hypercrypto", "hyper/internal/noise", "hyper/protomux"},
+		outside:  []string{"golang.org/x/crypto"},
+		why:      "the network tower knows nothing of logs; of protomux only the buffer contract",
+	},
+	{
+		packages: []string{"hyper/hypercore"},
+		own: []string{"hyper/compact", "hyper/hypercrypto", "hyper/storage", "hyper/protomux", "hyper/internal/merkle", "hyper/internal/wire",
+			"hyper/internal/bitfield", "hyper/internal/flattree"},
+		why: "the log meets the network in protomux",
+	},
+	{
+		packages: []string{"hyper/corestore", "hyper/hyperbee", "hyper/hyperblobs"},
+		own: []string{"hyper/compact", "hyper/hypercrypto", "hyper/storage", "hyper/protomux", "hyper/hypercore", "hyper/hyperbee/...",
+			"hyper/internal/rabin"},
+		why: "structures on the log do not know each other",
+	},
+	{
+		packages: []string{"hyper/hyperbee/keyenc"},
+		own:      []string{"hyper/compact"},
+		why:      "key encodings are pure",
+	},
+	{
+		packages: []string{"hyper/hyperdrive", "hyper/hyperdrive/..."},
+		own: []string{"hyper/compact", "hyper/hypercrypto", "hyper/storage", "hyper/protomux", "hyper/hypercore", "hyper/corestore",
+			"hyper/hyperbee", "hyper/hyperbee/keyenc", "hyper/hyperblobs", "hyper/hyperdrive", "hyper/hyperdrive/...", "hyper/internal/rabin"},
+		outside: []string{"golang.org/x/sys"},
+		why:     "a drive is a bee for names and blobs for bytes",
+	},
+	{
+		packages: []string{"internal/fault"},
+		why:      "error kinds are the product's leaf",
+	},
+	{
+		packages: []string{"internal/cli"},
+		own:      []string{"internal/api/client", "internal/api", "internal/fault", "internal/node", "internal/cli/..."},
+		outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "golang.org/x/sys", "golang.org/x/term",
+			"rsc.io/qr"},
+		why: "the command line can do what the API offers and nothing else, so that a web page can do the same",
+	},
+	{
+		packages: []string{"internal/door/..."},
+		own:      []string{"internal/fault", "hyper/..."},
+		outside:  []string{"golang.org/x/sys"},
+		why:      "doors are peers: none knows another, and none knows the node",
+	},
+	{
+		packages: []string{"cmd/..."},
+		own:      []string{"internal/cli"},
+		why:      "a main has no logic",
+	},
+}
+
+type pkg struct {
+	ImportPath string
+	Doc        string
+	GoFiles    []string
+	Imports    []string
+}
+
+func list(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Doc,GoFiles,Imports", module+"/...")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.Bytes())
+	}
+	var all []pkg
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+func match(pattern, name string) bool {
+	if base, ok := strings.CutSuffix(pattern, "/..."); ok {
+		return strings.HasPrefix(name, base+"/")
+	}
+	return pattern == name
+}
+
+func matchAny(patterns []string, name string) bool {
+	for _, p := range patterns {
+		if match(p, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// fromModule tells whether an import path belongs to one of the modules.
+func fromModule(modules []string, path string) bool {
+	for _, m := range modules {
+		if path == m || strings.HasPrefix(path, m+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func TestImports(t *testing.T) {
+	for _, p := range list(t) {
+		name := strings.TrimPrefix(p.ImportPath, module+"/")
+		for _, imp := range p.Imports {
+			own, inside := strings.CutPrefix(imp, module+"/")
+			outside := !inside && strings.Contains(strings.SplitN(imp, "/", 2)[0], ".")
+			if inside && strings.HasPrefix(name, "hyper/") && strings.HasPrefix(own, "internal/") {
+				t.Errorf("%s imports %s: the library never imports the product", name, own)
+			}
+			if inside && own == "internal/node" && name != "internal/cli" {
+				t.Errorf("%s imports internal/node: the composition root is for the command line only", name)
+			}
+			if fromModule([]string{"github.com/cockroachdb/pebble/v2"}, imp) && name != "hyper/storage" && !strings.HasPrefix(name, "bench") {
+				t.Errorf("%s imports the database: only hyper/storage may", name)
+			}
+			for _, r := range rules {
+				if !matchAny(r.packages, name) {
+					continue
+				}
+				if inside && !matchAny(r.own, own) {
+					t.Errorf("%s imports %s: %s", name, own, r.why)
+				}
+				if outside && !fromModule(r.outside, imp) {
+					t.Errorf("%s imports %s: %s", name, imp, r.why)
+				}
+			}
+		}
+	}
+}
+
+// The towers meet in protomux: neither reaches into the other, directly or not.
+func TestTowersDoNotMeet(t *testing.T) {
+	data := []string{"hyper/storage", "hyper/hypercore", "hyper/corestore", "hyper/hyperbee", "hyper/hyperblobs", "hyper/hyperdrive"}
+	network := []string{"hyper/secretstream", "hyper/internal/noise"}
+	graph := make(map[string][]string)
+	for _, p := range list(t) {
+		graph[p.ImportPath] = p.Imports
+	}
+	reaches := func(from string, to []string) string {
+		seen := map[string]bool{}
+		todo := []string{module + "/" + from}
+		for len(todo) > 0 {
+			at := todo[0]
+			todo = todo[1:]
+			if seen[at] {
+				continue
+			}
+			seen[at] = true
+			for _, name := range to {
+				if at == module+"/"+name {
+					return name
+				}
+			}
+			todo = append(todo, graph[at]...)
+		}
+		return ""
+	}
+	for _, d := range data {
+		if n := reaches(d, network); n != "" {
+			t.Errorf("%s reaches %s: the data tower does not know how peers connect", d, n)
+		}
+	}
+	for _, n := range network {
+		if d := reaches(n, data); d != "" {
+			t.Errorf("%s reaches %s: the network tower does not know what it carries", n, d)
+		}
+	}
+}
+
+func TestPackagesSayWhatTheyAreFor(t *testing.T) {
+	for _, p := range list(t) {
+		if len(p.GoFiles) == 0 {
+			continue
+		}
+		name := p.ImportPath[strings.LastIndex(p.ImportPath, "/")+1:]
+		if !strings.HasPrefix(p.Doc, "Package "+name+" ") && !strings.HasPrefix(p.Doc, "Command ") {
+			t.Errorf("%s: the package comment is %q, it has to start with what the package is", p.ImportPath, p.Doc)
+		}
+	}
+}
+
+// Files must not speak of the machine they were written on.
+func TestNoMachinePaths(t *testing.T) {
+	bad := regexp.MustCompile(`(^|[\s"'(=:])/(work|root|farm)/[a-z.]`)
+	out, err := exec.Command("git", "-C", "../..", "ls-files", "-z").Output()
+	if err != nil {
+		t.Fatalf("git ls-files: %v", err)
+	}
+	for _, f := range strings.Split(strings.TrimRight(string(out), "\x00"), "\x00") {
+		if strings.Contains(f, "testdata/") {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join("../..", f))
+		if errors.Is(err, os.ErrNotExist) {
+			continue // deleted, not yet committed
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, line := range bytes.Split(b, []byte("\n")) {
+			if bad.Match(line) {
+				t.Errorf("%s:%d names a path of some machine: %s", f, i+1, line)
+			}
+		}
+	}
+}
