@@ -93,6 +93,20 @@ func (c *cache) get(seq, fork uint64) (block, bool) {
 	return decodeRecord(rec), true
 }
 
+// has reports whether get would find a block.
+func (c *cache) has(seq, fork uint64) bool {
+	s := c.shard(seq)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.pages[seq/pageSpan]
+	return s.fork == fork && p != nil && p.have&(1<<(seq%pageSpan)) != 0
+}
+
+// fits reports whether all blocks of a log would fit.
+func (c *cache) fits(length, byteLength uint64) bool {
+	return 2*byteLength+16*length < uint64(max(0, c.shards[0].limit))*cacheShards
+}
+
 // put adds a block. A longer value than maxCachedValue is left out.
 func (c *cache) put(seq, fork uint64, b *block) {
 	if len(b.key)+len(b.index) > maxCachedBlock {

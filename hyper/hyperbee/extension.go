@@ -5,6 +5,7 @@ import (
 	"context"
 	"sync"
 
+	"github.com/tradle/cloudpal/hyper/compact"
 	"github.com/tradle/cloudpal/hyper/hypercore"
 )
 
@@ -51,7 +52,11 @@ func newExtension(t *Tree) *extension {
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &extension{t: t, cancel: cancel, perPeer: make(map[*hypercore.Peer]int)}
 	e.out = t.s.core.RegisterExtension(extensionName, func(from *hypercore.Peer, payload []byte) {
-		e.receive(ctx, from, payload)
+		// On the wire the message is a buffer: its length goes first.
+		r := compact.NewReader(payload)
+		if payload = r.Buffer(); r.Err() == nil {
+			e.receive(ctx, from, payload)
+		}
 	})
 	return e
 }
@@ -121,7 +126,7 @@ func (e *extension) ask(m message, credit int) {
 	}
 	e.credit = min(e.credit+credit, maxCredit)
 	e.mu.Unlock()
-	e.out.Broadcast(m.append(nil))
+	e.out.Broadcast(compact.AppendBuffer(nil, m.append(nil)))
 }
 
 // checkpoint returns the place of the cursor, which may be inside next.

@@ -23,8 +23,11 @@ type reader struct {
 	touched func(seq uint64)
 	waiting func()
 
-	near *frame // the node read last, whose neighbours are fetched together
-	w    *writer
+	near *frame  // the node read last, whose neighbours are fetched together
+	w    *writer // the batch whose pending operations are seen, or nil
+
+	whole   bool   // the log fits the cache: blocks are read with those near them
+	scratch []byte // for reading ahead
 }
 
 // reader returns a reader of the tree's version. Close it.
@@ -63,6 +66,7 @@ func (t *Tree) reader(ctx context.Context) (*reader, error) {
 	}
 	r.fork = r.core.Fork()
 	t.s.cache.follow(r.fork)
+	r.whole = t.s.cache.fits(r.core.Length(), r.core.ByteLength())
 	return r, nil
 }
 
@@ -86,6 +90,11 @@ func (r *reader) block(ctx context.Context, seq uint64, withValue bool) (block, 
 	if ok && (!withValue || !b.hasValue || b.value != nil) {
 		return b, nil
 	}
+	if r.whole && !ok {
+		if b, ok = r.readAhead(seq); ok && (!withValue || !b.hasValue || b.value != nil) {
+			return b, nil
+		}
+	}
 	raw, err := r.raw(ctx, seq)
 	if err != nil {
 		return block{}, fmt.Errorf("read block %d: %w", seq, err)
@@ -96,6 +105,32 @@ func (r *reader) block(ctx context.Context, seq uint64, withValue bool) (block, 
 	r.s.cache.put(seq, r.fork, &b)
 	return b, nil
 }
+
+// readAhead brings the local blocks of a cache page into the cache, which are
+// near each other in the store, and returns the block seq if it is one of them.
+func (r *reader) readAhead(seq uint64) (block, bool) {
+	first := max(1, seq-seq%pageSpan)
+	for s := first; s < min(first-first%pageSpan+pageSpan, r.version); s++ {
+		if r.s.cache.has(s, r.fork) {
+			continue
+		}
+		raw, err := r.core.AppendLocal(r.scratch[:0], s)
+		if err != nil {
+			continue
+		}
+		if b, err := parseBlock(raw); err == nil {
+			r.s.cache.put(s, r.fork, &b)
+		}
+		if r.scratch = raw; len(raw) > maxReadAhead {
+			r.scratch, r.whole = nil, false
+			break
+		}
+	}
+	return r.s.cache.get(seq, r.fork)
+}
+
+// maxReadAhead is the size of a block that ends reading ahead.
+const maxReadAhead = 8 << 10
 
 // raw returns the bytes of a block, from peers when it is not held.
 func (r *reader) raw(ctx context.Context, seq uint64) ([]byte, error) {

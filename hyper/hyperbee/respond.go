@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/tradle/cloudpal/hyper/compact"
 	"github.com/tradle/cloudpal/hyper/hypercore"
 )
 
@@ -69,7 +70,7 @@ func (e *extension) answerWalk(ctx context.Context, from *hypercore.Peer, versio
 	}
 	defer r.close()
 	a := &announcer{
-		send: func(b []byte) { e.out.Send(from, b) },
+		send: func(b []byte) { e.out.Send(from, compact.AppendBuffer(nil, b)) },
 		seen: make(map[uint64]struct{}),
 		stop: cancel,
 	}

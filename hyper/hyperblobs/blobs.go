@@ -19,7 +19,8 @@ const groupBytes = 2 << 20
 // Blobs may be written at the same time, but only through one Blobs per log: a
 // blob's position is known only if nobody else appends.
 type Blobs struct {
-	core *hypercore.Core
+	core  *hypercore.Core
+	local bool // reads never wait for peers
 
 	// mu is held around every append, so that the log's length before it is
 	// where the blob begins. A plain stream holds it until it ends.
@@ -28,6 +29,30 @@ type Blobs struct {
 
 // New returns the blobs of core, which stays the caller's to close.
 func New(core *hypercore.Core) *Blobs { return &Blobs{core: core} }
+
+// LocalOnly returns the same blobs for reading what is held here: reads that
+// would wait for a peer fail with [hypercore.ErrNotAvailable].
+func (b *Blobs) LocalOnly() *Blobs { return &Blobs{core: b.core, local: true} }
+
+// block returns a block of the log.
+func (b *Blobs) block(ctx context.Context, i uint64) ([]byte, error) {
+	if b.local {
+		return b.core.GetLocal(i)
+	}
+	return b.core.Get(ctx, i)
+}
+
+// checkHere is check, and refuses a blob beyond the end of a log that nobody but
+// its owner, here, makes longer: waiting for it would take forever.
+func (b *Blobs) checkHere(id ID) error {
+	if err := id.check(); err != nil {
+		return err
+	}
+	if length := b.core.Length(); id.End() > length && (b.local || b.core.Writable()) {
+		return fmt.Errorf("%w: ends at block %d of %d", ErrInvalid, id.End(), length)
+	}
+	return nil
+}
 
 // Core returns the log.
 func (b *Blobs) Core() *hypercore.Core { return b.core }

@@ -12,15 +12,20 @@ import (
 // Map returns the pieces of a mapped blob, in order, fetching the map from peers
 // if it is not held.
 func (b *Blobs) Map(ctx context.Context, id ID) ([]Piece, error) {
-	if err := id.check(); err != nil {
+	if err := b.checkHere(id); err != nil {
 		return nil, err
 	}
 	if !id.BlockMap {
 		return nil, fmt.Errorf("%w: plain blob has no map", ErrInvalid)
 	}
+	if !b.local && !b.core.Has(id.BlockOffset, id.End()) {
+		d := b.core.Download(hypercore.Range{Start: id.BlockOffset, End: id.End(), Linear: true})
+		defer d.Close()
+	}
 	var pieces []Piece
 	n := uint64(0)
-	for block, err := range b.core.Blocks(ctx, id.BlockOffset, id.End()) {
+	for i := id.BlockOffset; i < id.End(); i++ {
+		block, err := b.block(ctx, i)
 		if err != nil {
 			return nil, fmt.Errorf("read block map: %w", err)
 		}

@@ -20,6 +20,7 @@ import (
 // [hypercore.ErrTruncated], because the same blocks may now hold something else.
 type Reader struct {
 	ctx  context.Context // of all reads: io.ReaderAt has no room for one
+	b    *Blobs
 	core *hypercore.Core
 	id   ID
 	fork uint64
@@ -49,10 +50,10 @@ func (s span) contains(off int64) bool {
 // Open returns a Reader of the blob. ctx bounds all its reads. For a mapped blob
 // Open reads the map. Close releases the read-ahead.
 func (b *Blobs) Open(ctx context.Context, id ID) (*Reader, error) {
-	if err := id.check(); err != nil {
+	if err := b.checkHere(id); err != nil {
 		return nil, err
 	}
-	r := &Reader{ctx: ctx, core: b.core, id: id, fork: b.core.Fork(), size: int64(id.ByteLength)}
+	r := &Reader{ctx: ctx, b: b, core: b.core, id: id, fork: b.core.Fork(), size: int64(id.ByteLength)}
 	if id.BlockMap {
 		var err error
 		if r.pieces, err = b.Map(ctx, id); err != nil {
@@ -182,7 +183,7 @@ func (r *Reader) spanAt(off int64, prev span) (span, error) {
 }
 
 func (r *Reader) load(block uint64, start int64) (span, error) {
-	data, err := r.core.Get(r.ctx, block)
+	data, err := r.b.block(r.ctx, block)
 	if err == nil && r.core.Fork() != r.fork {
 		err = hypercore.ErrTruncated
 	}
@@ -228,7 +229,7 @@ func (r *Reader) locate(off int64, prev span) (block uint64, start int64, err er
 		}
 		return prev.block + 1, next, nil
 	}
-	block, within, err := r.core.Seek(r.ctx, r.id.ByteOffset+uint64(off))
+	block, within, err := r.seek(r.id.ByteOffset + uint64(off))
 	if err != nil {
 		return 0, 0, fmt.Errorf("find byte %d of blob: %w", off, err)
 	}
@@ -237,4 +238,11 @@ func (r *Reader) locate(off int64, prev span) (block uint64, start int64, err er
 		return 0, 0, fmt.Errorf("%w: byte %d is in block %d, outside", ErrInvalid, off, block)
 	}
 	return block, start, nil
+}
+
+func (r *Reader) seek(offset uint64) (block, within uint64, err error) {
+	if r.b.local {
+		return r.core.SeekLocal(offset)
+	}
+	return r.core.Seek(r.ctx, offset)
 }

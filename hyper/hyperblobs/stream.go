@@ -33,10 +33,10 @@ func (b *Blobs) Get(ctx context.Context, id ID) ([]byte, error) {
 
 // getSingle is Get for most small files: one block, no copy.
 func (b *Blobs) getSingle(ctx context.Context, id ID) ([]byte, error) {
-	if err := id.check(); err != nil {
+	if err := b.checkHere(id); err != nil {
 		return nil, err
 	}
-	r := Reader{ctx: ctx, core: b.core, id: id, fork: b.core.Fork(), size: int64(id.ByteLength)}
+	r := Reader{ctx: ctx, b: b, core: b.core, id: id, fork: b.core.Fork(), size: int64(id.ByteLength)}
 	if id.ByteLength == 0 {
 		return []byte{}, nil
 	}
@@ -48,7 +48,7 @@ func (b *Blobs) getSingle(ctx context.Context, id ID) ([]byte, error) {
 // held. In the middle of a plain blob it waits for the first read to tell which
 // block that is. r.mu must be held.
 func (r *Reader) readAheadLocked(off int64) {
-	if r.aheadSet || off >= r.size {
+	if r.aheadSet || off >= r.size || r.b.local {
 		return
 	}
 	if !r.id.BlockMap {

@@ -112,7 +112,7 @@ func (v *View) Checkout(version uint64) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &View{d: v.d, tree: t}, nil
+	return &View{d: v.d, tree: t, local: v.local}, nil
 }
 
 // Snapshot returns the current version as a view that does not change. It must
@@ -122,7 +122,7 @@ func (v *View) Snapshot() (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &View{d: v.d, tree: t}, nil
+	return &View{d: v.d, tree: t, local: v.local}, nil
 }
 
 // Close closes the drive's logs. Views of it must be closed before. It is safe to

@@ -450,16 +450,13 @@ func TestWatchSeesChangesOfBothLogs(t *testing.T) {
 			<-next
 		}
 	}()
-	// The watch has begun once a change is seen.
-	var u Update
-	for seen := false; !seen; {
-		put(t, d, "dir/a", "2")
-		select {
-		case u = <-updates:
-			seen = true
-		case <-time.After(10 * time.Millisecond):
-		}
+	if u := <-updates; u.Previous != nil || u.Current.Version() != d.Version() {
+		t.Errorf("watch begins with %+v", u)
 	}
+	put(t, d, "other", "1")
+	next <- struct{}{}
+	put(t, d, "dir/a", "2")
+	u := <-updates
 	if u.Reset || u.Current.Version() <= u.Previous.Version() {
 		t.Errorf("update from %d to %d", u.Previous.Version(), u.Current.Version())
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tradle/cloudpal/hyper/hyperbee"
 	"github.com/tradle/cloudpal/hyper/hyperblobs"
+	"github.com/tradle/cloudpal/hyper/hypercore"
 )
 
 // ErrNotFound is the error of a path that has no entry.
@@ -18,8 +19,9 @@ var ErrNotFound = errors.New("hyperdrive: no such file")
 // each call. It is safe for concurrent use. Reading waits for blocks that have to
 // come from peers, as long as the context allows.
 type View struct {
-	d    *Drive
-	tree *hyperbee.Tree
+	d     *Drive
+	tree  *hyperbee.Tree
+	local bool // reads never wait for peers
 }
 
 // Version returns the version that is read, 1 for an empty drive.
@@ -31,10 +33,21 @@ func (v *View) Drive() *Drive { return v.d }
 // Close releases a View that Checkout, At or Snapshot returned.
 func (v *View) Close() error { return v.tree.Close() }
 
-// LocalOnly returns the same state with reads of names that fail with
+// LocalOnly returns the same state with reads that fail with
 // [hypercore.ErrNotAvailable] instead of waiting for peers. It is valid until v
 // is closed.
-func (v *View) LocalOnly() *View { return &View{d: v.d, tree: v.tree.LocalOnly()} }
+func (v *View) LocalOnly() *View { return &View{d: v.d, tree: v.tree.LocalOnly(), local: true} }
+
+// blobs returns the contents for reading.
+func (v *View) blobs(ctx context.Context) (*hyperblobs.Blobs, error) {
+	if !v.local {
+		return v.d.Blobs(ctx)
+	}
+	if b := v.d.knownBlobs(); b != nil {
+		return b.LocalOnly(), nil
+	}
+	return nil, fmt.Errorf("contents of drive: %w", hypercore.ErrNotAvailable)
+}
 
 // Entry returns the entry at path; [ErrNotFound] if there is none. Links are not
 // followed.
@@ -90,7 +103,7 @@ func (v *View) Content(ctx context.Context, e *Entry) ([]byte, error) {
 	if e.Blob == nil {
 		return []byte{}, nil
 	}
-	blobs, err := v.d.Blobs(ctx)
+	blobs, err := v.blobs(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +127,7 @@ func (v *View) Open(ctx context.Context, path string) (*hyperblobs.Reader, error
 // OpenEntry returns a reader of the content of an entry. That of a link is
 // empty.
 func (v *View) OpenEntry(ctx context.Context, e *Entry) (*hyperblobs.Reader, error) {
-	blobs, err := v.d.Blobs(ctx)
+	blobs, err := v.blobs(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +164,7 @@ func (v *View) Size(ctx context.Context, e *Entry) (uint64, error) {
 	if m := e.Meta(); m.HasSize {
 		return m.Size, nil
 	}
-	blobs, err := v.d.Blobs(ctx)
+	blobs, err := v.blobs(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -234,7 +247,7 @@ func differenceOf(diff hyperbee.Difference) (d Difference, err error) {
 // Has tells whether the content of path, or of everything below it if it is a
 // folder, is held here. It never asks peers; names that are not held mean no.
 func (v *View) Has(ctx context.Context, path string) (bool, error) {
-	blobs, err := v.d.Blobs(ctx)
+	blobs, err := v.blobs(ctx)
 	if err != nil {
 		return false, err
 	}

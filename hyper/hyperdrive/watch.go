@@ -11,8 +11,8 @@ import (
 
 // Update is a new state of a drive that is watched.
 type Update struct {
-	// Current is the new version, Previous the one of the last Update. Both are
-	// closed when the next Update is asked for.
+	// Current is the new version, Previous the one of the last Update, nil in the
+	// first. Both are closed when the next Update is asked for.
 	Current, Previous *View
 	// Reset tells that the names were truncated: Previous may not be readable
 	// any more, and differences have to be found by listing Current.
@@ -23,9 +23,10 @@ type Update struct {
 	BlobsKept uint64
 }
 
-// Watch yields the drive whenever something below folder has changed, the
-// contents of both logs considered, until ctx ends, whose error it then yields,
-// or the loop is left. Changes during the loop's body come together.
+// Watch yields the drive as it is, and then whenever something below folder has
+// changed, truncations of both logs included. It ends when the loop is left or
+// ctx ends, whose error it then yields. Changes during the loop's body come
+// together.
 func (d *Drive) Watch(ctx context.Context, folder string) iter.Seq2[Update, error] {
 	return func(yield func(Update, error) bool) {
 		w := &watcher{d: d, folder: folder, signal: make(chan struct{}, 1), kept: math.MaxUint64}
@@ -66,9 +67,17 @@ func (w *watcher) run(ctx context.Context, yield func(Update) bool) error {
 	defer func() { previous.Close() }()
 	stopBlobs, opened := func() {}, false
 	defer func() { stopBlobs() }()
+	first := true
 	for {
 		if !opened && w.d.knownBlobs() != nil {
 			opened, stopBlobs = true, w.watchBlobs()
+		}
+		if first {
+			if !yield(Update{Current: previous, BlobsKept: math.MaxUint64}) {
+				return nil
+			}
+			first = false
+			continue
 		}
 		select {
 		case <-w.signal:

@@ -184,7 +184,7 @@ func (b *Batch) writeLarge() (seg *segment, off, total int64, err error) {
 			tail = binary.AppendUvarint(tail, uint64(h.length))
 		}
 	}
-	err = seg.write(b.chunks, off)
+	err = db.segs.write(seg, b.chunks, off)
 	clear(b.chunks)
 	if err != nil {
 		db.segs.finish(seg, off)

@@ -18,10 +18,11 @@ type model struct {
 	blocks map[uint64][]byte
 	nodes  map[uint64]merkle.Node
 	user   map[string][]byte
+	puts   map[uint64]int // how often each block was put
 }
 
 func newModel() *model {
-	return &model{blocks: map[uint64][]byte{}, nodes: map[uint64]merkle.Node{}, user: map[string][]byte{}}
+	return &model{blocks: map[uint64][]byte{}, nodes: map[uint64]merkle.Node{}, user: map[string][]byte{}, puts: map[uint64]int{}}
 }
 
 func (m *model) clone() *model {
@@ -32,6 +33,9 @@ func (m *model) clone() *model {
 	}
 	for k, v := range m.nodes {
 		c.nodes[k] = v
+	}
+	for k, v := range m.puts {
+		c.puts[k] = v
 	}
 	for k, v := range m.user {
 		c.user[k] = v
@@ -154,6 +158,7 @@ func (m *model) step(t *rapid.T, b *Batch, c *Core) {
 			data := testBlock(i+rapid.Uint64Range(0, 3).Draw(t, "seed"), size)
 			b.PutBlock(c, i, data)
 			m.blocks[i] = data
+			m.puts[i]++
 			nodes := appendNodes(nil, i)
 			b.PutNodes(c, nodes)
 			for _, n := range nodes {
@@ -167,6 +172,7 @@ func (m *model) step(t *rapid.T, b *Batch, c *Core) {
 		data := testBlock(i, rapid.SampledFrom([]int{1, 50, largeBlock + 7}).Draw(t, "size"))
 		b.PutBlock(c, i, data)
 		m.blocks[i] = data
+		m.puts[i]++
 	case "clear":
 		s := rapid.Uint64Range(0, modelBlocks).Draw(t, "s")
 		e := s + rapid.Uint64Range(0, 70).Draw(t, "len")

@@ -16,12 +16,12 @@ import (
 
 // Open opens the store in dir, or creates it. It returns a *LockedError if it is
 // open elsewhere. After an unclean end it repairs what can be; see [DB.Lost].
-func Open(dir string, opts *Options) (db *DB, err error) {
+func Open(dir string, opts *Options) (*DB, error) {
 	o, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	db = &DB{
+	db := &DB{
 		opts: o, dir: dir,
 		cache:    newPageCache(o.PageCacheSize),
 		cores:    map[coreID]weak.Pointer[Core]{},
@@ -45,32 +45,31 @@ func Open(dir string, opts *Options) (db *DB, err error) {
 		}
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, db.closeDatabase(), db.lock.Close())
-			db = nil
-		}
-	}()
+	if err := db.open(dbDir, segDir); err != nil {
+		return nil, errors.Join(err, db.closeDatabase(), db.lock.Close())
+	}
+	db.reclaim.kick() // for what a crash left to do
+	go db.reclaim.run()
+	return db, nil
+}
+
+func (db *DB) open(dbDir, segDir string) (err error) {
 	po := db.pebbleOptions()
 	defer po.Cache.Unref()
 	if db.pebble, err = pebble.Open(dbDir, po); err != nil {
-		return nil, fmt.Errorf("storage: open %s: %w", dir, fromPebble(err))
+		return fmt.Errorf("storage: open %s: %w", db.dir, fromPebble(err))
 	}
-	if err = db.checkFormat(); err != nil {
-		return nil, err
+	if err := db.checkFormat(); err != nil {
+		return err
 	}
-	if err = db.loadNextID(); err != nil {
-		return nil, err
+	if err := db.loadNextID(); err != nil {
+		return err
 	}
-	db.segs = &segments{fs: fs, dir: segDir, size: o.SegmentSize, m: map[uint32]*segment{}, next: 1}
-	if err = db.recoverSegments(); err != nil {
-		return nil, fmt.Errorf("storage: recover %s: %w", dir, err)
+	db.segs = &segments{fs: db.wal, dir: segDir, size: db.opts.SegmentSize, m: map[uint32]*segment{}, next: 1}
+	if err := db.recoverSegments(); err != nil {
+		return fmt.Errorf("storage: recover %s: %w", db.dir, err)
 	}
-	go db.reclaim.run()
-	if len(db.reclaim.queue) > 0 {
-		db.reclaim.kick()
-	}
-	return db, nil
+	return nil
 }
 
 func prepareDirs(fs *storeFS, dir, dbDir, segDir string) error {

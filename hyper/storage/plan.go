@@ -85,10 +85,10 @@ func (o *coreOps) sortBlocks() {
 // planFreed collects the parts of segments that this batch frees.
 func (o *coreOps) planFreed() error {
 	c := o.core
-	if o.moved != nil && !c.held(o.blocks[0].index) {
-		return errMoved
-	}
 	if c.head.large == 0 {
+		if o.moved != nil {
+			return errMoved
+		}
 		return nil
 	}
 	for _, cut := range o.cuts {
@@ -105,6 +105,9 @@ func (o *coreOps) planFreed() error {
 	for i := range o.blocks {
 		p := &o.blocks[i]
 		if !c.held(p.index) || o.isCut(p.index) {
+			if o.moved != nil {
+				return errMoved
+			}
 			continue
 		}
 		_, ptr, large, err := v.lookup(p.index, nil)

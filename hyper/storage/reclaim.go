@@ -151,7 +151,11 @@ func (r *reclaimer) drain() error {
 // segments in which nothing is left.
 func (r *reclaimer) reclaim(ready []deadRange) error {
 	db := r.db
-	// The commits that freed them must be on disk first.
+	// The commits that freed them must be on disk first, with the bytes that may
+	// have taken their place.
+	if err := db.segs.sync(); err != nil {
+		return db.fail(err)
+	}
 	if err := db.syncLog(); err != nil {
 		return err
 	}

@@ -55,7 +55,9 @@ func (r *reclaimer) rewrite(g *segment) error {
 		}
 		b.Reset()
 		b.moveBlock(c, h.index, data, want)
-		err = b.Commit(Relaxed)
+		// The new place must be on disk before the database can say so: the
+		// block may long be durable here.
+		err = b.Commit(Durable)
 		if errors.Is(err, ErrDeleted) || errors.Is(err, errMoved) {
 			return nil
 		}

@@ -130,7 +130,7 @@ func (s *segments) createLocked() error {
 	if s.active != nil {
 		s.active.sealed = true
 	}
-	s.active = &segment{id: id, file: f, end: segmentHeaderLen, inFlight: map[int64]struct{}{}, written: 1}
+	s.active = &segment{id: id, file: f, end: segmentHeaderLen, durable: segmentHeaderLen, inFlight: map[int64]struct{}{}, written: 1}
 	s.m[id] = s.active
 	return nil
 }
@@ -161,17 +161,20 @@ func (s *segments) reserve(n int64) (*segment, int64, error) {
 	return g, off, nil
 }
 
-// finish ends what reserve began.
+// finish ends what reserve began: the batch was applied, or will not be.
 func (s *segments) finish(g *segment, off int64) {
 	s.mu.Lock()
 	delete(g.inFlight, off)
-	g.written++
 	s.mu.Unlock()
 }
 
 // write stores chunks one after the other at off.
-func (g *segment) write(chunks [][]byte, off int64) error {
-	return writeVector(g.file, chunks, off)
+func (s *segments) write(g *segment, chunks [][]byte, off int64) error {
+	err := writeVector(g.file, chunks, off)
+	s.mu.Lock()
+	g.written++ // also after an error: some of it may be there
+	s.mu.Unlock()
+	return err
 }
 
 // writeEach is writeVector for file systems without vectored writes.

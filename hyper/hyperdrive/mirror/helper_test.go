@@ -1,23 +1,29 @@
 package mirror
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/tradle/cloudpal/hyper/corestore"
 	"github.com/tradle/cloudpal/hyper/hyperdrive"
 )
 
 // newDrive returns an empty drive that can be written.
 func newDrive(t testing.TB, opts *hyperdrive.Options) *hyperdrive.Drive {
 	t.Helper()
-	d, err := hyperdrive.NewStub(opts)
+	s, err := corestore.Open(t.Context(), t.TempDir(), &corestore.Options{Relaxed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := hyperdrive.Open(t.Context(), s, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := d.Close(); err != nil {
+		if err := errors.Join(d.Close(), s.Close()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/tradle/cloudpal/hyper/hyperblobs"
 )
 
 // File systems note the time of a modification in steps. A file that is read
@@ -68,12 +70,14 @@ func readOnce(name string, n *node, read func(io.Reader) error) (stable bool, er
 	return after.ModTime().Equal(before.ModTime()) && after.Size() == before.Size() && counted.n <= after.Size(), nil
 }
 
-// readStable returns the content of a file that does not change meanwhile.
+// readStable returns the content of a small file that does not change meanwhile.
 func readStable(name string, n *node) (data []byte, err error) {
 	err = withStable(name, n, func(r io.Reader) error {
 		buf := bytes.NewBuffer(make([]byte, 0, n.size+bytes.MinRead))
-		_, err := buf.ReadFrom(r)
-		data = buf.Bytes()
+		_, err := buf.ReadFrom(io.LimitReader(r, hyperblobs.SmallSize+1))
+		if data = buf.Bytes(); err == nil && len(data) > hyperblobs.SmallSize {
+			err = ErrChanging // it grew since it was listed
+		}
 		return err
 	})
 	if err == nil && uint64(len(data)) != n.size {
