@@ -1,0 +1,13 @@
+// Package api is the local control API: its types, its handlers and its stream
+// of events. The command line uses it through package api/client, and so will
+// every other front of the product.
+//
+// The API is HTTP under /v1, spoken on a Unix socket or in memory. Requests and
+// answers are JSON. Whatever takes time answers with a stream of server-sent
+// events, each a JSON object whose first member "type" repeats the event's name;
+// the last one is "done", or "error" with the members of [fault.Report]. Work
+// lives as long as its request: a client that goes away stops it.
+//
+// The socket is trusted: whoever can open it acts as its owner. It lies in a
+// folder that only the owner can enter. The API is not meant for a TCP port.
+package api

@@ -1,0 +1,168 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/tradle/cloudpal/internal/fault"
+	"github.com/tradle/cloudpal/internal/files"
+)
+
+// maxRequest limits the size of a request in bytes.
+const maxRequest = 1 << 20
+
+// Network is what the handlers need of the node's connections.
+type Network interface {
+	// Join makes connections that last until leave is called. It returns all
+	// addresses that the node listens on. report is called for every change of
+	// a connection to the peers asked for.
+	Join(ctx context.Context, c Connect, report func(Peer)) (listen []string, leave func(), err error)
+}
+
+// Web serves drives over HTTP.
+type Web interface {
+	// Serve listens on r.Addr, calls ready with the URL, and serves until ctx
+	// ends.
+	Serve(ctx context.Context, r ServeRequest, ready func(url string)) error
+}
+
+// Backend is what the API gives access to.
+type Backend struct {
+	Files   *files.Library
+	Network Network
+	Web     Web
+	// Info describes the node.
+	Info func(ctx context.Context) (Info, error)
+}
+
+// New returns the handler of the API.
+func New(b Backend) http.Handler {
+	h := &handler{b}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/info", h.info)
+	mux.HandleFunc("POST /v1/content", h.content)
+	mux.HandleFunc("POST /v1/drives", stream(h.drives))
+	mux.HandleFunc("POST /v1/list", stream(h.list))
+	mux.HandleFunc("POST /v1/history", stream(h.history))
+	mux.HandleFunc("POST /v1/diff", stream(h.diff))
+	mux.HandleFunc("POST /v1/share", stream(h.share))
+	mux.HandleFunc("POST /v1/get", stream(h.get))
+	mux.HandleFunc("POST /v1/restore", stream(h.restore))
+	mux.HandleFunc("POST /v1/serve", stream(h.serve))
+	mux.HandleFunc("POST /v1/audit", stream(h.audit))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeError(w, fault.New(fault.NotFound, "this node has no %s %s", r.Method, r.URL.Path).
+			Hint("the running node may be older than this program; stop it and run the command again"))
+	})
+	return mux
+}
+
+type handler struct{ Backend }
+
+// stream makes a handler of a function that answers with events.
+func stream[Request any](fn func(ctx context.Context, r Request, s *Stream) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var in Request
+		if err := decode(r, &in); err != nil {
+			writeError(w, err)
+			return
+		}
+		s := newStream(w)
+		s.end(fn(r.Context(), in, s))
+	}
+}
+
+// decode reads a request. Members that this node does not know are refused: the
+// client would wait for something that never happens.
+func decode(r *http.Request, into any) error {
+	d := json.NewDecoder(io.LimitReader(r.Body, maxRequest))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil && !errors.Is(err, io.EOF) {
+		return fault.New(fault.Usage, "request to %s: %w", r.URL.Path, err)
+	}
+	return nil
+}
+
+// join makes the connections that a request asks for, and reports them on its
+// stream.
+func (h *handler) join(ctx context.Context, c Connect, s *Stream) (listen []string, leave func(), err error) {
+	listen, leave, err = h.Network.Join(ctx, c, func(p Peer) {
+		p.Type = TypePeer
+		s.Send(TypePeer, p)
+	})
+	if err == nil && len(listen) > 0 && (c.AnyListener || len(c.Listen) > 0) {
+		s.Send(TypeListening, Listening{TypeListening, listen})
+	}
+	return listen, leave, err
+}
+
+// open opens what a request names, with its connections. The returned function
+// releases both.
+func (h *handler) open(ctx context.Context, c Connect, t Target, s *Stream) (*files.Reading, func(), error) {
+	if t.Version > 0 && !t.At.IsZero() {
+		return nil, nil, fault.New(fault.Usage, "a version and a time cannot be asked for together")
+	}
+	place, err := h.Files.Find(t.Ref, t.Dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	_, leave, err := h.join(ctx, c, s)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := h.Files.Read(ctx, place, files.State(t.State), c.Patience)
+	if err != nil {
+		leave()
+		return nil, nil, err
+	}
+	return r, func() { r.Close(); leave() }, nil
+}
+
+func (h *handler) info(w http.ResponseWriter, r *http.Request) {
+	info, err := h.Info(r.Context())
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	info.Type = TypeInfo
+	writeJSON(w, info)
+}
+
+// reportEvery is the least time between two progress events.
+const reportEvery = 100 * time.Millisecond
+
+// throttle forwards the latest progress at a limited rate.
+type throttle struct {
+	s *Stream
+
+	mu      sync.Mutex // guards what follows
+	last    time.Time
+	pending *Progress
+}
+
+func (t *throttle) report(p files.Progress) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := &Progress{Type: TypeProgress, Phase: p.Phase, Files: p.Files, TotalFiles: p.TotalFiles, Bytes: p.Bytes, TotalBytes: p.TotalBytes, Peers: p.Peers}
+	if now := time.Now(); now.Sub(t.last) >= reportEvery {
+		t.last, t.pending = now, nil
+		t.s.Send(TypeProgress, e)
+		return
+	}
+	t.pending = e
+}
+
+// flush sends what was held back.
+func (t *throttle) flush() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.pending != nil {
+		t.s.Send(TypeProgress, t.pending)
+		t.pending = nil
+	}
+}

@@ -1,0 +1,72 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+
+	"github.com/tradle/cloudpal/internal/fault"
+)
+
+// Stream writes the events of one answer. It is safe for concurrent use.
+type Stream struct {
+	mu  sync.Mutex
+	w   http.ResponseWriter
+	out *http.ResponseController
+	err error // the first write that failed; the client is gone
+}
+
+// newStream starts an answer of events.
+func newStream(w http.ResponseWriter) *Stream {
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusOK)
+	s := &Stream{w: w, out: http.NewResponseController(w)}
+	s.err = s.out.Flush()
+	return s
+}
+
+// Send writes one event. name must be the event's "type". The error tells that
+// the client is gone.
+func (s *Stream) Send(name string, event any) error {
+	data, err := json.Marshal(event)
+	if err != nil {
+		return fmt.Errorf("encode event %s: %w", name, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return s.err
+	}
+	// encoding/json escapes line ends, so data is one line.
+	if _, s.err = fmt.Fprintf(s.w, "event: %s\ndata: %s\n\n", name, data); s.err == nil {
+		s.err = s.out.Flush()
+	}
+	return s.err
+}
+
+// end writes the last event.
+func (s *Stream) end(err error) {
+	if err != nil {
+		s.Send(TypeError, fault.ReportOf(err))
+		return
+	}
+	s.Send(TypeDone, Done{TypeDone})
+}
+
+// writeJSON answers with one JSON value.
+func writeJSON(w http.ResponseWriter, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	json.NewEncoder(w).Encode(value)
+}
+
+// writeError answers with a fault.
+func writeError(w http.ResponseWriter, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(fault.KindOf(err).HTTPStatus())
+	json.NewEncoder(w).Encode(fault.ReportOf(err))
+}

@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/tradle/cloudpal/internal/api"
+	"github.com/tradle/cloudpal/internal/fault"
+)
+
+// connectFlags say how to find peers.
+type connectFlags struct {
+	listen, peers []string
+	timeout       time.Duration
+}
+
+func (c *connectFlags) add(f *pflag.FlagSet) {
+	f.StringArrayVar(&c.listen, "listen", nil, "accept peers at this `ADDRESS`, such as tcp://127.0.0.1:0 (repeatable)")
+	f.StringArrayVar(&c.peers, "peer", nil, "connect to the peer at this `ADDRESS`, such as tcp://192.168.1.7:4100 (repeatable)")
+}
+
+// addTimeout adds how long to wait for peers.
+func (c *connectFlags) addTimeout(f *pflag.FlagSet) {
+	f.DurationVar(&c.timeout, "timeout", 30*time.Second, "how long to wait for a peer without any progress; 0 is for ever")
+}
+
+func (c *connectFlags) request() api.Connect {
+	return api.Connect{Listen: c.listen, Peers: c.peers, Patience: c.timeout}
+}
+
+// stateFlags pick a version.
+type stateFlags struct {
+	version uint64
+	at      string
+}
+
+func (s *stateFlags) add(f *pflag.FlagSet) {
+	f.Uint64Var(&s.version, "version", 0, "the version with this number, as \"log\" lists them")
+	f.StringVar(&s.at, "at", "", "the version that was current at this `TIME`: 2026-03-01, \"2026-03-01 12:30\", RFC 3339, or an age such as 36h")
+}
+
+func (s *stateFlags) request() (api.State, error) {
+	st := api.State{Version: s.version}
+	if s.at == "" {
+		return st, nil
+	}
+	if s.version != 0 {
+		return st, fault.New(fault.Usage, "--version and --at exclude each other")
+	}
+	t, err := parseTime(s.at, time.Now())
+	st.At = t
+	return st, err
+}
+
+var layouts = []string{time.RFC3339Nano, "2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02 15:04", "2006-01-02T15:04"}
+
+// parseTime reads a moment: a time, a day, which means its end, or an age.
+func parseTime(s string, now time.Time) (time.Time, error) {
+	s = strings.TrimSpace(s)
+	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	for _, l := range layouts {
+		if t, err := time.ParseInLocation(l, s, time.Local); err == nil {
+			return t, nil
+		}
+	}
+	if t, err := time.ParseInLocation("2006-01-02", s, time.Local); err == nil {
+		return t.AddDate(0, 0, 1).Add(-time.Nanosecond), nil
+	}
+	return time.Time{}, fault.New(fault.Usage, "%q is not a time", s).
+		Hint(`write it as 2026-03-01, "2026-03-01 12:30", 2026-03-01T12:30:00Z, or as an age: 36h`)
+}
+
+// target makes a target of a reference.
+func target(ref string, s *stateFlags) (api.Target, error) {
+	dir, err := here()
+	if err != nil {
+		return api.Target{}, err
+	}
+	st, err := s.request()
+	return api.Target{Ref: ref, Dir: dir, State: st}, err
+}

@@ -1,0 +1,58 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tradle/cloudpal/internal/api"
+	"github.com/tradle/cloudpal/internal/api/client"
+	"github.com/tradle/cloudpal/internal/fault"
+)
+
+func newRestore(g *globals) *cobra.Command {
+	var s stateFlags
+	cmd := &cobra.Command{
+		Use:     "restore LINK[/path] (--version N | --at TIME)",
+		GroupID: "look",
+		Short:   "Bring back an older state, as a new version",
+		Long: `Restore makes an older state of an own drive, or of a path in it, the newest
+version. Nothing is lost: the state before the restore stays in the history, and
+restoring that undoes it.
+
+The folder on disk follows the next time that it is shared.`,
+		Example: `  cloudpal restore photos --version 12
+  cloudpal restore photos/2026 --at "2026-03-01 12:30"`,
+		Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error { return runRestore(cmd.Context(), g, &s, a[0]) },
+	}
+	s.add(cmd.Flags())
+	return cmd
+}
+
+func runRestore(ctx context.Context, g *globals, s *stateFlags, ref string) error {
+	if s.version == 0 && s.at == "" {
+		return fault.New(fault.Usage, "say which state to bring back, with --version or --at").Hint("cloudpal log %s", ref)
+	}
+	t, err := target(ref, s)
+	if err != nil {
+		return err
+	}
+	return g.stream(ctx, "/v1/restore", api.RestoreRequest{Target: t}, func(e client.Event) error {
+		if e.Type != api.TypeRestored {
+			return nil
+		}
+		var v api.Restored
+		if err := e.Decode(&v); err != nil {
+			return err
+		}
+		if v.Changes == 0 {
+			return g.print("nothing to do: version %d has that state already", v.Version)
+		}
+		if err := g.print("version %d has the state of version %d: %s", v.Version, v.From, count(v.Changes, "change")); err != nil || g.quiet {
+			return err
+		}
+		g.newProgress().print("to undo: cloudpal restore %s --version %d", ref, v.Before)
+		return nil
+	})
+}

@@ -1,0 +1,189 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tradle/cloudpal/internal/api/client"
+	"github.com/tradle/cloudpal/internal/fault"
+	"github.com/tradle/cloudpal/internal/node"
+)
+
+// globals are what all commands share.
+type globals struct {
+	json    bool
+	quiet   bool
+	verbose bool
+
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+// Run runs the command line and returns the exit code.
+func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	g := &globals{stdin: stdin, stdout: stdout, stderr: stderr}
+	root := newRoot(g)
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	return g.report(err)
+}
+
+// report tells the person or program about err and returns the exit code.
+func (g *globals) report(err error) int {
+	r := fault.ReportOf(err)
+	if g.json {
+		_ = json.NewEncoder(g.stdout).Encode(r)
+		return r.Exit
+	}
+	fmt.Fprintf(g.stderr, "cloudpal: %s\n", r.Message)
+	for _, h := range r.Hints {
+		fmt.Fprintf(g.stderr, "hint: %s\n", h)
+	}
+	return r.Exit
+}
+
+const rootLong = `CloudPal moves your folders between your machines and to other people, without
+a server: every byte is signed by its owner, checked on arrival, and kept in
+all its versions.
+
+  cloudpal share Photos            prints a link and keeps sharing
+  cloudpal get hyper://LINK        fetches it, on another machine
+
+Peers that speak Hypercore in JavaScript can stand on either side.
+
+LINK is a link as "share" prints it, the name of a drive that "info" lists, or
+the path of a folder that is shared here; a path inside the drive may follow.
+
+Data is kept in $CLOUDPAL_HOME, by default ~/.local/share/cloudpal.`
+
+func newRoot(g *globals) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:               "cloudpal",
+		Short:             "Your folders on all your machines, signed and versioned",
+		Long:              rootLong + "\n\n" + exitHelp(),
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		DisableAutoGenTag: true,
+	}
+	f := cmd.PersistentFlags()
+	f.BoolVar(&g.json, "json", false, "print events as JSON, one object per line")
+	f.BoolVarP(&g.quiet, "quiet", "q", false, "no progress and no warnings")
+	f.BoolVar(&g.verbose, "verbose", false, "tell on standard error what happens in the background")
+	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fault.New(fault.Usage, "%w", err).Hint("%s --help", c.CommandPath())
+	})
+	cmd.AddGroup(
+		&cobra.Group{ID: "main", Title: "Share and fetch:"},
+		&cobra.Group{ID: "look", Title: "Look inside:"},
+		&cobra.Group{ID: "care", Title: "Look after:"},
+	)
+	cmd.AddCommand(
+		newShare(g), newGet(g), newServe(g),
+		newLs(g), newCat(g), newLog(g), newDiff(g), newRestore(g),
+		newInfo(g), newDoctor(g), newVersion(g), newMan(g),
+	)
+	return cmd
+}
+
+func exitHelp() string {
+	var b strings.Builder
+	b.WriteString("Exit status:\n")
+	for _, e := range fault.ExitCodes() {
+		fmt.Fprintf(&b, "  %3d  %s\n", e.Code, e.Help)
+	}
+	return strings.TrimRight(b.String(), "\n")
+}
+
+// args wraps cobra's check of arguments so that its errors are usage errors with
+// an example.
+func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, a []string) error {
+		if err := check(c, a); err != nil {
+			return fault.New(fault.Usage, "%w", err).Hint("%s", c.UseLine())
+		}
+		return nil
+	}
+}
+
+// patience for a process that holds the data folder and does not answer yet.
+const patience = 10 * time.Second
+
+// connect returns a client of the node that owns the data folder, started in
+// this process if none runs.
+func (g *globals) connect(ctx context.Context) (c *client.Client, done func() error, err error) {
+	home, err := node.Home()
+	if err != nil {
+		return nil, nil, err
+	}
+	var busy error
+	for until := time.Now().Add(patience); ; {
+		socket := node.Socket(home)
+		if client.Answers(ctx, socket) {
+			c := client.New(client.Socket(socket))
+			return c, func() error { c.Close(); return nil }, nil
+		}
+		n, err := node.Open(ctx, node.Options{Home: home, Version: version(), Log: g.logger()})
+		if err == nil {
+			return client.New(client.Memory(n.Handler())), n.Close, nil
+		}
+		if fault.KindOf(err) != fault.Busy || time.Now().After(until) {
+			return nil, nil, err
+		}
+		busy = err
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, nil, errors.Join(ctx.Err(), busy)
+		}
+	}
+}
+
+func (g *globals) logger() *slog.Logger {
+	if !g.verbose {
+		return nil
+	}
+	return slog.New(slog.NewTextHandler(g.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// version returns the version of the program, as far as the build knows.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	if v == "" || v == "(devel)" {
+		v = "development"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 && !strings.Contains(v, s.Value[:12]) {
+			v += " " + s.Value[:12]
+		}
+	}
+	return v
+}
+
+// here is the folder that relative paths start from.
+func here() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("find the current folder: %w", err)
+	}
+	return dir, nil
+}

@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tradle/cloudpal/internal/api"
+	"github.com/tradle/cloudpal/internal/api/client"
+)
+
+type shareOptions struct {
+	connectFlags
+	name      string
+	encrypted bool
+	once      bool
+	dryRun    bool
+	ignore    []string
+}
+
+func newShare(g *globals) *cobra.Command {
+	var o shareOptions
+	cmd := &cobra.Command{
+		Use:     "share PATH",
+		GroupID: "main",
+		Short:   "Share a file or folder, and keep it up to date",
+		Long: `Share imports a file or folder, prints its link and goes on serving it. Changes on
+disk become new versions while it runs; the old ones are kept. Sharing the same
+path again continues the same drive: only what changed is imported.
+
+Files are left out as a .cloudpalignore file in any folder says, in the syntax of
+.gitignore. The executable bit and symbolic links are kept.
+
+Everyone who has the link can read. With --encrypted what is stored and sent is
+ciphertext, and the link carries the key.`,
+		Example: `  cloudpal share Photos
+  cloudpal share Photos --listen tcp://0.0.0.0:4100
+  cloudpal share Notes --encrypted --name notes
+  cloudpal share Photos --once        import only, then stop`,
+		Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error { return runShare(cmd.Context(), g, &o, a[0]) },
+	}
+	f := cmd.Flags()
+	o.connectFlags.add(f)
+	f.StringVar(&o.name, "name", "", "how the drive is called on this machine (default: the last part of PATH)")
+	f.BoolVar(&o.encrypted, "encrypted", false, "encrypt a new drive; the link carries the key")
+	f.BoolVar(&o.once, "once", false, "import and stop")
+	f.BoolVar(&o.dryRun, "dry-run", false, "only say what would change")
+	f.StringArrayVar(&o.ignore, "ignore", nil, "leave out what this `PATTERN` matches, in the syntax of .gitignore (repeatable)")
+	return cmd
+}
+
+func runShare(ctx context.Context, g *globals, o *shareOptions, path string) error {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	r := api.ShareRequest{
+		Connect: o.request(), Path: abs, Name: o.name, Encrypted: o.encrypted,
+		Ignore: o.ignore, Once: o.once, DryRun: o.dryRun,
+	}
+	r.AnyListener = !o.once && !o.dryRun
+	err = g.stream(ctx, "/v1/share", r, func(e client.Event) error { return g.showShare(e, o.once) })
+	if o.once || o.dryRun {
+		return err
+	}
+	return interrupted(ctx, err)
+}
+
+func (g *globals) showShare(e client.Event, once bool) error {
+	switch e.Type {
+	case api.TypeShared:
+		var v api.Shared
+		if err := e.Decode(&v); err != nil {
+			return err
+		}
+		if err := g.print("%s", v.Link); err != nil || g.quiet {
+			return err
+		}
+		p := g.newProgress()
+		p.print("version %d is shared", v.Version)
+		if once || len(v.Listen) == 0 {
+			return nil
+		}
+		p.print("peers connect to %s; fetch it elsewhere with:", strings.Join(v.Listen, ", "))
+		p.print("  cloudpal get %s --peer %s", v.Link, v.Listen[0])
+		p.print("sharing and following changes; press Ctrl-C to stop")
+	case api.TypeUpdated:
+		var v api.Updated
+		if err := e.Decode(&v); err != nil {
+			return err
+		}
+		if !g.quiet {
+			g.newProgress().print("version %d: %d added, %d changed, %d removed; %s new", v.Version, v.Added, v.Changed, v.Removed, size(v.Bytes))
+		}
+	case api.TypeChange:
+		return g.showChange(e)
+	}
+	return nil
+}
+
+// showChange prints one line of a comparison.
+func (g *globals) showChange(e client.Event) error {
+	var v api.Change
+	if err := e.Decode(&v); err != nil {
+		return err
+	}
+	return g.print("%s", changeLine(&v))
+}
+
+func changeLine(v *api.Change) string {
+	mark := map[string]string{"add": "+", "change": "~", "remove": "-"}[v.Op]
+	if v.Op == "remove" {
+		return mark + " " + plain(v.Path)
+	}
+	return mark + " " + plain(v.Path) + "  " + size(v.Size)
+}

@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tradle/cloudpal/internal/api"
+	"github.com/tradle/cloudpal/internal/api/client"
+	"github.com/tradle/cloudpal/internal/fault"
+)
+
+// stream sends a request and shows the events of its answer. show prints those
+// that are the command's result; it is not called with --json, which prints all
+// of them as they are.
+func (g *globals) stream(ctx context.Context, path string, request any, show func(client.Event) error) error {
+	return g.streamAll(ctx, path, request, func(e client.Event) error {
+		if g.json {
+			return nil
+		}
+		return show(e)
+	})
+}
+
+// streamAll is stream with a show that sees the events with --json too, after
+// they were printed.
+func (g *globals) streamAll(ctx context.Context, path string, request any, show func(client.Event) error) (err error) {
+	c, done, err := g.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if e := done(); err == nil {
+			err = e
+		}
+	}()
+	p := g.newProgress()
+	defer p.finish()
+	for e, err := range c.Events(ctx, path, request) {
+		if err != nil {
+			return err
+		}
+		if err := g.event(e, p, show); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *globals) event(e client.Event, p *progress, show func(client.Event) error) error {
+	if g.json {
+		if e.Type == api.TypeDone {
+			return nil
+		}
+		if _, err := fmt.Fprintf(g.stdout, "%s\n", e.Data); err != nil {
+			return err
+		}
+		return show(e)
+	}
+	switch e.Type {
+	case api.TypeProgress:
+		var v api.Progress
+		if err := e.Decode(&v); err != nil {
+			return err
+		}
+		p.update(&v)
+		return nil
+	case api.TypeWarning:
+		var v api.Warning
+		if err := e.Decode(&v); err != nil {
+			return err
+		}
+		if g.quiet {
+			return nil
+		}
+		if v.Path != "" {
+			p.print("warning: %s: %s", v.Path, v.Message)
+		} else {
+			p.print("warning: %s", v.Message)
+		}
+		return nil
+	case api.TypePeer:
+		var v api.Peer
+		if err := e.Decode(&v); err != nil {
+			return err
+		}
+		if !g.quiet {
+			showPeer(p, &v)
+		}
+		return nil
+	case api.TypeDone:
+		return nil
+	}
+	p.finish()
+	return show(e)
+}
+
+func showPeer(p *progress, v *api.Peer) {
+	switch v.State {
+	case "connected":
+		p.print("connected to %s", v.Address)
+	case "retrying":
+		p.print("cannot reach %s: %s; trying again", v.Address, v.Error)
+	}
+}
+
+// print writes a line of the result.
+func (g *globals) print(format string, args ...any) error {
+	_, err := fmt.Fprintf(g.stdout, format+"\n", args...)
+	return err
+}
+
+// interrupted makes a person's interrupt the normal end of a command that runs
+// until then.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil && fault.KindOf(err) == fault.Canceled {
+		return nil
+	}
+	return err
+}

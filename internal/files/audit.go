@@ -1,0 +1,110 @@
+package files
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/tradle/cloudpal/hyper/corestore"
+	"github.com/tradle/cloudpal/hyper/hypercore"
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+)
+
+// Audit is the finding about one log.
+type Audit struct {
+	Key    hypercrypto.Key
+	Name   string
+	Length uint64
+	Blocks uint64
+	// Problems is what was found, Repaired what was done about it.
+	Problems, Repaired []string
+}
+
+// Audit checks every log of the store and yields what it found. With repair it
+// also mends what it can: what can be fetched again is dropped.
+func (l *Library) Audit(ctx context.Context, repair bool) iter.Seq2[Audit, error] {
+	return func(yield func(Audit, error) bool) {
+		names := l.logNames(ctx)
+		for dk, err := range l.store.List() {
+			if err != nil {
+				yield(Audit{}, explain(ctx, fmt.Errorf("list logs: %w", err)))
+				return
+			}
+			a, err := l.auditOne(ctx, dk, repair)
+			if err != nil {
+				yield(a, explain(ctx, err))
+				return
+			}
+			a.Name = names[dk]
+			if !yield(a, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (l *Library) auditOne(ctx context.Context, dk hypercrypto.DiscoveryKey, repair bool) (Audit, error) {
+	core, err := l.store.Get(ctx, corestore.GetOptions{DiscoveryKey: &dk, Passive: true})
+	if err != nil {
+		if ctx.Err() != nil {
+			return Audit{}, err
+		}
+		// A log that cannot be opened is a finding, not the end of the audit.
+		return Audit{Problems: []string{fmt.Sprintf("log %s cannot be opened: %v", dk, err)}}, nil
+	}
+	defer core.Close()
+	a := Audit{Key: core.Key(), Length: core.Length()}
+	report, err := core.Audit(ctx, &hypercore.AuditOptions{Repair: repair})
+	if report != nil {
+		a.describe(report)
+	}
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return a, err
+	case errors.Is(err, hypercore.ErrConflict):
+		a.Problems = append(a.Problems, "its owner signed two different histories; it is frozen")
+	default:
+		a.Problems = append(a.Problems, err.Error())
+	}
+	return a, nil
+}
+
+func (a *Audit) describe(r *hypercore.AuditReport) {
+	a.Blocks = r.Blocks
+	if r.DamagedN > 0 {
+		a.Problems = append(a.Problems, fmt.Sprintf("%d damaged blocks, the first is block %d", r.DamagedN, r.Damaged[0]))
+	}
+	if r.BadNodesN > 0 {
+		a.Problems = append(a.Problems, fmt.Sprintf("%d damaged nodes of its tree", r.BadNodesN))
+	}
+	if r.BadHead {
+		a.Problems = append(a.Problems, "its signature does not fit its content")
+	}
+	if r.Dropped > 0 {
+		a.Repaired = append(a.Repaired, fmt.Sprintf("dropped %d damaged blocks; they are fetched again when they are needed", r.Dropped))
+	}
+	if r.CutTo != nil {
+		a.Repaired = append(a.Repaired, fmt.Sprintf("cut the log to %d blocks", *r.CutTo))
+	}
+}
+
+// logNames says what the logs are to the node.
+func (l *Library) logNames(ctx context.Context) map[hypercrypto.DiscoveryKey]string {
+	names := map[hypercrypto.DiscoveryKey]string{l.registry.core.DiscoveryKey(): "list of drives"}
+	for _, r := range l.Records() {
+		h, release, err := l.acquire(ctx, r)
+		if err != nil {
+			continue // its logs are audited without a name
+		}
+		names[h.drive.DiscoveryKey()] = r.Name + " (names)"
+		if h.drive.Writable() || h.drive.Core().Has(0, 1) {
+			if blobs, err := h.drive.Blobs(ctx); err == nil {
+				names[blobs.Core().DiscoveryKey()] = r.Name + " (contents)"
+			}
+		}
+		release()
+	}
+	return names
+}

@@ -1,0 +1,60 @@
+package files
+
+import (
+	"context"
+	"errors"
+
+	"github.com/tradle/cloudpal/hyper/hyperblobs"
+	"github.com/tradle/cloudpal/hyper/hypercore"
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/hyper/hyperdrive"
+	"github.com/tradle/cloudpal/hyper/hyperdrive/mirror"
+	"github.com/tradle/cloudpal/internal/fault"
+)
+
+// explain gives errors of the library packages their kind and, where a person
+// can do something, a hint.
+func explain(ctx context.Context, err error) error {
+	var known *fault.Error
+	switch {
+	case err == nil || errors.As(err, &known):
+		return err
+	case ctx.Err() != nil:
+		// The cause says more than the call that it interrupted.
+		if cause := context.Cause(ctx); errors.As(cause, &known) {
+			return cause
+		}
+		return fault.New(fault.Canceled, "interrupted")
+	case errors.Is(err, hyperdrive.ErrNotFound):
+		return fault.Wrap(fault.NotFound, err)
+	case errors.Is(err, hyperdrive.ErrReadOnly), errors.Is(err, hypercore.ErrNotWritable):
+		return fault.New(fault.Permission, "this drive belongs to somebody else and cannot be changed here: %w", err)
+	case errors.Is(err, hyperdrive.ErrPath):
+		return fault.Wrap(fault.Usage, err)
+	case errors.Is(err, hypercore.ErrNotAvailable):
+		return unavailable("a part of the drive is not on this machine: %w", err)
+	case errors.Is(err, hypercore.ErrConflict):
+		return fault.New(fault.Conflict, "the owner of this drive signed two different histories; it is frozen: %w", err).
+			Hint("nothing that was received before is lost; ask the owner for a new link")
+	case errors.Is(err, hyperdrive.ErrEntry), errors.Is(err, hyperblobs.ErrInvalid):
+		return fault.Wrap(fault.Corrupt, err)
+	case errors.Is(err, hypercrypto.ErrEncryption):
+		return fault.New(fault.Corrupt, "the drive cannot be decrypted: %w", err).
+			Hint("use the whole link, with ?encryption= and what follows")
+	case errors.Is(err, mirror.ErrOutside):
+		return fault.Wrap(fault.Unsafe, err)
+	case errors.Is(err, mirror.ErrChanging):
+		return fault.Wrap(fault.Conflict, err)
+	}
+	if fault.KindOf(err) == fault.Full {
+		return fault.WithHint(err, "free some space and run the same command again; what was done already is kept")
+	}
+	return err
+}
+
+// unavailable is the error of data that nobody reachable has.
+func unavailable(format string, args ...any) error {
+	return fault.New(fault.Unavailable, format, args...).
+		Hint("name a peer that has it: --peer tcp://HOST:PORT").
+		Hint("the machine that shares the drive must be running cloudpal share")
+}

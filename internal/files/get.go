@@ -1,0 +1,391 @@
+package files
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tradle/cloudpal/hyper/hypercore"
+	"github.com/tradle/cloudpal/hyper/hyperdrive"
+	"github.com/tradle/cloudpal/hyper/hyperdrive/mirror"
+	"github.com/tradle/cloudpal/internal/fault"
+)
+
+// GetOptions says where to write; see api.GetRequest.
+type GetOptions struct {
+	Dest         string
+	DestIsParent bool
+	Overwrite    bool
+}
+
+// Got is the result of [Library.Get].
+type Got struct {
+	Version      uint64
+	Dest         string
+	Files, Bytes uint64
+	Written      uint64
+	Problems     []mirror.Problem
+}
+
+// getter is one run of Get.
+type getter struct {
+	l      *Library
+	r      *Reading
+	o      GetOptions
+	report func(Progress)
+
+	dest  string // the folder that is written to
+	base  string // the folder of the drive that becomes dest
+	file  string // with a slash in front, if only one file of base is wanted
+	total Progress
+	past  []past
+}
+
+// past is a version that an earlier get wrote to the same place.
+type past struct {
+	get  Get
+	view *hyperdrive.View
+}
+
+// Get writes the reading's path to disk and waits for what has to come from
+// peers. What is held already is not fetched again, and what is on disk already
+// is not written again, so that a get that was killed goes on where it was.
+//
+// Files appear complete or not at all. A file on disk that a person made or
+// changed is not replaced without Overwrite; one that an earlier get wrote is,
+// and is removed when the drive does not have it any more.
+func (l *Library) Get(r *Reading, o GetOptions, report func(Progress)) (Got, error) {
+	g := &getter{l: l, r: r, o: o, report: report}
+	got, err := g.run()
+	for _, p := range g.past {
+		p.view.Close()
+	}
+	if err != nil {
+		return got, explain(r.ctx, err)
+	}
+	return got, nil
+}
+
+func (g *getter) run() (got Got, err error) {
+	if err := g.names(); err != nil {
+		return got, err
+	}
+	if err := g.place(); err != nil {
+		return got, err
+	}
+	if err := g.count(); err != nil {
+		return got, err
+	}
+	if inside(g.dest, g.l.opts.Home) {
+		return got, fault.New(fault.Usage, "%s is part of cloudpal's own data", g.dest)
+	}
+	if own := g.r.Place.Record; own.Own() && (inside(g.dest, own.Path) || inside(own.Path, g.dest)) {
+		return got, fault.New(fault.Conflict, "%s is the folder that this drive follows", g.dest).
+			Hint("to bring back an older state of it: cloudpal restore %s --version N", quote(own.Name))
+	}
+	if err := g.openPast(); err != nil {
+		return got, err
+	}
+	m := &mirror.Options{Base: g.base, NoPrune: true}
+	if g.file != "" {
+		m.Prefixes = []string{g.file}
+	} else if len(g.past) > 0 {
+		m.NoPrune, m.Ignore = false, g.foreign
+	}
+	if !g.o.Overwrite {
+		if err := g.check(*m); err != nil {
+			return got, err
+		}
+	}
+	if err := g.begin(); err != nil {
+		return got, err
+	}
+	m.OnProgress = func(p mirror.Progress) {
+		g.tell(Progress{Phase: "download", Files: p.Files, Bytes: max(p.Bytes, p.Copied)})
+	}
+	result, err := mirror.Export(g.r.ctx, g.r.View, g.dest, m)
+	if err != nil {
+		return got, err
+	}
+	got = Got{Version: g.r.View.Version(), Dest: filepath.Join(g.dest, filepath.FromSlash(g.file)), Files: result.Files, Bytes: g.total.TotalBytes,
+		Written: result.Added + result.Changed, Problems: result.Problems}
+	if len(got.Problems) > 0 {
+		return got, g.problem(got.Problems)
+	}
+	return got, g.end()
+}
+
+func (g *getter) tell(p Progress) {
+	if g.report == nil {
+		return
+	}
+	p.TotalFiles, p.TotalBytes, p.Peers = g.total.TotalFiles, g.total.TotalBytes, len(g.r.drive.Core().Peers())
+	g.report(p)
+}
+
+// names fetches all names, and has the patience follow the contents too.
+func (g *getter) names() error {
+	g.tell(Progress{Phase: "connect"})
+	d := g.r.drive
+	names := d.Core().Download(hypercore.Range{Start: 0, End: g.r.View.Version(), Linear: true})
+	defer names.Close()
+	if err := names.Wait(g.r.ctx); err != nil {
+		return fmt.Errorf("fetch names: %w", err)
+	}
+	blobs, err := d.Blobs(g.r.ctx)
+	if err != nil {
+		return err
+	}
+	g.r.release = append(g.r.release, blobs.Core().Events(g.r.watch.event))
+	return nil
+}
+
+// place finds out what is written where.
+func (g *getter) place() error {
+	inside := g.r.Place.Path
+	g.base, g.dest = inside, g.o.Dest
+	if inside != "" {
+		_, err := g.r.View.Entry(g.r.ctx, inside)
+		switch {
+		case err == nil:
+			return g.placeFile(path.Dir(inside), "/"+path.Base(inside))
+		case !errors.Is(err, hyperdrive.ErrNotFound):
+			return err
+		}
+		if err := g.r.mustBeFolder(); err != nil {
+			return err
+		}
+		if g.o.DestIsParent {
+			g.dest = filepath.Join(g.o.Dest, path.Base(inside))
+		}
+		return nil
+	}
+	if !g.o.DestIsParent {
+		return nil
+	}
+	// A drive of one file is the file.
+	only, err := g.onlyFile()
+	if err != nil || only != "" {
+		g.file = only
+		return err
+	}
+	name := g.r.Place.Record.Name
+	if name == "" {
+		name = "drive-" + shortKey(g.r.Place.Record.Key)
+	}
+	g.dest = filepath.Join(g.o.Dest, name)
+	return nil
+}
+
+// placeFile writes one file: into Dest if that is a folder, else as Dest if it
+// keeps its name.
+func (g *getter) placeFile(base, file string) error {
+	if base == "/" {
+		base = ""
+	}
+	g.base, g.file = base, file
+	info, err := os.Stat(g.o.Dest)
+	if g.o.DestIsParent || err == nil && info.IsDir() || os.IsPathSeparator(g.o.Dest[len(g.o.Dest)-1]) {
+		return nil
+	}
+	if filepath.Base(g.o.Dest) != file[1:] {
+		return fault.New(fault.Usage, "the file would have to be renamed to %s", filepath.Base(g.o.Dest)).
+			Hint("name a folder as the destination, or write the content there: cloudpal cat %s > %s", quote(g.r.Place.shortRef()+g.r.Place.Path), quote(g.o.Dest))
+	}
+	g.dest = filepath.Dir(g.o.Dest)
+	return nil
+}
+
+// onlyFile returns the path of the only file of the drive, if it is at the root.
+func (g *getter) onlyFile() (string, error) {
+	only, n := "", 0
+	for e, err := range g.r.View.List(g.r.ctx, "") {
+		if err != nil {
+			return "", err
+		}
+		if n++; n > 1 || strings.Count(e.Path, "/") > 1 {
+			return "", nil
+		}
+		only = e.Path
+	}
+	return only, nil
+}
+
+// count adds up what the destination will hold.
+func (g *getter) count() error {
+	for e, err := range g.r.View.Subtree(g.r.ctx, g.base+g.file) {
+		if err != nil {
+			return err
+		}
+		size, err := g.r.View.Size(g.r.ctx, e)
+		if err != nil {
+			return err
+		}
+		g.total.TotalFiles++
+		g.total.TotalBytes += size
+	}
+	g.tell(Progress{Phase: "download"})
+	return nil
+}
+
+// openPast opens the versions that earlier gets left at the destination.
+func (g *getter) openPast() error {
+	record, _ := g.l.registry.byKey(g.r.Place.Record.Key)
+	for _, get := range record.Gets[g.dest] {
+		if get.Path != g.base || get.Version > g.r.Newest {
+			continue
+		}
+		v, err := g.r.drive.Checkout(get.Version)
+		if err != nil {
+			return err
+		}
+		g.past = append(g.past, past{get, v})
+	}
+	return nil
+}
+
+// foreign tells whether a path of the destination is none of ours: neither the
+// drive nor what was written before has it.
+func (g *getter) foreign(p string) bool {
+	views := []*hyperdrive.View{g.r.View}
+	for _, old := range g.past {
+		views = append(views, old.view)
+	}
+	for _, v := range views {
+		if ok, err := v.Exists(g.r.ctx, g.base+p); ok || err != nil {
+			return false
+		}
+		if ok, err := v.IsFolder(g.r.ctx, g.base+p); ok || err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// maxNamed is how many files an error names.
+const maxNamed = 3
+
+// check refuses to replace or remove what a person made or changed.
+func (g *getter) check(m mirror.Options) error {
+	if _, err := os.Stat(g.dest); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var changed []string
+	m.DryRun = true
+	m.OnOp = func(op mirror.Op) {
+		replaced := op.Kind == mirror.Change && op.BytesAdded+op.BytesRemoved > 0
+		if (replaced || op.Kind == mirror.Remove) && !g.wrote(op.Path) {
+			changed = append(changed, op.Path[1:])
+		}
+	}
+	if _, err := mirror.Export(g.r.ctx, g.r.View, g.dest, &m); err != nil {
+		return err
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	more := ""
+	if n := len(changed) - maxNamed; n > 0 {
+		changed, more = changed[:maxNamed], fmt.Sprintf(" and %d more", n)
+	}
+	return fault.New(fault.Conflict, "%s has files that would be replaced: %s%s", g.dest, strings.Join(changed, ", "), more).
+		Hint("get the drive into another folder, or replace them with --overwrite")
+}
+
+// wrote tells whether the file at p of the destination is as an earlier get left
+// it.
+func (g *getter) wrote(p string) bool {
+	info, err := os.Lstat(filepath.Join(g.dest, filepath.FromSlash(p)))
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	return slices.ContainsFunc(g.past, func(old past) bool {
+		e, err := old.view.Entry(g.r.ctx, g.base+p)
+		if err != nil {
+			return false
+		}
+		if e.IsLink() {
+			return info.Mode()&fs.ModeSymlink != 0
+		}
+		size, err := old.view.Size(g.r.ctx, e)
+		if err != nil || uint64(info.Size()) != size {
+			return false
+		}
+		if m := e.Meta().ModTime; !m.IsZero() {
+			return m.UnixMicro() == info.ModTime().UnixMicro()
+		}
+		// The writer did not say when the file was modified: it has the time of
+		// the get.
+		at := info.ModTime()
+		return !at.Before(old.get.Began.Add(-time.Second)) && (old.get.Ended.IsZero() || !at.After(old.get.Ended.Add(time.Second)))
+	})
+}
+
+// begin remembers the drive, and that this version is being written.
+func (g *getter) begin() error {
+	ctx, place := g.r.ctx, g.r.Place
+	if _, known := g.l.registry.byKey(place.Record.Key); !known {
+		r := place.Record
+		r.Added = time.Now().UTC().Truncate(time.Second)
+		r.Name = cleanName(strings.TrimPrefix(g.file, "/"))
+		if g.file == "" {
+			r.Name = cleanName(filepath.Base(g.dest))
+		}
+		if _, err := g.l.registry.add(ctx, r, false); err != nil {
+			return err
+		}
+	}
+	run := Get{Version: g.r.View.Version(), Path: g.base, Began: time.Now().UTC()}
+	return g.remember(func(old []Get) []Get {
+		old = slices.DeleteFunc(old, func(o Get) bool { return o.Version == run.Version && o.Path == run.Path && o.Ended.IsZero() })
+		return append(old, run)
+	})
+}
+
+// end forgets what was written before.
+func (g *getter) end() error {
+	return g.remember(func(old []Get) []Get {
+		run := old[len(old)-1]
+		run.Ended = time.Now().UTC()
+		kept := slices.DeleteFunc(old, func(o Get) bool { return o.Path == run.Path && g.file == "" })
+		return append(kept, run)
+	})
+}
+
+func (g *getter) remember(change func([]Get) []Get) error {
+	return g.l.registry.update(context.WithoutCancel(g.r.ctx), g.r.Place.Record.Key, func(r *Record) {
+		gets := make(map[string][]Get, len(r.Gets)+1)
+		for dest, list := range r.Gets {
+			gets[dest] = list
+		}
+		gets[g.dest] = change(slices.Clone(gets[g.dest]))
+		r.Gets = gets
+	})
+}
+
+// problem sums up what could not be written.
+func (g *getter) problem(problems []mirror.Problem) error {
+	first := explain(g.r.ctx, problems[0].Err)
+	kind := fault.KindOf(first)
+	for _, p := range problems {
+		// What was refused for safety is what a person must know.
+		if fault.KindOf(explain(g.r.ctx, p.Err)) == fault.Unsafe {
+			kind, first = fault.Unsafe, p.Err
+			break
+		}
+	}
+	if kind == fault.Canceled || kind == fault.Unavailable {
+		return first
+	}
+	if len(problems) == 1 {
+		return &fault.Error{Kind: kind, Err: fmt.Errorf("not written: %s: %w", problems[0].Path, first)}
+	}
+	return &fault.Error{Kind: kind, Err: fmt.Errorf("%d files were not written, the first is %s: %w", len(problems), problems[0].Path, first)}
+}

@@ -1,0 +1,94 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/tradle/cloudpal/hyper/secretstream"
+	"github.com/tradle/cloudpal/internal/fault"
+)
+
+// listener accepts peers at one address.
+type listener struct {
+	net.Listener
+	refs int // guarded by network.mu
+}
+
+// listen opens an address, or shares it if another request has opened it.
+func (n *network) listen(ctx context.Context, address string) (release func(), err error) {
+	hostPort, err := parseAddress(address)
+	if err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ctx.Err() != nil {
+		return nil, fault.New(fault.Closing, "the node is closing")
+	}
+	l := n.listeners[address]
+	if l == nil {
+		var c net.ListenConfig
+		open, err := c.Listen(ctx, "tcp", hostPort)
+		if err != nil {
+			return nil, fault.WithHint(fmt.Errorf("listen on %s: %w", address, err), "port 0 picks a free one: --listen tcp://127.0.0.1:0")
+		}
+		l = &listener{Listener: open}
+		n.listeners[address] = l
+		n.wg.Go(func() { n.accept(l) })
+	}
+	l.refs++
+	return func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if l.refs--; l.refs == 0 {
+			l.Close()
+			if n.listeners[address] == l {
+				delete(n.listeners, address)
+			}
+		}
+	}, nil
+}
+
+// accept serves peers until the listener is closed.
+func (n *network) accept(l *listener) {
+	for {
+		conn, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) || n.ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			// Out of file descriptors, most likely: wait for one to be freed.
+			n.log.Warn("accept", "address", l.Addr(), "err", err)
+			if !pause(n.ctx, backoff(0)) {
+				return
+			}
+			continue
+		}
+		select {
+		case n.slots <- struct{}{}:
+		default:
+			conn.Close() // full
+			continue
+		}
+		n.wg.Go(func() {
+			defer func() { <-n.slots }()
+			if err := n.serve(conn); err != nil {
+				n.log.Debug("connection ended", "remote", conn.RemoteAddr(), "err", err)
+			}
+		})
+	}
+}
+
+// serve speaks with a peer that came, until it goes.
+func (n *network) serve(conn net.Conn) error {
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(n.ctx, handshakeTime)
+	stream, err := secretstream.Server(ctx, conn, n.options())
+	cancel()
+	if err != nil {
+		return fmt.Errorf("handshake: %w", err)
+	}
+	return n.store.Replicate(n.ctx, stream)
+}

@@ -1,0 +1,236 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/tradle/cloudpal/hyper/corestore"
+	"github.com/tradle/cloudpal/hyper/storage"
+	"github.com/tradle/cloudpal/internal/api"
+	"github.com/tradle/cloudpal/internal/fault"
+	"github.com/tradle/cloudpal/internal/files"
+)
+
+// Options configures [Open].
+type Options struct {
+	// Home is the data folder. It is made if it does not exist.
+	Home string
+	// Version is the program's version, for people.
+	Version string
+	// Log receives what goes wrong in the background; nil discards it.
+	Log *slog.Logger
+}
+
+// Node is an open data folder. It is safe for concurrent use.
+type Node struct {
+	opts    Options
+	started time.Time
+	store   *corestore.Store
+	files   *files.Library
+	network *network
+	handler http.Handler
+	socket  string
+	server  *http.Server
+	served  chan error // the result of serving the socket
+
+	ctx    context.Context // ends when the node closes; requests end with it
+	cancel context.CancelFunc
+	once   sync.Once
+	err    error // of Close
+}
+
+// Open opens a data folder and answers on its socket. A folder that another
+// process has open is [fault.Busy].
+func Open(ctx context.Context, opts Options) (*Node, error) {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	n := &Node{opts: opts, started: time.Now()}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	if err := n.open(ctx); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
+}
+
+// open opens everything from below upwards; Close closes what it got to.
+func (n *Node) open(ctx context.Context) (err error) {
+	if err := makeHome(n.opts.Home); err != nil {
+		return err
+	}
+	n.store, err = corestore.Open(ctx, filepath.Join(n.opts.Home, storeFolder), &corestore.Options{Log: n.opts.Log})
+	if err != nil {
+		return explainOpen(n.opts.Home, err)
+	}
+	if n.files, err = files.Open(ctx, n.store, &files.Options{Home: n.opts.Home, Log: n.opts.Log}); err != nil {
+		return err
+	}
+	n.network = newNetwork(n.store, n.opts.Log)
+	n.handler = n.bounded(api.New(api.Backend{Files: n.files, Network: n.network, Web: &web{files: n.files, log: n.opts.Log}, Info: n.info}))
+	return n.listen()
+}
+
+func explainOpen(home string, err error) error {
+	var locked *storage.LockedError
+	if errors.As(err, &locked) {
+		who := "another process"
+		if locked.PID != 0 {
+			who = fmt.Sprintf("process %d", locked.PID)
+		}
+		return fault.New(fault.Busy, "%s holds the data folder %s and does not answer", who, home).
+			Hint("wait for it to end, or use another data folder with CLOUDPAL_HOME")
+	}
+	return fmt.Errorf("open %s: %w", home, err)
+}
+
+// listen answers on the socket.
+func (n *Node) listen() error {
+	path, err := makeSocketPath(n.opts.Home)
+	if err != nil {
+		return fmt.Errorf("make socket: %w", err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", path, err)
+	}
+	n.socket = path
+	if err := os.Chmod(path, 0o600); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	n.server = &http.Server{Handler: n.handler, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(n.opts.Log.Handler(), slog.LevelDebug)}
+	n.served = make(chan error, 1)
+	go func() { n.served <- n.server.Serve(l) }()
+	return nil
+}
+
+// Handler returns the API.
+func (n *Node) Handler() http.Handler { return n.handler }
+
+// bounded ends requests when the node closes, and turns the end of those that
+// had not ended by themselves into [fault.Closing] by breaking them off.
+func (n *Node) bounded(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		stop := context.AfterFunc(n.ctx, cancel)
+		defer stop()
+		if n.ctx.Err() == nil {
+			h.ServeHTTP(&breakable{ResponseWriter: w, n: n}, r.WithContext(ctx))
+		}
+		if n.ctx.Err() != nil {
+			panic(http.ErrAbortHandler)
+		}
+	})
+}
+
+// breakable drops what a handler says about its end when that is only the end
+// of the node.
+type breakable struct {
+	http.ResponseWriter
+	n *Node
+}
+
+func (b *breakable) Unwrap() http.ResponseWriter { return b.ResponseWriter }
+
+func (b *breakable) Write(p []byte) (int, error) {
+	if b.n.ctx.Err() != nil {
+		return 0, net.ErrClosed
+	}
+	return b.ResponseWriter.Write(p)
+}
+
+// drainTime is how long short requests of other processes may take to end when
+// the node closes.
+const drainTime = 250 * time.Millisecond
+
+// Close ends all requests and closes everything in reverse. It is safe to call
+// twice.
+func (n *Node) Close() error {
+	n.once.Do(func() { n.err = n.close() })
+	return n.err
+}
+
+func (n *Node) close() error {
+	var errs []error
+	if n.server != nil {
+		// New requests find no socket and wait for the next node.
+		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+		_ = n.server.Shutdown(ctx) // what is left is ended next
+		cancel()
+	}
+	n.cancel()
+	if n.server != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		if n.server.Shutdown(ctx) != nil {
+			errs = append(errs, n.server.Close())
+		}
+		cancel()
+		if err := <-n.served; !errors.Is(err, http.ErrServerClosed) {
+			errs = append(errs, err)
+		}
+		n.removeSocket()
+	}
+	if n.network != nil {
+		n.network.close()
+	}
+	if n.files != nil {
+		errs = append(errs, n.files.Close())
+	}
+	if n.store != nil {
+		errs = append(errs, n.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// removeSocket removes the socket, and the link to it if there is one.
+func (n *Node) removeSocket() {
+	for _, path := range []string{n.socket, filepath.Join(n.opts.Home, socketName)} {
+		if err := removeStale(path); err != nil {
+			n.opts.Log.Debug("remove socket", "err", err)
+		}
+	}
+}
+
+// info describes the node.
+func (n *Node) info(ctx context.Context) (api.Info, error) {
+	logs := 0
+	for _, err := range n.store.List() {
+		if err != nil {
+			return api.Info{}, fmt.Errorf("list logs: %w", err)
+		}
+		logs++
+	}
+	listen := n.network.addresses()
+	if listen == nil {
+		listen = []string{}
+	}
+	return api.Info{
+		Version: n.opts.Version, Home: n.opts.Home, Socket: n.socket, PID: os.Getpid(), Started: n.started.UTC(),
+		ID: n.network.keyPair.Public.String(), Listen: listen, Peers: n.network.peers(),
+		Drives: len(n.files.Records()), Logs: logs, DiskBytes: folderSize(n.opts.Home), FreeBytes: freeBytes(n.opts.Home),
+	}, nil
+}
+
+// folderSize adds up the sizes of the files below dir. What disappears meanwhile
+// does not count.
+func folderSize(dir string) (total uint64) {
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return nil
+		}
+		if info, err := d.Info(); err == nil {
+			total += uint64(info.Size())
+		}
+		return nil
+	})
+	return total
+}
