@@ -18,6 +18,11 @@ func (p *Peer) announceHead() {
 	length, fork := l.published.Length, l.published.Fork
 	l.mu.RUnlock()
 	held := l.contiguous(length)
+	since := p.toldLength
+	p.toldLength = length
+	if held < length && since > 0 {
+		p.announceNew(since, length)
+	}
 	if held <= p.told || p.paused {
 		return
 	}
@@ -93,6 +98,19 @@ func (p *Peer) computeCanUpgrade(h *head) {
 	default:
 		ok, err := merkle.CanGrowFrom(p.repl.log, p.remote.Length)
 		p.canUpgrade = ok && err == nil
+	}
+}
+
+// announceNew tells the peer which of the blocks that the log grew by are here.
+func (p *Peer) announceNew(start, end uint64) {
+	st := p.repl.log.st
+	for start < end {
+		from, ok := st.NextHeld(start)
+		if !ok || from >= end {
+			return
+		}
+		start = min(st.NextMissing(from), end)
+		p.announceBlocks(from, start)
 	}
 }
 

@@ -122,8 +122,12 @@ func (r *replicator) freeze(d *received, h *head) {
 		if !p.opened {
 			continue
 		}
+		// Whoever has one of the histories learns of the other.
 		if p.remote.Fork == h.Fork && own.Upgrade != nil {
 			p.ch.SendFunc(wire.TypeData, own.Size(), own.AppendTo)
+		}
+		if p.remote.Fork == h.Fork && p != d.peer {
+			p.ch.Send(wire.TypeData, theirs)
 		}
 		p.ch.Close()
 	}

@@ -40,6 +40,7 @@ type Peer struct {
 	sent        wire.Sync // the last sync
 	sentAny     bool
 	told        uint64 // contiguous length that was announced on this fork
+	toldLength  uint64 // length up to which blocks were announced
 	wanted      map[uint64]struct{}
 
 	// Requests of ours.

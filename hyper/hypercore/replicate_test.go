@@ -399,4 +399,3 @@ func TestWrongKeyEndsTheConnection(t *testing.T) {
 		t.Fatal("a peer that does not know the key was let in")
 	}
 }
-

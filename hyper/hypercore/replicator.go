@@ -1,6 +1,7 @@
 package hypercore
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/tradle/cloudpal/hyper/internal/bitfield"
@@ -24,6 +25,7 @@ type replicator struct {
 	closed      bool
 	downloading bool // told to peers: this side wants data
 	peers       []*Peer
+	muxes       []*protomux.Mux // connections that the log was attached to
 	gets        map[uint64]*blockWait
 	seeks       map[*seekWait]struct{}
 	downloads   []*Download
@@ -84,7 +86,26 @@ func (r *replicator) attach(m *protomux.Mux) error {
 			return nil
 		}
 	}
+	r.muxes = slices.DeleteFunc(r.muxes, ended)
+	if !slices.Contains(r.muxes, m) {
+		// The other side may reject the log now and open it later.
+		r.muxes = append(r.muxes, m)
+		m.Pair(wire.Protocol, r.log.dk[:], func([]byte) {
+			if err := r.attach(m); err != nil {
+				r.log.opts.Log.Debug("cannot answer open", "core", r.log.key, "err", err)
+			}
+		})
+	}
 	return r.attachLocked(m, false)
+}
+
+func ended(m *protomux.Mux) bool {
+	select {
+	case <-m.Done():
+		return true
+	default:
+		return false
+	}
 }
 
 func (r *replicator) attachLocked(m *protomux.Mux, again bool) error {
@@ -133,7 +154,12 @@ func (r *replicator) close() {
 	}
 	downloads := r.downloads
 	r.downloads = nil
+	muxes := r.muxes
+	r.muxes = nil
 	r.mu.Unlock()
+	for _, m := range muxes {
+		m.Unpair(wire.Protocol, r.log.dk[:])
+	}
 	for _, d := range downloads {
 		d.finish(ErrClosed)
 	}
@@ -230,7 +256,7 @@ func (r *replicator) forkedLocked(keep, oldLength uint64) {
 			if oldLength > keep {
 				p.dropped(keep, oldLength)
 			}
-			p.told = min(p.told, keep)
+			p.told, p.toldLength = min(p.told, keep), min(p.toldLength, keep)
 			p.forkChanged()
 		}
 	}

@@ -75,6 +75,9 @@ func New(s Stream, opts *Options) *Mux {
 // Stream returns the stream that was given to New.
 func (m *Mux) Stream() Stream { return m.stream }
 
+// Done is closed when the mux has ended.
+func (m *Mux) Done() <-chan struct{} { return m.done }
+
 // Run moves frames until the stream ends, an error occurs, Close is called or
 // ctx is done; then it closes the stream. When it returns all goroutines of the
 // mux have ended, pair functions included, and every channel has got OnClose.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/tradle/cloudpal/hyper/compact"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/hyper/internal/merkle"
 )
@@ -177,6 +178,10 @@ func (b *Batch) fail(err error) {
 
 // SetHead replaces the head, except Contiguous. The signature is retained.
 func (b *Batch) SetHead(c *Core, h Head) {
+	if max(h.Fork, h.Length, h.ByteLength, uint64(h.Flags)) > compact.MaxUint {
+		b.fail(fmt.Errorf("%w: head of %d blocks on fork %d", ErrTooLarge, h.Length, h.Fork))
+		return
+	}
 	o := b.ops(c)
 	o.headBuf.Head = h
 	o.head = &o.headBuf

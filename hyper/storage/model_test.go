@@ -200,7 +200,7 @@ func (m *model) step(t *rapid.T, b *Batch, c *Core) {
 		b.PutNode(c, n)
 		m.nodes[n.Index] = n
 	case "head":
-		m.head.Fork = rapid.Uint64Range(0, 1<<53-1).Draw(t, "fork")
+		m.head.Fork = rapid.Uint64Range(0, 1<<52).Draw(t, "fork")
 		m.head.Signature = rapid.SliceOfN(rapid.Byte(), 0, 70).Draw(t, "sig")
 		b.SetHead(c, m.head)
 	case "user":

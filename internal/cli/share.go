@@ -111,7 +111,7 @@ func (g *globals) showChange(e client.Event) error {
 }
 
 func changeLine(v *api.Change) string {
-	mark := map[string]string{"add": "+", "change": "~", "remove": "-"}[v.Op]
+	mark := map[string]string{"add": "+", "change": "~", "write": "~", "remove": "-"}[v.Op]
 	if v.Op == "remove" {
 		return mark + " " + plain(v.Path)
 	}
