@@ -210,17 +210,6 @@ func (c *cache) follow(fork uint64) {
 	}
 }
 
-// size returns the bytes in use.
-func (c *cache) size() (n int) {
-	for i := range c.shards {
-		s := &c.shards[i]
-		s.mu.Lock()
-		n += s.bytes
-		s.mu.Unlock()
-	}
-	return n
-}
-
 // A record is: flags, key length, key, index length, index, and, when kept,
 // value length, value.
 const (

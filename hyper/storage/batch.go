@@ -42,7 +42,6 @@ type Batch struct {
 	pb     *pebble.Batch
 	chunks [][]byte
 	heads  []byte
-	key    []byte
 	free   []*coreOps
 }
 

@@ -100,13 +100,7 @@ func treeSlot(index uint64) (layer byte, page uint64, slot uint) {
 	}
 }
 
-// treeIndex reverses treeSlot.
-func treeIndex(layer byte, page uint64, slot uint) uint64 {
-	return (page<<6+uint64(slot)+1)<<(layerDepth*uint(layer)) - 1
-}
-
-// treePages returns the first page of a layer that has nodes not below a cut at
-// length blocks, and the first slot in it from which nodes may be dropped.
+// maxLayer is one more than the highest layer of a tree of MaxIndex blocks.
 const maxLayer = 9
 
 // Block pages.

@@ -19,11 +19,10 @@ type reclaimer struct {
 	quit chan struct{}
 	done chan struct{}
 
-	mu     sync.Mutex // guards what follows
-	epoch  uint64     // grows with every commit that frees something
-	pins   map[uint64]int
-	queue  []pendingDead
-	closed bool
+	mu    sync.Mutex // guards what follows
+	epoch uint64     // grows with every commit that frees something
+	pins  map[uint64]int
+	queue []pendingDead
 
 	// runMu is held while ranges are reclaimed or segments rewritten.
 	runMu sync.Mutex

@@ -71,7 +71,6 @@ type segment struct {
 	// Guarded by segments.mu.
 	end      int64 // next free offset
 	dead     int64 // bytes reclaimed or known to hold nothing
-	pending  int64 // bytes removed by commits, not reclaimed yet
 	durable  int64 // watermark on record: below it everything was synced
 	inFlight map[int64]struct{}
 	sealed   bool
