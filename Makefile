@@ -2,7 +2,7 @@
 
 GO ?= go
 
-.PHONY: build lint test test-unit interop fuzz bench
+.PHONY: build lint test test-unit interop fuzz
 
 build:
 	$(GO) build -trimpath -o cloudpal ./cmd/cloudpal
@@ -34,7 +34,3 @@ fuzz:
 			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
 		done; \
 	done
-
-# Side by side with the JavaScript stack; see bench/README.md.
-bench: interop/node_modules/.package-lock.json
-	$(GO) run ./bench

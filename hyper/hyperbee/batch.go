@@ -59,7 +59,7 @@ func (t *Tree) Truncate(ctx context.Context, version uint64) error {
 	if err := core.Truncate(ctx, version, nil); err != nil {
 		return fmt.Errorf("truncate to version %d: %w", version, err)
 	}
-	t.s.cache.truncate(version, core.Fork())
+	t.s.truncateCaches(version, core.Fork())
 	t.s.end = version
 	return nil
 }

@@ -104,7 +104,7 @@ func (c *cache) has(seq, fork uint64) bool {
 
 // fits reports whether all blocks of a log would fit.
 func (c *cache) fits(length, byteLength uint64) bool {
-	return 2*byteLength+16*length < uint64(max(0, c.shards[0].limit))*cacheShards
+	return byteLength+byteLength/4+16*length < uint64(max(0, c.shards[0].limit))*cacheShards
 }
 
 // put adds a block. A longer value than maxCachedValue is left out.
@@ -151,6 +151,9 @@ func (p *page) add(i uint64, b *block, value []byte) int {
 	}
 	p.offs[rank] = uint32(len(p.buf))
 	p.buf = appendRecord(p.buf, b, value)
+	if p.have == 1<<pageSpan-1 && cap(p.buf)-len(p.buf) > len(p.buf)/16 {
+		p.buf = append(make([]byte, 0, len(p.buf)), p.buf...)
+	}
 	return cap(p.buf) + 4*cap(p.offs) - before
 }
 

@@ -119,11 +119,11 @@ func (f *frame) loadKid(ctx context.Context, r *reader, p *frame, n int) error {
 func (f *frame) key(ctx context.Context, r *reader, i int) ([]byte, error) {
 	k := &f.keys[i]
 	if k.b == nil {
-		b, err := r.block(ctx, k.seq, false)
+		b, err := r.key(ctx, k.seq)
 		if err != nil {
 			return nil, err
 		}
-		k.b = b.key
+		k.b = b
 	}
 	return k.b, nil
 }

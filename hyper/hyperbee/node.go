@@ -78,11 +78,9 @@ func (n *node) search(ctx context.Context, w *writer, target []byte) (pos int, f
 		mid := (lo + hi) >> 1
 		k := &n.keys[mid]
 		if k.b == nil {
-			b, err := w.r.block(ctx, k.seq, false)
-			if err != nil {
+			if k.b, err = w.r.key(ctx, k.seq); err != nil {
 				return 0, false, err
 			}
-			k.b = b.key
 		}
 		switch c := bytes.Compare(target, k.b); {
 		case c == 0:

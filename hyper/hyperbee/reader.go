@@ -65,7 +65,7 @@ func (t *Tree) reader(ctx context.Context) (*reader, error) {
 		r.core, r.owned, r.version = core, true, max(1, core.Length())
 	}
 	r.fork = r.core.Fork()
-	t.s.cache.follow(r.fork)
+	t.s.followFork(r.fork)
 	r.whole = t.s.cache.fits(r.core.Length(), r.core.ByteLength())
 	return r, nil
 }
@@ -102,8 +102,29 @@ func (r *reader) block(ctx context.Context, seq uint64, withValue bool) (block, 
 	if b, err = parseBlock(raw); err != nil {
 		return block{}, fmt.Errorf("block %d: %w", seq, err)
 	}
-	r.s.cache.put(seq, r.fork, &b)
+	kept := b
+	if !withValue {
+		kept.value = nil
+	}
+	r.s.cache.put(seq, r.fork, &kept)
 	return b, nil
+}
+
+// key returns the key of the block at seq.
+func (r *reader) key(ctx context.Context, seq uint64) ([]byte, error) {
+	if r.w == nil || seq < r.w.base {
+		if b, ok := r.s.keys.get(seq, r.fork); ok {
+			if r.touched != nil {
+				r.touched(seq)
+			}
+			return b.key, nil
+		}
+	}
+	b, err := r.block(ctx, seq, false)
+	if err == nil && !r.whole && (r.w == nil || seq < r.w.base) {
+		r.s.keys.put(seq, r.fork, &block{key: b.key})
+	}
+	return b.key, err
 }
 
 // readAhead brings the local blocks of a cache page into the cache, which are

@@ -58,7 +58,8 @@ type Tree struct {
 type shared struct {
 	core  *hypercore.Core
 	opts  Options
-	cache *cache
+	cache *cache        // blocks
+	keys  *cache        // keys only: writers need many more of them than of blocks
 	ext   *extension    // nil without extension
 	fetch downloads     // blocks asked for ahead of their use
 	lock  chan struct{} // holds a token while a write or batch is under way
@@ -99,11 +100,12 @@ func New(core *hypercore.Core, opts *Options) *Tree {
 	if s.opts.CacheBytes == 0 {
 		s.opts.CacheBytes = DefaultCacheBytes
 	}
-	s.cache = newCache(s.opts.CacheBytes, core.Fork())
+	s.keys = newCache(s.opts.CacheBytes*5/16, core.Fork())
+	s.cache = newCache(s.opts.CacheBytes*11/16, core.Fork())
 	s.cancelEvents = core.Events(func(e hypercore.Event) {
 		// On a branch the events are those of the log below it.
 		if e.Type == hypercore.EventTruncate && e.Fork == core.Fork() {
-			s.cache.truncate(e.Index, e.Fork)
+			s.truncateCaches(e.Index, e.Fork)
 		}
 	})
 	t := &Tree{s: s, skip: s.opts.SkipUnchanged}
@@ -252,6 +254,18 @@ func (t *Tree) fullKey(key []byte) []byte {
 
 func (t *Tree) entry(seq uint64, b *block) Entry {
 	return Entry{Seq: seq, Key: b.key[min(len(t.prefix), len(b.key)):], Value: b.value}
+}
+
+// truncateCaches drops what is known of blocks from length on.
+func (s *shared) truncateCaches(length, fork uint64) {
+	s.cache.truncate(length, fork)
+	s.keys.truncate(length, fork)
+}
+
+// followFork makes sure that the caches are not of an older fork.
+func (s *shared) followFork(fork uint64) {
+	s.cache.follow(fork)
+	s.keys.follow(fork)
 }
 
 func (s *shared) acquire(ctx context.Context) error {

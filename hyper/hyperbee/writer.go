@@ -64,10 +64,10 @@ func (t *Tree) writer(ctx context.Context) (*writer, error) {
 	w := &writer{t: t, r: &reader{s: t.s, core: core, wait: !t.local, fork: core.Fork()}}
 	w.base = core.Length()
 	w.r.version, w.r.w = w.base, w
-	t.s.cache.follow(w.r.fork)
+	t.s.followFork(w.r.fork)
 	if w.base < t.s.end {
 		// A branch was cut, which does not change its fork.
-		t.s.cache.truncate(w.base, w.r.fork)
+		t.s.truncateCaches(w.base, w.r.fork)
 	}
 	t.s.end = w.base
 	return w, nil
@@ -308,6 +308,7 @@ func (w *writer) flush(ctx context.Context) error {
 		// Values are not needed to go on writing.
 		b.value = nil
 		w.t.s.cache.put(w.base+uint64(i), w.r.fork, &b)
+		w.t.s.keys.put(w.base+uint64(i), w.r.fork, &block{key: b.key})
 	}
 	return nil
 }

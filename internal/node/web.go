@@ -95,6 +95,11 @@ func (s *sites) Site(ctx context.Context, name string, version uint64) (*gateway
 			return nil, err
 		}
 	}
+	tag, err := tagger(r.Context(), r.View.Drive())
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
 	return &gateway.Site{Name: p.Record.Name + p.Path, Version: r.View.Version(), FS: root, Tag: tag, Close: r.Close}, nil
 }
 
@@ -130,14 +135,21 @@ func (s *sites) List(ctx context.Context) ([]gateway.Listing, error) {
 	return list, nil
 }
 
-// tag identifies a content by where it lies in the drive's logs: nothing is
-// ever written there a second time under the same fork.
-func tag(info fs.FileInfo) string {
-	e, ok := info.Sys().(*hyperdrive.Entry)
-	if !ok || e.Blob == nil {
-		return ""
+// tagger returns a function that identifies a content by where it lies in the
+// drive's logs: under one fork of each nothing is written there a second time.
+func tagger(ctx context.Context, d *hyperdrive.Drive) (func(fs.FileInfo) string, error) {
+	blobs, err := d.Blobs(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return fmt.Sprintf("%x-%x-%x", e.Seq, e.Blob.BlockOffset, e.Blob.ByteLength)
+	forks := fmt.Sprintf("%x-%x", d.Core().Fork(), blobs.Core().Fork())
+	return func(info fs.FileInfo) string {
+		e, ok := info.Sys().(*hyperdrive.Entry)
+		if !ok || e.Blob == nil {
+			return ""
+		}
+		return fmt.Sprintf("%s-%x-%x-%x", forks, e.Seq, e.Blob.BlockOffset, e.Blob.ByteLength)
+	}, nil
 }
 
 // explained gives the errors of a drive their kinds.
