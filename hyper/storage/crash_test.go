@@ -77,6 +77,7 @@ func crashRun(t *testing.T, seed uint64) {
 		}
 		return 0
 	})
+	pick := rand.New(rand.NewPCG(seed, 3)) // the hook has rng for itself
 	const commits = 50
 	for i := 1; i <= commits; i++ {
 		gen.Example(int(seed)*1000 + i)
@@ -84,7 +85,7 @@ func crashRun(t *testing.T, seed uint64) {
 			b.SetHead(c, m.head)
 		}
 		states = append(states, m.clone())
-		mode := Mode(rng.IntN(2))
+		mode := Mode(pick.IntN(2))
 		mu.Lock()
 		started = i
 		mu.Unlock()
@@ -97,7 +98,7 @@ func crashRun(t *testing.T, seed uint64) {
 			durable = i
 		}
 		mu.Unlock()
-		if rng.IntN(10) == 0 {
+		if pick.IntN(10) == 0 {
 			if err := db.Flush(); err != nil {
 				t.Fatal(err)
 			}
@@ -105,7 +106,7 @@ func crashRun(t *testing.T, seed uint64) {
 			durable = i
 			mu.Unlock()
 		}
-		if rng.IntN(12) == 0 {
+		if pick.IntN(12) == 0 {
 			if err := db.pebble.Flush(); err != nil {
 				t.Fatal(err)
 			}
