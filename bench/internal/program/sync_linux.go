@@ -1,0 +1,10 @@
+package program
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// syncData makes the content of f durable.
+func syncData(f *os.File) error { return unix.Fdatasync(int(f.Fd())) }

@@ -1,0 +1,47 @@
+'use strict'
+// Two processes, TCP + secret-stream on loopback: server has imported SRC into a drive; the client mirrors the remote drive to an
+// empty folder (network + verify + store + write out). The line's value is the wall time from connect() to the folder complete.
+const net = require('net')
+const { spawn } = require('child_process')
+const Corestore = require('corestore')
+const Hyperdrive = require('hyperdrive')
+const Localdrive = require('localdrive')
+const MirrorDrive = require('mirror-drive')
+const NoiseSecretStream = require('@hyperswarm/secret-stream')
+const { args, du, tmp, rm, now, peakRss, cpu, emit } = require('./lib')
+const o = args({ src: '', serve: false })
+;(async () => {
+  const dir = tmp('dsync')
+  const store = new Corestore(dir)
+  if (o.serve) {
+    const drive = new Hyperdrive(store)
+    await drive.ready()
+    await new MirrorDrive(new Localdrive(o.src), drive).done()
+    const srv = net.createServer((sock) => { sock.setNoDelay(true); const s = new NoiseSecretStream(false, sock); s.on('error', () => {}); store.replicate(s) })
+    const c0 = cpu()
+    srv.listen(0, '127.0.0.1', () => console.log(JSON.stringify({ port: srv.address().port, key: drive.key.toString('hex') })))
+    process.stdin.resume(); process.stdin.on('end', () => { console.log(JSON.stringify({ cpu_s: cpu(c0), peak_rss_mb: peakRss() })); rm(dir); process.exit(0) })
+    return
+  }
+  const srv = spawn(process.execPath, [__filename, '--serve', '--src', o.src], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const info = await new Promise((resolve) => srv.stdout.once('data', (d) => resolve(JSON.parse(d))))
+  const out = tmp('dsync-out'); const size = du(o.src)
+  const drive = new Hyperdrive(store, Buffer.from(info.key, 'hex'))
+  await drive.ready()
+  const c = cpu(); const t = now()
+  const sock = net.connect(info.port, '127.0.0.1'); sock.setNoDelay(true)
+  const s = new NoiseSecretStream(true, sock); s.on('error', () => {})
+  store.replicate(s)
+  const done = drive.findingPeers(); s.once('open', () => setTimeout(done, 100))
+  await drive.update({ wait: true })
+  while (drive.version < 2) await new Promise((resolve) => drive.core.once('append', resolve))
+  const m = new MirrorDrive(drive, new Localdrive(out))
+  await m.done()
+  const ms = now() - t
+  if (du(out) !== size) throw new Error('size mismatch ' + du(out))
+  const cpuClient = cpu(c)
+  srv.stdin.end()
+  const end = await new Promise((resolve) => srv.stdout.once('data', (d) => resolve(JSON.parse(d))))
+  emit('drive-sync-tcp', size / 1e6 / (ms / 1000), 'MB/s', { bytes: size, files: m.count.files }, { ms, files_per_s: m.count.files / ms * 1000, cpu_client_s: cpuClient, cpu_server_s: end.cpu_s, peak_rss_mb: peakRss(), peak_rss_server_mb: end.peak_rss_mb })
+  rm(dir); rm(out); process.exit(0)
+})()

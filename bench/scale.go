@@ -1,0 +1,47 @@
+package main
+
+import "github.com/tradle/cloudpal/bench/internal/workload"
+
+// scale is how much work there is.
+type scale struct {
+	name string // of the folder with the data sets
+
+	appendBlocks   int // divided among the append works, see catalogue
+	smallAppends   int // appends of one block
+	largeAppends   int // blocks of 64 KiB
+	largeBlocks    int // of 64 KiB, in the log that is replicated
+	smallBlocks    int // of 100 bytes, in the log that is replicated
+	millionBlocks  int // of 100 bytes, in the log that is opened and read
+	reads, gets    int
+	beeKeys        int
+	beeSingle      int
+	beeReads       int
+	beeMillionKeys int
+
+	one, many, edit workload.Files
+}
+
+// fullScale is the work that the goals are stated for.
+func fullScale() scale {
+	return scale{
+		name:         "full",
+		appendBlocks: 100_000, smallAppends: 20_000, largeAppends: 8_192,
+		largeBlocks: 16_384, smallBlocks: 50_000, millionBlocks: 1_000_000,
+		reads: 50_000, gets: 1000,
+		beeKeys: 100_000, beeSingle: 5000, beeReads: 20_000, beeMillionKeys: 1_000_000,
+		one: workload.One, many: workload.Many, edit: workload.Edit,
+	}
+}
+
+// quickScale shows in little time that everything runs. Its ratios say nothing:
+// much of what is measured is the start of the programs.
+func quickScale() scale {
+	return scale{
+		name:         "quick",
+		appendBlocks: 5000, smallAppends: 500, largeAppends: 128,
+		largeBlocks: 512, smallBlocks: 2000, millionBlocks: 20_000,
+		reads: 2000, gets: 50,
+		beeKeys: 3000, beeSingle: 200, beeReads: 500, beeMillionKeys: 20_000,
+		one: workload.One.Resized(32 << 20), many: workload.Many.Resized(400 * 4096), edit: workload.Edit.Resized(16 << 20),
+	}
+}
