@@ -180,6 +180,7 @@ func TestCoreRejectedAtFirstIsFoundLater(t *testing.T) {
 	h.connect(t, n, dialing)
 	n.Call(t, "open", Args{"core": "a", "key": wanted.Hex()})
 	n.Call(t, "wait", Args{"core": "a", "length": 4})
+	n.Call(t, "get", Args{"core": "a", "index": 2})
 	untilAt(t, early, 4, 0)
 	wantBlock(t, early, 2, testBlock(2))
 }
