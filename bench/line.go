@@ -21,6 +21,7 @@ type work struct {
 type command struct {
 	side string // who it is, for the table
 	argv []string
+	loss int // percent of UDP packets
 }
 
 // line is one row of the table: a figure of a work, and what is asked of it.

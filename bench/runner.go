@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"time"
 
 	"github.com/tradle/cloudpal/bench/internal/meter"
@@ -26,12 +27,15 @@ func (r *runner) run(ctx context.Context, c *command, net bool) ([]meter.Line, e
 	ctx, cancel := context.WithTimeoutCause(ctx, r.timeout, fmt.Errorf("not done after %v", r.timeout))
 	defer cancel()
 	argv := c.argv
-	if net && r.loopback {
+	switch {
+	case c.loss > 0 && !(net && r.loopback):
+		return nil, errors.New("packets get lost only in a network of its own, which takes the rights of the administrator")
+	case net && r.loopback:
 		self, err := os.Executable()
 		if err != nil {
 			return nil, err
 		}
-		argv = append([]string{self, loopbackCommand}, argv...)
+		argv = append([]string{self, loopbackCommand, strconv.Itoa(c.loss)}, argv...)
 	}
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	var out, text bytes.Buffer
