@@ -93,6 +93,12 @@ var rules = []rule{
 		why:     "a drive is a bee for names and blobs for bytes",
 	},
 	{
+		packages: []string{"hyper/identitykey"},
+		own:      []string{"hyper/compact", "hyper/hypercrypto"},
+		outside:  []string{"golang.org/x/crypto"},
+		why:      "proofs of identity stand alone: no storage, no network, no clock",
+	},
+	{
 		packages: []string{"internal/fault"},
 		why:      "error kinds are the product's leaf",
 	},
