@@ -99,6 +99,12 @@ var rules = []rule{
 		why:      "proofs of identity stand alone: no storage, no network, no clock",
 	},
 	{
+		packages: []string{"hyper/blindpairing"},
+		own:      []string{"hyper/compact", "hyper/hypercrypto"},
+		outside:  []string{"golang.org/x/crypto"},
+		why:      "the messages of an invite travel over anything",
+	},
+	{
 		packages: []string{"internal/fault"},
 		why:      "error kinds are the product's leaf",
 	},
