@@ -57,6 +57,7 @@ func (p *Peer) onData(body []byte) error {
 		return nil
 	}
 	p.checking++
+	p.checkingBytes += len(body)
 	r.queue = append(r.queue, &received{Data: d, peer: p, req: q, size: len(body)})
 	if !r.ingesting && !r.closed {
 		r.ingesting = true
@@ -316,6 +317,7 @@ func (r *replicator) finish(batch []*received) {
 	for i := 0; i < len(batch); i++ {
 		d := batch[i]
 		d.peer.checking--
+		d.peer.checkingBytes -= d.size
 		if d.req != nil {
 			r.giveBack(d.req)
 			if d.req.seek != nil && d.err == nil {

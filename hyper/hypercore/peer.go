@@ -46,7 +46,8 @@ type Peer struct {
 	// Requests of ours.
 	inflight      map[uint64]*request
 	inflightBytes int
-	checking      int // received and not yet checked
+	checking      int // received and not yet stored
+	checkingBytes int // of these messages
 	lastID        uint64
 	cursors       map[*Download]*cursor
 	missing       map[uint64]struct{} // blocks it said not to have

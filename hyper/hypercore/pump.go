@@ -78,7 +78,7 @@ func (p *Peer) room(size int) bool {
 	case p.stalled:
 		return false
 	default:
-		return n < o.MaxInflight && p.inflightBytes+size <= o.MaxInflightBytes
+		return n < o.MaxInflight && p.inflightBytes+p.checkingBytes+size <= o.MaxInflightBytes
 	}
 }
 
