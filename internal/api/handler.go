@@ -89,10 +89,13 @@ func decode(r *http.Request, into any) error {
 }
 
 // join makes the connections that a request asks for, and reports them on its
-// stream.
-func (h *handler) join(ctx context.Context, c Connect, s *Stream) (listen []string, leave func(), err error) {
+// stream and to reached, which may be nil.
+func (h *handler) join(ctx context.Context, c Connect, s *Stream, reached *reached) (listen []string, leave func(), err error) {
 	listen, leave, err = h.Network.Join(ctx, c, func(p Peer) {
 		p.Type = TypePeer
+		if reached != nil {
+			reached.note(p)
+		}
 		s.Send(TypePeer, p)
 	})
 	if err == nil && len(listen) > 0 && (c.AnyListener || len(c.Listen) > 0) {
@@ -111,14 +114,15 @@ func (h *handler) open(ctx context.Context, c Connect, t Target, s *Stream) (*fi
 	if err != nil {
 		return nil, nil, err
 	}
-	_, leave, err := h.join(ctx, c, s)
+	var peers reached
+	_, leave, err := h.join(ctx, c, s, &peers)
 	if err != nil {
 		return nil, nil, err
 	}
 	r, err := h.Files.Read(ctx, place, files.State(t.State), c.Patience)
 	if err != nil {
 		leave()
-		return nil, nil, err
+		return nil, nil, peers.explain(err)
 	}
 	return r, func() { r.Close(); leave() }, nil
 }

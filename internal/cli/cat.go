@@ -30,7 +30,7 @@ func newCat(g *globals) *cobra.Command {
 are fetched. Content that is not text is not written to a terminal.`,
 		Example: `  cloudpal cat hyper://LINK/notes.txt
   cloudpal cat photos/film.mp4 --range 1000000-1999999 > part`,
-		Args: args(cobra.ExactArgs(1)),
+		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, a []string) error { return runCat(cmd.Context(), g, &o, a[0]) },
 	}
 	f := cmd.Flags()

@@ -29,14 +29,14 @@ with the version before.`,
 		Example: `  cloudpal diff photos
   cloudpal diff photos --from 12 --version 20
   cloudpal diff hyper://LINK/docs --from-at 2026-03-01`,
-		Args: args(cobra.ExactArgs(1)),
+		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, a []string) error { return runDiff(cmd.Context(), g, &o, a[0]) },
 	}
 	f := cmd.Flags()
 	o.connectFlags.add(f)
 	o.addTimeout(f)
 	o.stateFlags.add(f)
-	f.Uint64Var(&o.from, "from", 0, "the older version, by number")
+	f.Uint64Var(&o.from, "from", 0, "the older version, by its number `N`")
 	f.StringVar(&o.fromAt, "from-at", "", "the older version, by `TIME`")
 	return cmd
 }

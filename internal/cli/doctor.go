@@ -18,8 +18,14 @@ func newDoctor(g *globals) *cobra.Command {
 		Short:   "Check everything that is stored, and repair what can be repaired",
 		Long: `Doctor reads every stored block and checks it against the tree of hashes that the
 owner signed. Damaged blocks of fetched drives are dropped, so that they are
-fetched again. With --check it only reports.`,
-		Args: args(cobra.NoArgs),
+fetched again. With --check it only reports.
+
+What is damaged beyond repair ends it with exit status 6. An own drive is mended by
+sharing its folder again; what only older versions held may still be with peers
+that fetched it.`,
+		Example: `  cloudpal doctor
+  cloudpal doctor --check`,
+		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDoctor(cmd.Context(), g, check) },
 	}
 	cmd.Flags().BoolVar(&check, "check", false, "only report")

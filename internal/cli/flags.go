@@ -23,7 +23,7 @@ func (c *connectFlags) add(f *pflag.FlagSet) {
 
 // addTimeout adds how long to wait for peers.
 func (c *connectFlags) addTimeout(f *pflag.FlagSet) {
-	f.DurationVar(&c.timeout, "timeout", 30*time.Second, "how long to wait for a peer without any progress; 0 is for ever")
+	f.DurationVar(&c.timeout, "timeout", 30*time.Second, "give up after this `DURATION` without progress, such as 30s or 5m; 0 is never")
 }
 
 func (c *connectFlags) request() api.Connect {
@@ -37,7 +37,7 @@ type stateFlags struct {
 }
 
 func (s *stateFlags) add(f *pflag.FlagSet) {
-	f.Uint64Var(&s.version, "version", 0, "the version with this number, as \"log\" lists them")
+	f.Uint64Var(&s.version, "version", 0, "the version with this number `N`, as \"log\" lists them")
 	f.StringVar(&s.at, "at", "", "the version that was current at this `TIME`: 2026-03-01, \"2026-03-01 12:30\", RFC 3339, or an age such as 36h")
 }
 

@@ -32,7 +32,7 @@ Nothing is ever written outside of DEST.`,
 		Example: `  cloudpal get hyper://LINK --peer tcp://192.168.1.7:4100
   cloudpal get hyper://LINK/album/one.jpg
   cloudpal get hyper://LINK Photos --at 2026-03-01`,
-		Args: args(cobra.RangeArgs(1, 2)),
+		Args: args(1, 2),
 		RunE: func(cmd *cobra.Command, a []string) error { return runGet(cmd.Context(), g, &o, a) },
 	}
 	f := cmd.Flags()

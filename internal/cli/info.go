@@ -16,8 +16,13 @@ func newInfo(g *globals) *cobra.Command {
 		Use:     "info",
 		GroupID: "care",
 		Short:   "Show this machine's drives, peers and disk use",
-		Args:    args(cobra.NoArgs),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runInfo(cmd.Context(), g) },
+		Long: `Info shows where the data is kept and how much of it there is, the addresses where
+peers can connect while a cloudpal runs here, and every drive that this machine
+knows: its name, which stands for its link in all commands, and its link.`,
+		Example: `  cloudpal info
+  cloudpal info --json | jq -r 'select(.type == "drive").link'`,
+		Args: args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return runInfo(cmd.Context(), g) },
 	}
 }
 
@@ -54,6 +59,9 @@ func runInfo(ctx context.Context, g *globals) (err error) {
 				return err
 			}
 		}
+	}
+	if info.Drives == 0 && !g.json && !g.quiet {
+		g.newProgress().print("no drives yet; share a folder: cloudpal share FOLDER")
 	}
 	for e, err := range c.Events(ctx, "/v1/drives", struct{}{}) {
 		if err != nil {

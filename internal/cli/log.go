@@ -26,14 +26,14 @@ changed it are listed. Every version can be read with --version and brought back
 with "cloudpal restore".`,
 		Example: `  cloudpal log photos
   cloudpal log hyper://LINK/notes.txt --limit 10`,
-		Args: args(cobra.ExactArgs(1)),
+		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, a []string) error { return runLog(cmd.Context(), g, &o, a[0]) },
 	}
 	f := cmd.Flags()
 	o.connectFlags.add(f)
 	o.addTimeout(f)
 	o.stateFlags.add(f)
-	f.Uint64VarP(&o.limit, "limit", "n", 0, "list at most this many versions")
+	f.Uint64VarP(&o.limit, "limit", "n", 0, "list at most `N` versions")
 	return cmd
 }
 

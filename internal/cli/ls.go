@@ -22,10 +22,12 @@ func newLs(g *globals) *cobra.Command {
 		Use:     "ls LINK[/path]",
 		GroupID: "look",
 		Short:   "List a folder of a drive",
+		Long: `Ls lists what a folder of a drive holds: d for folders, x for executable files, l
+for symbolic links, - for other files, with size and time of modification.`,
 		Example: `  cloudpal ls hyper://LINK
   cloudpal ls photos/2026 --recursive
   cloudpal ls photos --at 36h`,
-		Args: args(cobra.ExactArgs(1)),
+		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, a []string) error { return runLs(cmd.Context(), g, &o, a[0]) },
 	}
 	f := cmd.Flags()

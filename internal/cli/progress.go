@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
@@ -11,14 +12,15 @@ import (
 	"github.com/tradle/cloudpal/internal/api"
 )
 
-// progress draws one bar on a terminal, and nothing elsewhere.
+// progress draws one line on a terminal, and nothing elsewhere: a bar where the
+// end is known, and figures.
 type progress struct {
-	out   io.Writer
-	draw  bool
-	pool  *mpb.Progress
-	bar   *mpb.Bar
-	last  api.Progress
-	phase string
+	out  io.Writer
+	draw bool
+	pool *mpb.Progress
+	bar  *mpb.Bar
+	told map[string]string // what was printed last, by address of peer
+	meter
 }
 
 func (g *globals) newProgress() *progress {
@@ -35,51 +37,44 @@ func isTerminal(w any) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-var phases = map[string]string{"connect": "Looking for peers", "import": "Importing", "download": "Downloading", "write": "Writing"}
+var phases = map[string]string{
+	"connect": "Looking for peers", "import": "Importing", "download": "Downloading", "write": "Writing", "serve": "Sending",
+}
 
 func (p *progress) update(v *api.Progress) {
 	if !p.draw {
 		return
 	}
-	if p.bar == nil || p.phase != v.Phase {
-		p.finish()
-		p.phase = v.Phase
-		p.pool = mpb.New(mpb.WithOutput(p.out), mpb.WithWidth(32))
-		title := phases[v.Phase]
-		if title == "" {
-			title = v.Phase
-		}
-		p.bar = p.pool.AddBar(0,
-			mpb.BarRemoveOnComplete(),
-			mpb.PrependDecorators(decor.Name(title, decor.WC{W: 18, C: decor.DindentRight})),
-			mpb.AppendDecorators(
-				decor.Any(func(decor.Statistics) string { return p.counts() }),
-				decor.AverageSpeed(decor.SizeB1024(0), "  % .1f"),
-				decor.Name("  "),
-				decor.AverageETA(decor.ET_STYLE_GO),
-			))
+	if v.Phase == "serve" && v.Peers == 0 {
+		p.finish() // nobody is there
+		return
 	}
-	p.last = *v
+	if p.bar == nil || p.last().Phase != v.Phase {
+		p.finish()
+		p.start(v)
+	}
+	p.add(v, time.Now())
 	p.bar.SetTotal(int64(max(v.TotalBytes, v.Bytes+1)), false)
 	p.bar.SetCurrent(int64(v.Bytes))
 }
 
-// counts says what the bar cannot: how much, of how many files, from how many
-// peers.
-func (p *progress) counts() string {
-	s := size(p.last.Bytes)
-	if p.last.TotalBytes > 0 {
-		s += " of " + size(p.last.TotalBytes)
+func (p *progress) start(v *api.Progress) {
+	p.reset()
+	p.pool = mpb.New(mpb.WithOutput(p.out), mpb.WithWidth(32))
+	title := phases[v.Phase]
+	if title == "" {
+		title = v.Phase
 	}
-	if p.last.TotalFiles > 0 {
-		s += fmt.Sprintf(", %d of %s", p.last.Files, count(p.last.TotalFiles, "file"))
-	} else if p.last.Files > 0 {
-		s += ", " + count(p.last.Files, "file")
+	style := mpb.NopStyle()
+	if v.TotalBytes > 0 || v.Phase == "import" {
+		style = mpb.BarStyle()
 	}
-	if p.last.Peers > 0 {
-		s += ", " + count(uint64(p.last.Peers), "peer")
-	}
-	return s
+	p.bar = p.pool.New(0, style,
+		mpb.BarRemoveOnComplete(),
+		mpb.BarFillerTrim(),
+		mpb.PrependDecorators(decor.Name(title+" ")),
+		// The line is drawn by another goroutine.
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return p.figures(time.Now()) })))
 }
 
 // print writes a line to the person, above the bar.
@@ -91,7 +86,7 @@ func (p *progress) print(format string, args ...any) {
 	fmt.Fprintf(w, format+"\n", args...)
 }
 
-// finish takes the bar away.
+// finish takes the line away.
 func (p *progress) finish() {
 	if p.bar == nil {
 		return

@@ -20,10 +20,11 @@ func newRestore(g *globals) *cobra.Command {
 version. Nothing is lost: the state before the restore stays in the history, and
 restoring that undoes it.
 
-The folder on disk follows the next time that it is shared.`,
+A folder on disk that the drive follows is changed with it; what it held and had
+not been imported becomes a version first.`,
 		Example: `  cloudpal restore photos --version 12
   cloudpal restore photos/2026 --at "2026-03-01 12:30"`,
-		Args: args(cobra.ExactArgs(1)),
+		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, a []string) error { return runRestore(cmd.Context(), g, &s, a[0]) },
 	}
 	s.add(cmd.Flags())
@@ -52,7 +53,7 @@ func runRestore(ctx context.Context, g *globals, s *stateFlags, ref string) erro
 		if err := g.print("version %d has the state of version %d: %s", v.Version, v.From, count(v.Changes, "change")); err != nil || g.quiet {
 			return err
 		}
-		g.newProgress().print("to undo: cloudpal restore %s --version %d", ref, v.Before)
+		g.newProgress().print("to undo: cloudpal restore %s --version %d", shellWord(ref), v.Before)
 		return nil
 	})
 }

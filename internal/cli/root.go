@@ -60,23 +60,29 @@ func (g *globals) report(err error) int {
 
 const rootLong = `CloudPal moves your folders between your machines and to other people, without
 a server: every byte is signed by its owner, checked on arrival, and kept in
-all its versions.
-
-  cloudpal share Photos            prints a link and keeps sharing
-  cloudpal get hyper://LINK        fetches it, on another machine
-
-Peers that speak Hypercore in JavaScript can stand on either side.
+all its versions. Peers that speak Hypercore in JavaScript can stand on either
+side.
 
 LINK is a link as "share" prints it, the name of a drive that "info" lists, or
 the path of a folder that is shared here; a path inside the drive may follow.
 
-Data is kept in $CLOUDPAL_HOME, by default ~/.local/share/cloudpal.`
+Data is kept in $CLOUDPAL_HOME, by default ~/.local/share/cloudpal. Results go to
+standard output, everything else to standard error; with --json every event is a
+line on standard output, an object whose "type" says what it is.`
+
+const rootExample = `  cloudpal share Photos --listen tcp://0.0.0.0:4100
+                        print a link and keep sharing
+  cloudpal get hyper://LINK --peer tcp://HOST:4100
+                        fetch it, on another machine`
 
 func newRoot(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "cloudpal",
 		Short:             "Your folders on all your machines, signed and versioned",
 		Long:              rootLong + "\n\n" + exitHelp(),
+		Example:           rootExample,
+		Args:              knownCommand,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		DisableAutoGenTag: true,
@@ -93,6 +99,9 @@ func newRoot(g *globals) *cobra.Command {
 		&cobra.Group{ID: "look", Title: "Look inside:"},
 		&cobra.Group{ID: "care", Title: "Look after:"},
 	)
+	cmd.SetUsageTemplate(strings.TrimRight(cmd.UsageTemplate(), "\n") + "{{if .HasParent}}\n\n" + exitSummary() + "{{end}}\n")
+	cmd.SetHelpCommandGroupID("care")
+	cmd.SetCompletionCommandGroupID("care")
 	cmd.AddCommand(
 		newShare(g), newGet(g), newServe(g),
 		newLs(g), newCat(g), newLog(g), newDiff(g), newRestore(g),
@@ -110,14 +119,52 @@ func exitHelp() string {
 	return strings.TrimRight(b.String(), "\n")
 }
 
-// args wraps cobra's check of arguments so that its errors are usage errors with
-// an example.
-func args(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(c *cobra.Command, a []string) error {
-		if err := check(c, a); err != nil {
-			return fault.New(fault.Usage, "%w", err).Hint("%s", c.UseLine())
+// exitSummary names the exit codes in lines for the help of every command.
+func exitSummary() string {
+	const width = 80
+	lines := []string{"Exit status:"}
+	for i, e := range fault.ExitCodes() {
+		word := fmt.Sprintf(" %d %s", e.Code, e.Name)
+		if i > 0 {
+			lines[len(lines)-1] += ","
 		}
+		if last := lines[len(lines)-1]; len(last)+len(word) >= width {
+			lines = append(lines, " ")
+		}
+		lines[len(lines)-1] += word
+	}
+	return strings.Join(append(lines, `  (what they mean: "cloudpal --help")`), "\n")
+}
+
+// knownCommand refuses what is no command, with the nearest ones as hints.
+func knownCommand(c *cobra.Command, a []string) error {
+	if len(a) == 0 {
 		return nil
+	}
+	f := fault.New(fault.Usage, "there is no command %q", a[0])
+	for _, s := range c.SuggestionsFor(a[0]) {
+		f = f.Hint("%s %s", c.CommandPath(), s)
+	}
+	return f.Hint("see all commands: %s --help", c.CommandPath())
+}
+
+// args checks the number of arguments; most is negative if there is no limit.
+// Its errors show how the command is written.
+func args(least, most int) cobra.PositionalArgs {
+	return func(c *cobra.Command, a []string) error {
+		var f *fault.Error
+		switch n := len(a); {
+		case n >= least && (n <= most || most < 0):
+			return nil
+		case n == 0:
+			f = fault.New(fault.Usage, "say what to %s", c.Name())
+		case n < least:
+			f = fault.New(fault.Usage, "something is missing behind %q", a[n-1])
+		default:
+			f = fault.New(fault.Usage, "%q is too much", a[most]).Hint("put names with spaces in quotes")
+		}
+		_, written, _ := strings.Cut(c.UseLine(), " ")
+		return f.Hint("cloudpal %s", strings.TrimSuffix(written, " [flags]")).Hint("more: %s --help", c.CommandPath())
 	}
 }
 

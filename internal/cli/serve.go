@@ -30,6 +30,7 @@ It listens on this machine only unless --http names another address. Whoever can
 reach that address can read what is served.`,
 		Example: `  cloudpal serve hyper://LINK
   cloudpal serve --all --http 127.0.0.1:8080`,
+		Args: args(0, -1),
 		RunE: func(cmd *cobra.Command, a []string) error { return runServe(cmd.Context(), g, &o, a) },
 	}
 	f := cmd.Flags()

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"fmt"
+	"net"
 	"path/filepath"
 	"strings"
 
@@ -30,8 +32,12 @@ func newShare(g *globals) *cobra.Command {
 disk become new versions while it runs; the old ones are kept. Sharing the same
 path again continues the same drive: only what changed is imported.
 
-Files are left out as a .cloudpalignore file in any folder says, in the syntax of
+What stays out is said by a file .cloudpalignore in the folder, in the syntax of
 .gitignore. The executable bit and symbolic links are kept.
+
+Peers connect to an address of this machine. Without --listen only programs on this
+machine can; to let others in, say --listen tcp://0.0.0.0:4100 and tell them this
+machine's name or address.
 
 Everyone who has the link can read. With --encrypted what is stored and sent is
 ciphertext, and the link carries the key.`,
@@ -39,12 +45,12 @@ ciphertext, and the link carries the key.`,
   cloudpal share Photos --listen tcp://0.0.0.0:4100
   cloudpal share Notes --encrypted --name notes
   cloudpal share Photos --once        import only, then stop`,
-		Args: args(cobra.ExactArgs(1)),
+		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, a []string) error { return runShare(cmd.Context(), g, &o, a[0]) },
 	}
 	f := cmd.Flags()
 	o.connectFlags.add(f)
-	f.StringVar(&o.name, "name", "", "how the drive is called on this machine (default: the last part of PATH)")
+	f.StringVar(&o.name, "name", "", "the `NAME` of the drive on this machine (default: the last part of PATH)")
 	f.BoolVar(&o.encrypted, "encrypted", false, "encrypt a new drive; the link carries the key")
 	f.BoolVar(&o.once, "once", false, "import and stop")
 	f.BoolVar(&o.dryRun, "dry-run", false, "only say what would change")
@@ -79,26 +85,65 @@ func (g *globals) showShare(e client.Event, once bool) error {
 		if err := g.print("%s", v.Link); err != nil || g.quiet {
 			return err
 		}
-		p := g.newProgress()
-		p.print("version %d is shared", v.Version)
-		if once || len(v.Listen) == 0 {
-			return nil
-		}
-		p.print("peers connect to %s; fetch it elsewhere with:", strings.Join(v.Listen, ", "))
-		p.print("  cloudpal get %s --peer %s", v.Link, v.Listen[0])
-		p.print("sharing and following changes; press Ctrl-C to stop")
+		showShared(g.newProgress(), &v, once)
 	case api.TypeUpdated:
 		var v api.Updated
 		if err := e.Decode(&v); err != nil {
 			return err
 		}
 		if !g.quiet {
-			g.newProgress().print("version %d: %d added, %d changed, %d removed; %s new", v.Version, v.Added, v.Changed, v.Removed, size(v.Bytes))
+			g.newProgress().print("version %d: %s", v.Version, updateText(&v))
 		}
 	case api.TypeChange:
 		return g.showChange(e)
 	}
 	return nil
+}
+
+// showShared tells how to fetch what is shared.
+func showShared(p *progress, v *api.Shared, once bool) {
+	if once || len(v.Listen) == 0 {
+		p.print("imported; peers can fetch it while \"cloudpal share\" runs without --once")
+		return
+	}
+	address, elsewhere := v.Listen[0], false
+	for _, a := range v.Listen {
+		if !onlyHere(a) {
+			address, elsewhere = a, true
+			break
+		}
+	}
+	if elsewhere {
+		p.print("fetch it on another machine with:")
+	} else {
+		p.print("fetch it on this machine with (for others, share with --listen tcp://0.0.0.0:4100):")
+	}
+	p.print("  cloudpal get %s --peer %s", shellWord(v.Link), address)
+	p.print("sharing at %s and following changes; press Ctrl-C to stop", strings.Join(v.Listen, ", "))
+}
+
+// onlyHere tells whether an address can only be reached on this machine.
+func onlyHere(address string) bool {
+	host, _, err := net.SplitHostPort(strings.TrimPrefix(address, "tcp://"))
+	ip := net.ParseIP(host)
+	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
+}
+
+// updateText says what an import changed.
+func updateText(v *api.Updated) string {
+	if v.Added+v.Changed+v.Removed == 0 {
+		return "nothing changed"
+	}
+	var parts []string
+	for _, p := range []struct {
+		n    uint64
+		verb string
+	}{{v.Added, "added"}, {v.Changed, "changed"}, {v.Removed, "removed"}} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.verb))
+		}
+	}
+	return strings.Join(parts, ", ") + "; " + size(v.Bytes) + " stored"
 }
 
 // showChange prints one line of a comparison.

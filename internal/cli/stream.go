@@ -94,13 +94,23 @@ func (g *globals) event(e client.Event, p *progress, show func(client.Event) err
 	return show(e)
 }
 
+// showPeer tells what becomes of a connection, but not again what it told last.
 func showPeer(p *progress, v *api.Peer) {
+	var text string
 	switch v.State {
 	case "connected":
-		p.print("connected to %s", v.Address)
+		text = "connected to " + v.Address
 	case "retrying":
-		p.print("cannot reach %s: %s; trying again", v.Address, v.Error)
+		text = fmt.Sprintf("cannot reach %s: %s; trying again", v.Address, v.Error)
 	}
+	if text == "" || p.told[v.Address] == text {
+		return
+	}
+	if p.told == nil {
+		p.told = make(map[string]string)
+	}
+	p.told[v.Address] = text
+	p.print("%s", text)
 }
 
 // print writes a line of the result.

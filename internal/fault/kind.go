@@ -95,16 +95,17 @@ func ParseKind(name string) Kind {
 // Exit is a line of the exit code table.
 type Exit struct {
 	Code int
+	Name string // of the kind, as in JSON; "done" for 0
 	Help string
 }
 
 // ExitCodes lists the exit codes that a person can meet, in rising order,
 // beginning with 0.
 func ExitCodes() []Exit {
-	codes := []Exit{{0, "done"}}
+	codes := []Exit{{0, "done", "done"}}
 	for _, r := range table {
 		if r.help != "" {
-			codes = append(codes, Exit{r.exit, r.help})
+			codes = append(codes, Exit{r.exit, r.name, r.help})
 		}
 	}
 	return codes

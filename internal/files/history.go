@@ -3,6 +3,8 @@ package files
 import (
 	"fmt"
 	"iter"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/tradle/cloudpal/hyper/hyperdrive"
@@ -36,6 +38,10 @@ type Change struct {
 // it, newest first.
 func (r *Reading) History() iter.Seq2[Version, error] {
 	return func(yield func(Version, error) bool) {
+		send := func(v Version) bool {
+			slices.SortFunc(v.Changes, func(a, b Change) int { return strings.Compare(a.Path, b.Path) })
+			return yield(v, nil)
+		}
 		author := r.author()
 		var v Version
 		for c, err := range r.View.History(r.ctx, r.Place.Path) {
@@ -44,7 +50,7 @@ func (r *Reading) History() iter.Seq2[Version, error] {
 				return
 			}
 			if v.Version != c.Version {
-				if v.Version != 0 && !yield(v, nil) {
+				if v.Version != 0 && !send(v) {
 					return
 				}
 				v = Version{Version: c.Version, Time: c.Time, Author: author}
@@ -64,7 +70,7 @@ func (r *Reading) History() iter.Seq2[Version, error] {
 			v.Changes = append(v.Changes, change)
 		}
 		if v.Version != 0 {
-			yield(v, nil)
+			send(v)
 		}
 	}
 }

@@ -48,7 +48,7 @@ func (l *Library) Find(ref, dir string) (Place, error) {
 		return l.findLink(link.Hyper + "://" + ref)
 	}
 	if _, err := os.Lstat(path); err == nil {
-		return Place{}, fault.New(fault.NotFound, "%s is not shared", ref).Hint("share it: cloudpal share %s", quote(ref))
+		return Place{}, fault.New(fault.NotFound, "%s is not shared", ref).Hint("import it: cloudpal share --once %s", quote(ref))
 	}
 	return Place{}, fault.New(fault.NotFound, "%s is no link, no known drive and no shared path", ref).
 		Hint("a link begins with hyper://").Hint("list the known drives: cloudpal info")
@@ -74,7 +74,7 @@ func (l *Library) findLink(ref string) (Place, error) {
 	}
 	parsed, err := link.Parse(ref)
 	if err != nil {
-		f := fault.New(fault.Usage, "%s", strings.TrimPrefix(err.Error(), "link: "))
+		f := fault.New(fault.Usage, "%s", strings.NewReplacer("link: ", "", "hypercrypto: not a key: ", "").Replace(err.Error()))
 		if errors.Is(err, link.ErrName) {
 			return Place{}, f.Hint("ask for the link with the key in it")
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -62,8 +63,11 @@ type Imported struct {
 // yet.
 func (l *Library) Share(ctx context.Context, o ShareOptions) (*Share, error) {
 	path, err := filepath.EvalSymlinks(o.Path)
-	if err != nil {
-		return nil, fault.Wrap(fault.KindOf(err), fmt.Errorf("share: %w", err))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fault.New(fault.NotFound, "there is no file or folder %s", o.Path)
+	case err != nil:
+		return nil, fmt.Errorf("share: %w", err)
 	}
 	info, err := os.Stat(path)
 	switch {
