@@ -71,7 +71,7 @@ func warn(s *Stream, problems []mirror.Problem) error {
 	n := 0
 	var first error
 	for _, p := range problems {
-		s.Send(TypeWarning, Warning{TypeWarning, p.Path, p.Err.Error()})
+		s.Send(TypeWarning, Warning{TypeWarning, p.Path, files.ProblemText(p.Err)})
 		if errors.Is(p, mirror.ErrSpecial) {
 			continue // sockets and devices are no files that anybody misses
 		}
@@ -135,7 +135,7 @@ func (h *handler) get(ctx context.Context, r GetRequest, s *Stream) error {
 	got, err := h.Files.Get(reading, files.GetOptions{Dest: r.Dest, DestIsParent: r.DestIsParent, Overwrite: r.Overwrite}, progress.report)
 	progress.flush()
 	for _, p := range got.Problems {
-		s.Send(TypeWarning, Warning{TypeWarning, p.Path, p.Err.Error()})
+		s.Send(TypeWarning, Warning{TypeWarning, p.Path, files.ProblemText(p.Err)})
 	}
 	if err != nil {
 		return err

@@ -51,9 +51,9 @@ func (g *globals) report(err error) int {
 		_ = json.NewEncoder(g.stdout).Encode(r)
 		return r.Exit
 	}
-	fmt.Fprintf(g.stderr, "cloudpal: %s\n", r.Message)
+	fmt.Fprintf(g.stderr, "cloudpal: %s\n", plain(r.Message))
 	for _, h := range r.Hints {
-		fmt.Fprintf(g.stderr, "hint: %s\n", h)
+		fmt.Fprintf(g.stderr, "hint: %s\n", plain(h))
 	}
 	return r.Exit
 }

@@ -68,8 +68,15 @@ func runShare(ctx context.Context, g *globals, o *shareOptions, path string) err
 		Ignore: o.ignore, Once: o.once, DryRun: o.dryRun,
 	}
 	r.AnyListener = !o.once && !o.dryRun
-	err = g.stream(ctx, "/v1/share", r, func(e client.Event) error { return g.showShare(e, o.once) })
-	if o.once || o.dryRun {
+	shared := false
+	err = g.streamAll(ctx, "/v1/share", r, func(e client.Event) error {
+		shared = shared || e.Type == api.TypeShared
+		if g.json {
+			return nil
+		}
+		return g.showShare(e, o.once)
+	})
+	if o.once || o.dryRun || !shared {
 		return err
 	}
 	return interrupted(ctx, err)

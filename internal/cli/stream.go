@@ -73,9 +73,9 @@ func (g *globals) event(e client.Event, p *progress, show func(client.Event) err
 			return nil
 		}
 		if v.Path != "" {
-			p.print("warning: %s: %s", v.Path, v.Message)
+			p.print("warning: %s: %s", plain(v.Path), plain(v.Message))
 		} else {
-			p.print("warning: %s", v.Message)
+			p.print("warning: %s", plain(v.Message))
 		}
 		return nil
 	case api.TypePeer:

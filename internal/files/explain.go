@@ -3,6 +3,7 @@ package files
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/tradle/cloudpal/hyper/hyperblobs"
 	"github.com/tradle/cloudpal/hyper/hypercore"
@@ -41,9 +42,9 @@ func explain(ctx context.Context, err error) error {
 	case errors.Is(err, hypercrypto.ErrEncryption):
 		return fault.New(fault.Corrupt, "the drive cannot be decrypted: %w", err).
 			Hint("use the whole link, with ?encryption= and what follows")
-	case errors.Is(err, mirror.ErrOutside):
+	case errors.Is(err, mirror.ErrOutside), errors.Is(err, mirror.ErrName):
 		return fault.Wrap(fault.Unsafe, err)
-	case errors.Is(err, mirror.ErrChanging):
+	case errors.Is(err, mirror.ErrChanging), errors.Is(err, mirror.ErrCollision):
 		return fault.Wrap(fault.Conflict, err)
 	}
 	if fault.KindOf(err) == fault.Full {
@@ -58,3 +59,13 @@ func unavailable(format string, args ...any) error {
 		Hint("name a peer that has it: --peer tcp://HOST:PORT").
 		Hint("the machine that shares the drive must be running cloudpal share")
 }
+
+// plainError says what an error of package mirror does, without the name of the
+// package.
+type plainError struct{ error }
+
+func (e *plainError) Error() string { return ProblemText(e.error) }
+func (e *plainError) Unwrap() error { return e.error }
+
+// ProblemText is what a person reads about a problem of an import or a get.
+func ProblemText(err error) string { return strings.TrimPrefix(err.Error(), "mirror: ") }

@@ -372,20 +372,26 @@ func (g *getter) remember(change func([]Get) []Get) error {
 
 // problem sums up what could not be written.
 func (g *getter) problem(problems []mirror.Problem) error {
-	first := explain(g.r.ctx, problems[0].Err)
-	kind := fault.KindOf(first)
+	worst := problems[0]
 	for _, p := range problems {
 		// What was refused for safety is what a person must know.
 		if fault.KindOf(explain(g.r.ctx, p.Err)) == fault.Unsafe {
-			kind, first = fault.Unsafe, p.Err
+			worst = p
 			break
 		}
 	}
+	err := explain(g.r.ctx, worst.Err)
+	kind := fault.KindOf(err)
 	if kind == fault.Canceled || kind == fault.Unavailable {
-		return first
+		return err
 	}
-	if len(problems) == 1 {
-		return &fault.Error{Kind: kind, Err: fmt.Errorf("not written: %s: %w", problems[0].Path, first)}
+	summary := "one file was not written"
+	if n := len(problems); n > 1 {
+		summary = fmt.Sprintf("%d files were not written", n)
 	}
-	return &fault.Error{Kind: kind, Err: fmt.Errorf("%d files were not written, the first is %s: %w", len(problems), problems[0].Path, first)}
+	out := &fault.Error{Kind: kind, Err: fmt.Errorf("%s: %s: %w", summary, worst.Path, &plainError{err})}
+	if kind == fault.Unsafe {
+		return out.Hint("everything else is written; the drive cannot have been made by an honest program")
+	}
+	return out
 }

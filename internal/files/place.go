@@ -74,7 +74,7 @@ func (l *Library) findLink(ref string) (Place, error) {
 	}
 	parsed, err := link.Parse(ref)
 	if err != nil {
-		f := fault.New(fault.Usage, "%s", strings.NewReplacer("link: ", "", "hypercrypto: not a key: ", "").Replace(err.Error()))
+		f := fault.New(fault.Usage, "%s", strings.Replace(strings.TrimPrefix(err.Error(), "link: "), "hypercrypto: not a key: ", "", 1))
 		if errors.Is(err, link.ErrName) {
 			return Place{}, f.Hint("ask for the link with the key in it")
 		}
