@@ -166,7 +166,7 @@ func (h *handler) serve(ctx context.Context, r ServeRequest, s *Stream) error {
 }
 
 func (h *handler) audit(ctx context.Context, r AuditRequest, s *Stream) error {
-	damaged := 0
+	logs, damaged := 0, 0
 	for a, err := range h.Files.Audit(ctx, !r.Check) {
 		if err != nil {
 			return err
@@ -175,16 +175,17 @@ func (h *handler) audit(ctx context.Context, r AuditRequest, s *Stream) error {
 		if err := s.Send(TypeAudit, out); err != nil {
 			return err
 		}
-		if len(a.Problems) > 0 && len(a.Repaired) == 0 {
+		logs++
+		if len(a.Problems) > len(a.Repaired) {
 			damaged++
 		}
 	}
 	if damaged == 0 {
 		return nil
 	}
-	f := fault.New(fault.Corrupt, "%d logs are damaged", damaged)
+	f := fault.New(fault.Corrupt, "%d of %d logs are damaged", damaged, logs)
 	if r.Check {
 		return f.Hint("repair what can be repaired: cloudpal doctor")
 	}
-	return f.Hint("keep a copy of the data folder; what it lost may still be with peers that fetched it")
+	return f.Hint("what is lost here may still be with peers that fetched the drive; keep a copy of the data folder until all is found")
 }

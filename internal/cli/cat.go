@@ -27,7 +27,10 @@ func newCat(g *globals) *cobra.Command {
 		GroupID: "look",
 		Short:   "Write the content of a file to standard output",
 		Long: `Cat streams a file, or with --range a part of it; only the parts that are asked for
-are fetched. Content that is not text is not written to a terminal.`,
+are fetched. Content that is not text is not written to a terminal.
+
+With --json too, standard output has the content; an error that comes after the
+first byte is then an object on standard error.`,
 		Example: `  cloudpal cat hyper://LINK/notes.txt
   cloudpal cat photos/film.mp4 --range 1000000-1999999 > part`,
 		Args: args(1, 1),
@@ -57,6 +60,8 @@ func runCat(ctx context.Context, g *globals, o *catOptions, ref string) (err err
 		return err
 	}
 	defer body.Close()
+	// From here on standard output belongs to the content.
+	g.reports = g.stderr
 	out := g.stdout
 	if f, ok := out.(*os.File); ok && isTerminal(f) && !o.force {
 		out = textOnly{f}

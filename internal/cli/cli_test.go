@@ -34,7 +34,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"start": start, "await": await, "interrupt": interrupt, "exits": exits,
+			"start": start, "await": await, "interrupt": interrupt, "murder": murder, "jsonlines": jsonLines, "exits": exits,
 			"random": random, "same": same, "flip": flip, "http": httpRequest, "hostile": hostile, "tmpfs": tmpfs,
 		},
 	})

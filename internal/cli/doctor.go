@@ -7,7 +7,6 @@ import (
 
 	"github.com/tradle/cloudpal/internal/api"
 	"github.com/tradle/cloudpal/internal/api/client"
-	"github.com/tradle/cloudpal/internal/fault"
 )
 
 func newDoctor(g *globals) *cobra.Command {
@@ -20,9 +19,7 @@ func newDoctor(g *globals) *cobra.Command {
 owner signed. Damaged blocks of fetched drives are dropped, so that they are
 fetched again. With --check it only reports.
 
-What is damaged beyond repair ends it with exit status 6. An own drive is mended by
-sharing its folder again; what only older versions held may still be with peers
-that fetched it.`,
+What is damaged beyond repair ends it with exit status 6.`,
 		Example: `  cloudpal doctor
   cloudpal doctor --check`,
 		Args: args(0, 0),
@@ -75,15 +72,8 @@ func runDoctor(ctx context.Context, g *globals, check bool) error {
 		}
 		return nil
 	})
-	if err != nil {
+	if err != nil || g.json {
 		return err
-	}
-	if problems > repaired {
-		return fault.New(fault.Corrupt, "%s found, %d repaired", count(problems, "problem"), repaired).
-			Hint("what is damaged in an own drive cannot be fetched: share the folder again, or restore the data folder from a backup")
-	}
-	if g.json {
-		return nil
 	}
 	return g.print("%s checked, %s, %d repaired", count(logs, "log"), count(problems, "problem"), repaired)
 }

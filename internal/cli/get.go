@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -53,6 +54,9 @@ func runGet(ctx context.Context, g *globals, o *getOptions, a []string) error {
 		r.DestIsParent = false
 		if r.Dest, err = filepath.Abs(a[1]); err != nil {
 			return err
+		}
+		if os.IsPathSeparator(a[1][len(a[1])-1]) {
+			r.Dest += string(filepath.Separator) // a folder, even if it does not exist yet
 		}
 	}
 	return g.stream(ctx, "/v1/get", r, func(e client.Event) error {

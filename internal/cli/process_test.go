@@ -20,6 +20,7 @@ const patient = 2 * time.Minute
 type process struct {
 	cmd    *exec.Cmd
 	lines  chan string // of standard output, closed at its end
+	sent   uint64      // bytes that peers got, once it has ended
 	stderr bytes.Buffer
 }
 
@@ -84,7 +85,8 @@ func (p *process) end(s syscall.Signal) (int, error) {
 	}
 	late := time.AfterFunc(patient, func() { _ = p.cmd.Process.Kill() })
 	defer late.Stop()
-	for range p.lines {
+	for line := range p.lines {
+		p.sent = max(p.sent, sentBytes(line))
 	}
 	_ = p.cmd.Wait() // the code says it
 	return p.cmd.ProcessState.ExitCode(), nil

@@ -27,11 +27,12 @@ type globals struct {
 
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	reports        io.Writer // of errors with --json
 }
 
 // Run runs the command line and returns the exit code.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	g := &globals{stdin: stdin, stdout: stdout, stderr: stderr}
+	g := &globals{stdin: stdin, stdout: stdout, stderr: stderr, reports: stdout}
 	root := newRoot(g)
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -48,7 +49,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 func (g *globals) report(err error) int {
 	r := fault.ReportOf(err)
 	if g.json {
-		_ = json.NewEncoder(g.stdout).Encode(r)
+		_ = json.NewEncoder(g.reports).Encode(r)
 		return r.Exit
 	}
 	fmt.Fprintf(g.stderr, "cloudpal: %s\n", plain(r.Message))

@@ -2,10 +2,12 @@ package cli
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -90,6 +92,33 @@ func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	if strconv.Itoa(code) != want {
 		ts.Fatalf("%s ends with %d, want %s: %s", args[0], code, want, &p.stderr)
+	}
+}
+
+// murder NAME: kills without a warning.
+func murder(ts *testscript.TestScript, neg bool, args []string) {
+	s := scriptOf(ts)
+	s.process(ts, args[0]).kill()
+	delete(s.running, args[0])
+}
+
+// jsonlines TYPE...: wants the lines of the last standard output to be objects of
+// these types, and at least one of each. Reports of progress may come besides.
+func jsonLines(ts *testscript.TestScript, neg bool, args []string) {
+	seen := make(map[string]bool)
+	for line := range strings.Lines(ts.ReadFile("stdout")) {
+		var e struct{ Type string }
+		ts.Check(json.Unmarshal([]byte(line), &e))
+		switch {
+		case strings.HasPrefix(line, `{"type":"progress",`):
+		case !strings.HasPrefix(line, `{"type":"`) || !slices.Contains(args, e.Type):
+			ts.Fatalf("line of an unexpected type: %s", line)
+		default:
+			seen[e.Type] = true
+		}
+	}
+	if len(seen) != len(args) {
+		ts.Fatalf("got the types %v, want %v", slices.Collect(maps.Keys(seen)), args)
 	}
 }
 

@@ -74,20 +74,28 @@ func (l *Library) auditOne(ctx context.Context, dk hypercrypto.DiscoveryKey, rep
 func (a *Audit) describe(r *hypercore.AuditReport) {
 	a.Blocks = r.Blocks
 	if r.DamagedN > 0 {
-		a.Problems = append(a.Problems, fmt.Sprintf("%d damaged blocks, the first is block %d", r.DamagedN, r.Damaged[0]))
+		a.Problems = append(a.Problems, fmt.Sprintf("%s damaged, the first is block %d", plural(r.DamagedN, "block"), r.Damaged[0]))
 	}
 	if r.BadNodesN > 0 {
-		a.Problems = append(a.Problems, fmt.Sprintf("%d damaged nodes of its tree", r.BadNodesN))
+		a.Problems = append(a.Problems, fmt.Sprintf("%s of its tree damaged", plural(r.BadNodesN, "node")))
 	}
 	if r.BadHead {
 		a.Problems = append(a.Problems, "its signature does not fit its content")
 	}
 	if r.Dropped > 0 {
-		a.Repaired = append(a.Repaired, fmt.Sprintf("dropped %d damaged blocks; they are fetched again when they are needed", r.Dropped))
+		a.Repaired = append(a.Repaired, fmt.Sprintf("dropped %s, to be fetched again when needed", plural(r.Dropped, "block")))
 	}
 	if r.CutTo != nil {
-		a.Repaired = append(a.Repaired, fmt.Sprintf("cut the log to %d blocks", *r.CutTo))
+		a.Repaired = append(a.Repaired, fmt.Sprintf("cut the log to %s", plural(*r.CutTo, "block")))
 	}
+}
+
+// plural writes "1 block", "2 blocks".
+func plural(n uint64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // logNames says what the logs are to the node.

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/tradle/cloudpal/hyper/hyperbee"
 	"github.com/tradle/cloudpal/hyper/hyperblobs"
 	"github.com/tradle/cloudpal/hyper/hypercore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/hyper/hyperdrive"
 	"github.com/tradle/cloudpal/hyper/hyperdrive/mirror"
+	"github.com/tradle/cloudpal/hyper/storage"
 	"github.com/tradle/cloudpal/internal/fault"
 )
 
@@ -37,11 +39,16 @@ func explain(ctx context.Context, err error) error {
 	case errors.Is(err, hypercore.ErrConflict):
 		return fault.New(fault.Conflict, "the owner of this drive signed two different histories; it is frozen: %w", err).
 			Hint("nothing that was received before is lost; ask the owner for a new link")
+	case errors.Is(err, storage.ErrFull):
+		err = fault.New(fault.Full, "the disk of the data folder is full: %w", err)
+	case errors.Is(err, storage.ErrCorrupt):
+		return fault.New(fault.Corrupt, "what is stored here is damaged: %w", err).
+			Hint("find all damage, and repair what can be repaired: cloudpal doctor")
+	case errors.Is(err, hypercrypto.ErrEncryption), errors.Is(err, hypercore.ErrDecrypt), errors.Is(err, hyperbee.ErrBadBlock):
+		return fault.New(fault.Corrupt, "the drive cannot be read: %w", err).
+			Hint("if it is encrypted, use the whole link, with ?encryption= and what follows")
 	case errors.Is(err, hyperdrive.ErrEntry), errors.Is(err, hyperblobs.ErrInvalid):
 		return fault.Wrap(fault.Corrupt, err)
-	case errors.Is(err, hypercrypto.ErrEncryption):
-		return fault.New(fault.Corrupt, "the drive cannot be decrypted: %w", err).
-			Hint("use the whole link, with ?encryption= and what follows")
 	case errors.Is(err, mirror.ErrOutside), errors.Is(err, mirror.ErrName):
 		return fault.Wrap(fault.Unsafe, err)
 	case errors.Is(err, mirror.ErrChanging), errors.Is(err, mirror.ErrCollision):

@@ -93,7 +93,12 @@ func (g *getter) run() (got Got, err error) {
 	if err := g.openPast(); err != nil {
 		return got, err
 	}
-	m := &mirror.Options{Base: g.base, NoPrune: true}
+	release, err := g.l.claim(g.dest)
+	if err != nil {
+		return got, err
+	}
+	defer release()
+	m := &mirror.Options{Base: g.base, NoPrune: true, Exclusive: g.brokenOff()}
 	if g.file != "" {
 		m.Prefixes = []string{g.file}
 	} else if len(g.past) > 0 {
@@ -150,7 +155,7 @@ func (g *getter) names() error {
 // place finds out what is written where.
 func (g *getter) place() error {
 	inside := g.r.Place.Path
-	g.base, g.dest = inside, g.o.Dest
+	g.base, g.dest = inside, filepath.Clean(g.o.Dest)
 	if inside != "" {
 		_, err := g.r.View.Entry(g.r.ctx, inside)
 		switch {
@@ -192,7 +197,7 @@ func (g *getter) placeFile(base, file string) error {
 	}
 	g.base, g.file = base, file
 	info, err := os.Stat(g.o.Dest)
-	if g.o.DestIsParent || err == nil && info.IsDir() || os.IsPathSeparator(g.o.Dest[len(g.o.Dest)-1]) {
+	if g.o.DestIsParent || err == nil && info.IsDir() || g.o.Dest != g.dest {
 		return nil
 	}
 	if filepath.Base(g.o.Dest) != file[1:] {
@@ -249,6 +254,12 @@ func (g *getter) openPast() error {
 		g.past = append(g.past, past{get, v})
 	}
 	return nil
+}
+
+// brokenOff tells whether an earlier get to the same place did not come to its
+// end.
+func (g *getter) brokenOff() bool {
+	return slices.ContainsFunc(g.past, func(p past) bool { return p.get.Ended.IsZero() })
 }
 
 // foreign tells whether a path of the destination is none of ours: neither the

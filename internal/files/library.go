@@ -27,8 +27,9 @@ type Library struct {
 	registry *registry
 	opts     Options
 
-	mu     sync.Mutex // guards open
+	mu     sync.Mutex // guards what follows
 	open   map[hypercrypto.Key]*handle
+	dests  map[string]bool // that gets write to
 	closed bool
 }
 
@@ -46,7 +47,7 @@ type handle struct {
 // Open opens the library of a store. The store must stay open until the library
 // is closed.
 func Open(ctx context.Context, store *corestore.Store, opts *Options) (*Library, error) {
-	l := &Library{store: store, open: make(map[hypercrypto.Key]*handle)}
+	l := &Library{store: store, open: make(map[hypercrypto.Key]*handle), dests: make(map[string]bool)}
 	if opts != nil {
 		l.opts = *opts
 	}
@@ -149,6 +150,21 @@ func (l *Library) openDrive(ctx context.Context, r Record) (*hyperdrive.Drive, f
 		return nil, nil, errors.Join(fault.New(fault.Corrupt, "drive %q has the key %s instead of %s", r.Name, d.Key(), r.Key), d.Close(), store.Close())
 	}
 	return d, func() error { return errors.Join(d.Close(), store.Close()) }, nil
+}
+
+// claim makes one get the only one that writes to a destination.
+func (l *Library) claim(dest string) (release func(), err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dests[dest] {
+		return nil, fault.New(fault.Busy, "another get is writing to %s", dest).Hint("wait for it to end, or choose another folder")
+	}
+	l.dests[dest] = true
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.dests, dest)
+	}, nil
 }
 
 // namespacePrefix keeps the drives apart from what else the store may hold.

@@ -89,7 +89,18 @@ func explainOpen(home string, err error) error {
 		return fault.New(fault.Busy, "%s holds the data folder %s and does not answer", who, home).
 			Hint("wait for it to end, or use another data folder with CLOUDPAL_HOME")
 	}
-	return fmt.Errorf("open %s: %w", home, err)
+	err = fmt.Errorf("open %s: %w", home, err)
+	switch {
+	case errors.Is(err, storage.ErrFull):
+		return fault.New(fault.Full, "the disk of the data folder is full: %w", err).
+			Hint("free some space, or use a data folder on another disk with CLOUDPAL_HOME")
+	case errors.Is(err, storage.ErrNewerFormat):
+		return fault.New(fault.Usage, "%w", err).Hint("use the newest version of cloudpal")
+	case errors.Is(err, storage.ErrCorrupt):
+		return fault.New(fault.Corrupt, "the data folder is damaged: %w", err).
+			Hint("restore %s from a backup, or move it away: drives of others can be fetched again", home)
+	}
+	return err
 }
 
 // listen answers on the socket.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"os"
 	"path"
@@ -93,10 +94,11 @@ func (e *exporter) run() error {
 	if err := e.eachPrefix(e.visit); err != nil {
 		return err
 	}
-	if err := e.apply(); err != nil {
+	// Before the rest is written: what it removes may be large.
+	if err := e.sweep(); err != nil {
 		return err
 	}
-	return e.sweep()
+	return e.apply()
 }
 
 func (e *exporter) eachPrefix(fn func(src, dst *node) error) error {
@@ -276,14 +278,24 @@ func (e *exporter) equalContent(src, dst *node) (same bool, err error) {
 	return sameBytes(f, io.Reader(r))
 }
 
-// sweep removes temporary files that an export left behind long ago.
+// sweep removes temporary files that an export left behind. Young ones may be of
+// one that runs, unless there is no other.
 func (e *exporter) sweep() error {
-	if e.opts.DryRun || e.opts.NoPrune {
+	if e.opts.DryRun || e.opts.NoPrune && !e.opts.Exclusive {
 		return nil
 	}
-	for _, name := range e.folder.leftovers {
+	leftovers := e.folder.leftovers
+	if e.opts.Exclusive {
+		// Beside a single file nothing else was looked at.
+		for _, prefix := range e.opts.Prefixes {
+			if dir := path.Dir(prefix); prefix != "" && dir != "." {
+				leftovers = append(leftovers, e.temporaries(strings.TrimPrefix(dir, "/"))...)
+			}
+		}
+	}
+	for _, name := range leftovers {
 		info, err := e.root.Lstat(name)
-		if err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > time.Hour {
+		if err == nil && info.Mode().IsRegular() && (e.opts.Exclusive || time.Since(info.ModTime()) > time.Hour) {
 			err = e.root.Remove(name)
 		}
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -291,4 +303,15 @@ func (e *exporter) sweep() error {
 		}
 	}
 	return nil
+}
+
+// temporaries returns the temporary files in a folder of the destination.
+func (e *exporter) temporaries(dir string) (names []string) {
+	list, _ := fs.ReadDir(e.root.FS(), path.Join(".", dir)) // a folder that is not there has none
+	for _, d := range list {
+		if isTemporary(d.Name()) {
+			names = append(names, path.Join(dir, d.Name()))
+		}
+	}
+	return names
 }

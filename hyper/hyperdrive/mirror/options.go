@@ -81,6 +81,9 @@ type Options struct {
 	Filter func(path string) bool
 	// OutsideLinks lets Export write links that can lead out of the destination.
 	OutsideLinks bool
+	// Exclusive says that nobody else exports to the folder: what exports that were
+	// killed left there is removed at once, and not only after an hour.
+	Exclusive bool
 	// BatchEntries is how many entries of a drive are written as one version.
 	// Default 16384.
 	BatchEntries int
