@@ -37,6 +37,9 @@ func (l *Library) Audit(ctx context.Context, repair bool) iter.Seq2[Audit, error
 				return
 			}
 			a.Name = names[dk]
+			if l.registry.damage != nil && dk == l.registry.core.DiscoveryKey() && len(a.Problems) == 0 {
+				a.Problems = append(a.Problems, l.registry.damage.Error())
+			}
 			if !yield(a, nil) {
 				return
 			}

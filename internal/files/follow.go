@@ -32,13 +32,14 @@ const (
 type Follower struct {
 	share   *Share
 	watcher *fsnotify.Watcher // nil if the system cannot watch at all
+	watched map[string]bool   // the folders, by path on disk
 	rescan  time.Duration
 }
 
 // Watch begins to watch the path of the share. Called before the first import,
 // no change is missed. The follower must be closed.
 func (s *Share) Watch(ctx context.Context) (*Follower, error) {
-	f := &Follower{share: s, rescan: rescanTime}
+	f := &Follower{share: s, rescan: rescanTime, watched: make(map[string]bool)}
 	w, err := fsnotify.NewBufferedWatcher(4096)
 	if err != nil {
 		f.rescan = blindRescanTime
@@ -76,14 +77,31 @@ func (f *Follower) add(ctx context.Context, start string) error {
 		if !info.IsDir() {
 			continue
 		}
-		err := f.watcher.Add(filepath.Join(filter.root, filepath.FromSlash(path)))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		name := filepath.Join(filter.root, filepath.FromSlash(path))
+		switch err := f.watcher.Add(name); {
+		case err == nil:
+			f.watched[name] = true
+		case !errors.Is(err, fs.ErrNotExist):
 			// Most likely the system's limit of watches.
 			f.rescan = blindRescanTime
 			return nil
 		}
 	}
 	return nil
+}
+
+// forget ends the watches of a folder that went away and of all below it. They
+// would follow the folder to its new place and go on to tell the old names.
+func (f *Follower) forget(name string) {
+	if !f.watched[name] {
+		return
+	}
+	for w := range f.watched {
+		if inside(w, name) {
+			delete(f.watched, w)
+			_ = f.watcher.Remove(w) // it may have ended by itself
+		}
+	}
 }
 
 // Run imports changes until ctx ends. It calls onUpdate after each import that
@@ -107,6 +125,9 @@ func (f *Follower) Run(ctx context.Context, onUpdate func(Imported), onProblem f
 		case e, ok := <-events:
 			if !ok {
 				return fault.New(fault.Other, "the system stopped watching %s", f.share.Record.Path)
+			}
+			if e.Has(fsnotify.Rename) || e.Has(fsnotify.Remove) {
+				f.forget(e.Name)
 			}
 			if changed.add(f.share.Record.Path, e.Name) {
 				quiet.Reset(changed.delay(time.Now()))

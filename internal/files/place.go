@@ -47,6 +47,9 @@ func (l *Library) Find(ref, dir string) (Place, error) {
 	if looksLikeKey(name) {
 		return l.findLink(link.Hyper + "://" + ref)
 	}
+	if l.registry.damage != nil {
+		return Place{}, l.registry.damage // it may be there
+	}
 	if _, err := os.Lstat(path); err == nil {
 		return Place{}, fault.New(fault.NotFound, "%s is not shared", ref).Hint("import it: cloudpal share --once %s", quote(ref))
 	}

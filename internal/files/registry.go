@@ -24,6 +24,10 @@ type registry struct {
 	core *hypercore.Core
 	tree *hyperbee.Tree
 
+	// damage tells what could not be read. The rest can be used, but is not
+	// changed.
+	damage error
+
 	mu      sync.Mutex // guards records, and is held across writes
 	records map[string]Record
 }
@@ -38,16 +42,30 @@ func openRegistry(ctx context.Context, store *corestore.Store) (*registry, error
 	}
 	r := &registry{core: core, tree: hyperbee.New(core, nil), records: make(map[string]Record)}
 	for e, err := range r.tree.Entries(ctx, hyperbee.Range{}) {
-		if err != nil {
+		if ctx.Err() != nil {
 			return nil, errors.Join(err, r.close())
+		}
+		if err != nil {
+			r.damaged(err)
+			break
 		}
 		record, err := decodeRecord(e.Value)
 		if err != nil {
-			return nil, errors.Join(fault.New(fault.Corrupt, "drive %q: %w", e.Key, err), r.close())
+			r.damaged(fmt.Errorf("drive %q: %w", e.Key, err))
+			continue
 		}
 		r.records[record.Name] = record
 	}
 	return r, nil
+}
+
+// damaged remembers the first thing that could not be read.
+func (r *registry) damaged(err error) {
+	if r.damage == nil {
+		r.damage = fault.New(fault.Corrupt, "the list of drives is damaged: %w", err).
+			Hint("what is stored can be checked with cloudpal doctor; drives can still be named by their links").
+			Hint("restore the data folder from a backup, or begin a new one with CLOUDPAL_HOME")
+	}
 }
 
 func decodeRecord(b []byte) (Record, error) {
@@ -128,6 +146,9 @@ func (r *registry) update(ctx context.Context, key hypercrypto.Key, change func(
 
 // putLocked stores a record. r.mu must be held.
 func (r *registry) putLocked(ctx context.Context, record Record) error {
+	if r.damage != nil {
+		return r.damage
+	}
 	b, err := json.Marshal(record)
 	if err != nil {
 		return fmt.Errorf("encode drive %q: %w", record.Name, err)

@@ -115,6 +115,9 @@ func (l *Library) shareNew(ctx context.Context, path string, o ShareOptions) (*S
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
+	if l.registry.damage != nil {
+		return nil, l.registry.damage
+	}
 	if _, taken := l.registry.byName(name); taken && o.Name != "" {
 		return nil, fault.New(fault.Conflict, "the name %q belongs to another drive", name).Hint("choose another with --name")
 	}
