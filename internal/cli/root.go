@@ -52,7 +52,7 @@ func (g *globals) report(err error) int {
 		_ = json.NewEncoder(g.reports).Encode(r)
 		return r.Exit
 	}
-	fmt.Fprintf(g.stderr, "cloudpal: %s\n", plain(r.Message))
+	fmt.Fprintf(g.stderr, "cloudpal: %s\n", plain(strings.ReplaceAll(r.Message, "\n", "; ")))
 	for _, h := range r.Hints {
 		fmt.Fprintf(g.stderr, "hint: %s\n", plain(h))
 	}

@@ -122,10 +122,11 @@ func showShared(p *progress, v *api.Shared, once bool) {
 	}
 	if elsewhere {
 		p.print("fetch it on another machine with:")
+		p.print("  cloudpal get %s --peer %s", shellWord(v.Link), address)
 	} else {
 		p.print("fetch it on this machine with (for others, share with --listen tcp://0.0.0.0:4100):")
+		p.print("  cloudpal get %s copy --peer %s", shellWord(v.Link), address)
 	}
-	p.print("  cloudpal get %s --peer %s", shellWord(v.Link), address)
 	p.print("sharing at %s and following changes; press Ctrl-C to stop", strings.Join(v.Listen, ", "))
 }
 

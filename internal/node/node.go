@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -89,7 +90,9 @@ func explainOpen(home string, err error) error {
 		return fault.New(fault.Busy, "%s holds the data folder %s and does not answer", who, home).
 			Hint("wait for it to end, or use another data folder with CLOUDPAL_HOME")
 	}
-	err = fmt.Errorf("open %s: %w", home, err)
+	// What follows the first line of an error of the database is for its authors.
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	err = &opening{fmt.Sprintf("open %s: %s", home, text), err}
 	switch {
 	case errors.Is(err, storage.ErrFull):
 		return fault.New(fault.Full, "the disk of the data folder is full: %w", err).
@@ -102,6 +105,15 @@ func explainOpen(home string, err error) error {
 	}
 	return err
 }
+
+// opening is a failure to open the store, in one line.
+type opening struct {
+	text string
+	err  error
+}
+
+func (o *opening) Error() string { return o.text }
+func (o *opening) Unwrap() error { return o.err }
 
 // listen answers on the socket.
 func (n *Node) listen() error {
