@@ -17,7 +17,8 @@ func newDoctor(g *globals) *cobra.Command {
 		Short:   "Check everything that is stored, and repair what can be repaired",
 		Long: `Doctor reads every stored block and checks it against the tree of hashes that the
 owner signed. Damaged blocks of fetched drives are dropped, so that they are
-fetched again. With --check it only reports.
+fetched again; those of own drives are restored from the files on disk that they
+came from, if these are still the same. With --check it only reports.
 
 What is damaged beyond repair ends it with exit status 6.`,
 		Example: `  cloudpal doctor

@@ -25,13 +25,13 @@ type Audit struct {
 // also mends what it can: what can be fetched again is dropped.
 func (l *Library) Audit(ctx context.Context, repair bool) iter.Seq2[Audit, error] {
 	return func(yield func(Audit, error) bool) {
-		names := l.logNames(ctx)
+		names, contents := l.logNames(ctx)
 		for dk, err := range l.store.List() {
 			if err != nil {
 				yield(Audit{}, explain(ctx, fmt.Errorf("list logs: %w", err)))
 				return
 			}
-			a, err := l.auditOne(ctx, dk, repair)
+			a, err := l.auditOne(ctx, dk, repair, contents[dk])
 			if err != nil {
 				yield(a, explain(ctx, err))
 				return
@@ -47,7 +47,9 @@ func (l *Library) Audit(ctx context.Context, repair bool) iter.Seq2[Audit, error
 	}
 }
 
-func (l *Library) auditOne(ctx context.Context, dk hypercrypto.DiscoveryKey, repair bool) (Audit, error) {
+// auditOne checks one log. own is the drive whose contents it holds, if that
+// follows a path on disk.
+func (l *Library) auditOne(ctx context.Context, dk hypercrypto.DiscoveryKey, repair bool, own *Record) (Audit, error) {
 	core, err := l.store.Get(ctx, corestore.GetOptions{DiscoveryKey: &dk, Passive: true})
 	if err != nil {
 		if ctx.Err() != nil {
@@ -62,6 +64,15 @@ func (l *Library) auditOne(ctx context.Context, dk hypercrypto.DiscoveryKey, rep
 	if report != nil {
 		a.describe(report)
 	}
+	if repair && err == nil && own != nil && report.DamagedN > 0 {
+		var mended uint64
+		if mended, err = l.mendAll(ctx, core, *own, report); mended > 0 {
+			a.Repaired = append(a.Repaired, fmt.Sprintf("restored %s from %s", plural(mended, "block"), own.Path))
+		}
+		if left := report.DamagedN - mended; mended > 0 && left > 0 {
+			a.Problems = append(a.Problems, fmt.Sprintf("%s still damaged", plural(left, "block")))
+		}
+	}
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
@@ -72,6 +83,21 @@ func (l *Library) auditOne(ctx context.Context, dk hypercrypto.DiscoveryKey, rep
 		a.Problems = append(a.Problems, err.Error())
 	}
 	return a, nil
+}
+
+// mendAll mends what the report names, and goes on with a new one when it cannot
+// name all.
+func (l *Library) mendAll(ctx context.Context, core *hypercore.Core, own Record, report *hypercore.AuditReport) (mended uint64, err error) {
+	for {
+		n, err := l.mend(ctx, own, report.Damaged)
+		mended += n
+		if err != nil || n == 0 || report.DamagedN == uint64(len(report.Damaged)) {
+			return mended, err
+		}
+		if report, err = core.Audit(ctx, nil); err != nil || report.DamagedN == 0 {
+			return mended, err
+		}
+	}
 }
 
 func (a *Audit) describe(r *hypercore.AuditReport) {
@@ -101,9 +127,11 @@ func plural(n uint64, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// logNames says what the logs are to the node.
-func (l *Library) logNames(ctx context.Context) map[hypercrypto.DiscoveryKey]string {
-	names := map[hypercrypto.DiscoveryKey]string{l.registry.core.DiscoveryKey(): "list of drives"}
+// logNames says what the logs are to the node, and which drives that follow a
+// path have their contents in which.
+func (l *Library) logNames(ctx context.Context) (names map[hypercrypto.DiscoveryKey]string, contents map[hypercrypto.DiscoveryKey]*Record) {
+	names = map[hypercrypto.DiscoveryKey]string{l.registry.core.DiscoveryKey(): "list of drives"}
+	contents = make(map[hypercrypto.DiscoveryKey]*Record)
 	for _, r := range l.Records() {
 		h, release, err := l.acquire(ctx, r)
 		if err != nil {
@@ -113,9 +141,12 @@ func (l *Library) logNames(ctx context.Context) map[hypercrypto.DiscoveryKey]str
 		if h.drive.Writable() || h.drive.Core().Has(0, 1) {
 			if blobs, err := h.drive.Blobs(ctx); err == nil {
 				names[blobs.Core().DiscoveryKey()] = r.Name + " (contents)"
+				if r.Path != "" {
+					contents[blobs.Core().DiscoveryKey()] = &r
+				}
 			}
 		}
 		release()
 	}
-	return names
+	return names, contents
 }
