@@ -48,6 +48,9 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 // report tells the person or program about err and returns the exit code.
 func (g *globals) report(err error) int {
 	r := fault.ReportOf(err)
+	if len(r.Hints) == 0 && fault.KindOf(err) == fault.Canceled {
+		r.Hints = []string{"run the same command again to go on"}
+	}
 	if g.json {
 		_ = json.NewEncoder(g.reports).Encode(r)
 		return r.Exit
