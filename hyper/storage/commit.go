@@ -81,8 +81,17 @@ func (b *Batch) Commit(mode Mode) error {
 		abandon()
 		return fmt.Errorf("commit: %w", err)
 	}
+	applied := db.applied.Load()
+	if mode == Relaxed && seg != nil {
+		db.relaxed.Add(1)
+	}
+	relaxed := db.relaxed.Load()
 	if mode == Durable {
+		m := db.segs.written()
 		if err := db.segs.sync(); err != nil {
+			return db.fail(err)
+		}
+		if err := b.pb.LogData(m.append(nil), nil); err != nil {
 			return db.fail(err)
 		}
 		db.wal.waiters.Add(1)
@@ -98,11 +107,15 @@ func (b *Batch) Commit(mode Mode) error {
 		o.publish()
 		o.core.state.Add(1)
 	}
+	db.applied.Add(1)
 	if err != nil {
 		return db.fail(err)
 	}
 	unlock()
-	err = b.pb.SyncWait()
+	if mode == Durable {
+		err = db.syncJoined(relaxed)
+	}
+	err = errors.Join(err, b.pb.SyncWait()) // in any case
 	if err != nil {
 		// The database may still hold the batch.
 		b.pb = nil
@@ -110,6 +123,9 @@ func (b *Batch) Commit(mode Mode) error {
 	}
 	if err := db.failure(); err != nil {
 		return err
+	}
+	if mode == Durable {
+		db.madeDurable(applied + 1)
 	}
 	b.Reset()
 	return nil

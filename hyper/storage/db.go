@@ -28,6 +28,10 @@ type DB struct {
 	gate    gate
 	broken  atomic.Pointer[error]
 
+	applied atomic.Uint64 // commits that took effect
+	durable atomic.Uint64 // how many of them are durable for certain
+	relaxed atomic.Uint64 // relaxed commits that wrote to segments
+
 	pages   sync.Pool // *page
 	batches sync.Pool // *Batch
 
@@ -41,15 +45,17 @@ type DB struct {
 	closeErr error
 }
 
-// LostBlocks names blocks of a core that a crash took: the database knew them
-// but their bytes were not on disk. They are not held any more.
+// LostBlocks names blocks of a core whose bytes were not on disk any more after
+// a crash, although the disk had confirmed that they were. They are not held any
+// more.
 type LostBlocks struct {
 	Core   *Core
 	Blocks []uint64
 }
 
 // Lost returns what was found missing when the store was opened. It is empty
-// unless the machine stopped without warning after relaxed commits.
+// unless the disk did not keep what it had confirmed: what a crash takes of
+// relaxed commits takes the whole commit. See also [Core.Lost].
 func (db *DB) Lost() []LostBlocks { return db.lost }
 
 // Flush makes everything committed so far durable: one group of syncs, shared
@@ -59,13 +65,56 @@ func (db *DB) Flush() error {
 		return err
 	}
 	defer db.leave()
+	return db.flush()
+}
+
+func (db *DB) flush() error {
+	applied := db.applied.Load()
+	relaxed := db.relaxed.Load()
+	m := db.segs.written()
 	if err := db.segs.sync(); err != nil {
 		return db.fail(err)
 	}
-	return db.syncLog()
+	db.wal.waiters.Add(1)
+	defer db.wal.waiters.Add(-1)
+	if err := db.pebble.LogData(m.append(nil), pebble.Sync); err != nil {
+		return db.fail(err)
+	}
+	if err := db.syncJoined(relaxed); err != nil {
+		return err
+	}
+	db.madeDurable(applied)
+	return db.failure()
 }
 
-// syncLog makes all applied batches durable.
+// syncJoined syncs the segments again if relaxed commits got into the log after
+// the first sync and before what now is durable there: what comes before a
+// durable commit must never be cut off the log. relaxed is db.relaxed from before
+// the first sync.
+func (db *DB) syncJoined(relaxed uint64) error {
+	if db.relaxed.Load() == relaxed {
+		return nil
+	}
+	if err := db.segs.sync(); err != nil {
+		return db.fail(err)
+	}
+	return nil
+}
+
+// madeDurable notes that the first n commits are durable.
+func (db *DB) madeDurable(n uint64) {
+	for {
+		old := db.durable.Load()
+		if old >= n || db.durable.CompareAndSwap(old, n) {
+			return
+		}
+	}
+}
+
+// Synced tells whether all commits that returned are durable.
+func (db *DB) Synced() bool { return db.durable.Load() >= db.applied.Load() }
+
+// syncLog makes all applied batches durable, without the segments.
 func (db *DB) syncLog() error {
 	db.wal.waiters.Add(1)
 	defer db.wal.waiters.Add(-1)

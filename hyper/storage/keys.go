@@ -29,6 +29,7 @@ const (
 	partBits   = 0x06 // page -> held blocks above the contiguous length
 	partTree   = 0x07 // layer, page -> nodes
 	partBlock  = 0x08 // page -> blocks
+	partLost   = 0x09 // blocks that the disk lost
 )
 
 // coreID names a core inside one store. Ids are never reused.

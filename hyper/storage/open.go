@@ -56,7 +56,10 @@ func Open(dir string, opts *Options) (*DB, error) {
 func (db *DB) open(dbDir, segDir string) (err error) {
 	po := db.pebbleOptions()
 	defer po.Cache.Unref()
-	if db.pebble, err = pebble.Open(dbDir, po); err != nil {
+	db.wal.tail = &logTail{fs: db.opts.FS, logDir: dbDir, segDir: segDir}
+	db.pebble, err = pebble.Open(dbDir, po)
+	db.wal.tail = nil
+	if err != nil {
 		return fmt.Errorf("storage: open %s: %w", db.dir, fromPebble(err))
 	}
 	if err := db.checkFormat(); err != nil {
@@ -65,7 +68,9 @@ func (db *DB) open(dbDir, segDir string) (err error) {
 	if err := db.loadNextID(); err != nil {
 		return err
 	}
-	db.segs = &segments{fs: db.wal, dir: segDir, size: db.opts.SegmentSize, m: map[uint32]*segment{}, next: 1}
+	db.segs = &segments{fs: db.wal, dir: segDir, size: db.opts.SegmentSize, m: map[uint32]*segment{}, next: 1,
+		dirty: map[*segment]struct{}{}, writing: map[mark]struct{}{}}
+	db.wal.segs.Store(db.segs)
 	if err := db.recoverSegments(); err != nil {
 		return fmt.Errorf("storage: recover %s: %w", db.dir, err)
 	}

@@ -152,10 +152,7 @@ func (r *reclaimer) reclaim(ready []deadRange) error {
 	db := r.db
 	// The commits that freed them must be on disk first, with the bytes that may
 	// have taken their place.
-	if err := db.segs.sync(); err != nil {
-		return db.fail(err)
-	}
-	if err := db.syncLog(); err != nil {
+	if err := db.flush(); err != nil {
 		return err
 	}
 	pb := db.pebble.NewBatch()
@@ -210,6 +207,7 @@ func (r *reclaimer) reclaim(ready []deadRange) error {
 func (s *segments) remove(g *segment) {
 	s.mu.Lock()
 	delete(s.m, g.id)
+	delete(s.dirty, g)
 	g.removed = true
 	last := g.refs == 0
 	if s.active == g {

@@ -12,7 +12,9 @@ import (
 // recoverSegments opens the segment files and brings them in step with the
 // database. What was written after the last watermark is looked at block by
 // block: a block that the database knows but whose bytes are not there is
-// removed, and bytes that the database does not know are given back.
+// removed, and bytes that the database does not know are given back. Since
+// logTail has seen to it that the database only knows what was synced, the
+// former takes a disk that fails.
 func (db *DB) recoverSegments() error {
 	if err := db.openSegments(); err != nil {
 		return err
@@ -41,7 +43,7 @@ func (db *DB) openSegments() error {
 		if err != nil {
 			return err
 		}
-		g := &segment{id: uint32(id), file: f, inFlight: map[int64]struct{}{}, written: 1, sealed: true}
+		g := &segment{id: uint32(id), file: f, inFlight: map[int64]struct{}{}, sealed: true}
 		s.m[g.id] = g
 		s.next = g.id + 1
 		fi, err := f.Stat()
@@ -106,26 +108,16 @@ func (db *DB) checkTails() error {
 		any = true
 		seg, off := binary.BigEndian.Uint32(key[1:]), int64(uint48(key[5:]))
 		at := off
-		for len(value) > 0 {
-			var f [3]uint64
-			for i := range f {
-				n := 0
-				if f[i], n = binary.Uvarint(value); n <= 0 {
-					return fmt.Errorf("%w: tail record", ErrCorrupt)
-				}
-				value = value[n:]
+		err := eachTail(key, value, func(id coreID, i uint64, length uint32, seg uint32, off int64) error {
+			at = off + recordHeaderLen + int64(length)
+			ok, err := db.blockIntact(id, i, seg, off+recordHeaderLen)
+			if err == nil && !ok {
+				lost[id] = append(lost[id], i)
 			}
-			ok, err := db.blockIntact(coreID(f[0]), f[1], seg, at+recordHeaderLen)
-			if err != nil {
-				return err
-			}
-			if !ok {
-				lost[coreID(f[0])] = append(lost[coreID(f[0])], f[1])
-			}
-			at += recordHeaderLen + int64(f[2]&(1<<32-1))
-		}
+			return err
+		})
 		ranges[seg] = append(ranges[seg], known{off, at})
-		return nil
+		return err
 	})
 	if err != nil {
 		return err
@@ -151,6 +143,27 @@ func (db *DB) checkTails() error {
 		return nil
 	}
 	return s.checkpoint(db)
+}
+
+// eachTail calls fn for the blocks that a tail record tells of, with where their
+// record headers are.
+func eachTail(key, value []byte, fn func(id coreID, i uint64, length uint32, seg uint32, off int64) error) error {
+	seg, off := binary.BigEndian.Uint32(key[1:]), int64(uint48(key[5:]))
+	for len(value) > 0 {
+		var f [3]uint64
+		for i := range f {
+			n := 0
+			if f[i], n = binary.Uvarint(value); n <= 0 {
+				return fmt.Errorf("%w: tail record", ErrCorrupt)
+			}
+			value = value[n:]
+		}
+		if err := fn(coreID(f[0]), f[1], uint32(f[2]), seg, off); err != nil {
+			return err
+		}
+		off += recordHeaderLen + int64(uint32(f[2]))
+	}
+	return nil
 }
 
 // blockIntact is false if the database has the block at this place but its bytes
@@ -187,6 +200,9 @@ func (db *DB) dropLost(lost map[coreID][]uint64) error {
 		sort.Slice(blocks, func(i, j int) bool { return blocks[i] < blocks[j] })
 		for _, i := range blocks {
 			b.ClearBlocks(c, i, i+1)
+		}
+		if err := b.noteLost(c, blocks); err != nil {
+			return err
 		}
 		db.lost = append(db.lost, LostBlocks{Core: c, Blocks: blocks})
 	}

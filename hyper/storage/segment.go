@@ -96,6 +96,9 @@ type segments struct {
 	active *segment
 	next   uint32
 	wrote  int64 // bytes written since the last checkpoint of watermarks
+
+	dirty   map[*segment]struct{} // with writes that no sync has covered
+	writing map[mark]struct{}     // writes under way
 }
 
 func segmentName(id uint32) string { return fmt.Sprintf("%08x.seg", id) }
@@ -131,6 +134,7 @@ func (s *segments) createLocked() error {
 	}
 	s.active = &segment{id: id, file: f, end: segmentHeaderLen, durable: segmentHeaderLen, inFlight: map[int64]struct{}{}, written: 1}
 	s.m[id] = s.active
+	s.dirty[s.active] = struct{}{}
 	return nil
 }
 
@@ -156,6 +160,7 @@ func (s *segments) reserve(n int64) (*segment, int64, error) {
 	off := g.end
 	g.end += n
 	g.inFlight[off] = struct{}{}
+	s.writing[mark{g.id, off}] = struct{}{}
 	s.wrote += n
 	return g, off, nil
 }
@@ -172,6 +177,8 @@ func (s *segments) write(g *segment, chunks [][]byte, off int64) error {
 	err := writeVector(g.file, chunks, off)
 	s.mu.Lock()
 	g.written++ // also after an error: some of it may be there
+	s.dirty[g] = struct{}{}
+	delete(s.writing, mark{g.id, off})
 	s.mu.Unlock()
 	return err
 }
@@ -256,10 +263,8 @@ func grow(b []byte, n int) []byte {
 func (s *segments) sync() error {
 	s.mu.RLock()
 	var dirty []*segment
-	for _, g := range s.m {
-		if g.synced < g.written {
-			dirty = append(dirty, g)
-		}
+	for g := range s.dirty {
+		dirty = append(dirty, g)
 	}
 	s.mu.RUnlock()
 	sort.Slice(dirty, func(i, j int) bool { return dirty[i].id < dirty[j].id })
@@ -288,8 +293,28 @@ func (s *segments) syncOne(g *segment) error {
 	}
 	s.mu.Lock()
 	g.synced = max(g.synced, covers)
+	if g.synced == g.written {
+		delete(s.dirty, g)
+	}
 	s.mu.Unlock()
 	return nil
+}
+
+// written returns the position before which all writes are finished: a sync
+// that begins afterwards covers them.
+func (s *segments) written() mark {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	m := mark{seg: s.next}
+	if s.active != nil {
+		m = mark{s.active.id, s.active.end}
+	}
+	for w := range s.writing {
+		if w.less(m) {
+			m = w
+		}
+	}
+	return m
 }
 
 // lowWater returns the offset below which all writes are finished. s.mu must be

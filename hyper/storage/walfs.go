@@ -26,6 +26,11 @@ type storeFS struct {
 	vfs.FS
 	waiters atomic.Int64 // durable commits under way
 	broken  func(error)  // reports a failed write or sync of the log
+	// tail decides what is read of the log while the database is opened.
+	tail *logTail
+	// segs is synced before a table is: what a table says is in a segment is on
+	// disk. Nil while the database is opened.
+	segs atomic.Pointer[segments]
 }
 
 func (fs *storeFS) Unwrap() vfs.FS { return fs.FS }
@@ -45,9 +50,17 @@ func (fs *storeFS) made(name string, f vfs.File, err error) (vfs.File, error) {
 	case isLog(name):
 		return &logFile{File: f, fs: fs}, nil
 	case strings.HasSuffix(name, ".sst"):
-		return &tableFile{File: f}, nil
+		return &tableFile{File: f, fs: fs}, nil
 	}
 	return f, nil
+}
+
+func (fs *storeFS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	f, err := fs.FS.Open(name, opts...)
+	if err != nil || fs.tail == nil || !isLog(name) {
+		return f, err
+	}
+	return fs.tail.open(f, name)
 }
 
 func (fs *storeFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
@@ -77,6 +90,9 @@ func (fs *storeFS) Lock(name string) (io.Closer, error) {
 	return l, err
 }
 
+// compareLogs orders names of logs by number.
+func compareLogs(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) }
+
 // removeLogs deletes the log files in dir but the newest. After everything was
 // flushed the others are only kept by the database for reuse.
 func (fs *storeFS) removeLogs(dir string) error {
@@ -85,7 +101,7 @@ func (fs *storeFS) removeLogs(dir string) error {
 		return err
 	}
 	names = slices.DeleteFunc(names, func(n string) bool { return !isLog(n) })
-	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
+	slices.SortFunc(names, compareLogs)
 	for i, n := range names {
 		if i < len(names)-1 {
 			err = errors.Join(err, fs.Remove(fs.PathJoin(dir, n)))
@@ -138,6 +154,7 @@ func (f *logFile) Close() error {
 // written from front to back and read only when finished.
 type tableFile struct {
 	vfs.File
+	fs  *storeFS
 	buf []byte
 }
 
@@ -168,9 +185,21 @@ func (f *tableFile) flush() error {
 	return err
 }
 
-func (f *tableFile) Sync() error { return errors.Join(f.flush(), f.File.Sync()) }
+func (f *tableFile) Sync() error { return errors.Join(f.prepare(), f.File.Sync()) }
 
-func (f *tableFile) SyncData() error { return errors.Join(f.flush(), f.File.SyncData()) }
+func (f *tableFile) SyncData() error { return errors.Join(f.prepare(), f.File.SyncData()) }
+
+// prepare makes the table ready for its sync.
+func (f *tableFile) prepare() error {
+	err := f.flush()
+	if s := f.fs.segs.Load(); s != nil {
+		if e := s.sync(); e != nil {
+			f.fs.broken(e)
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
 
 func (f *tableFile) SyncTo(n int64) (bool, error) {
 	if err := f.flush(); err != nil {
