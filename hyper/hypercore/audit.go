@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/tradle/cloudpal/hyper/internal/flattree"
 	"github.com/tradle/cloudpal/hyper/internal/merkle"
@@ -31,12 +32,16 @@ type AuditReport struct {
 	BadNodes  []uint64 // tree nodes that contradict their children, at most maxReported
 	BadNodesN uint64
 	BadHead   bool // the signature does not fit the roots
+	// Lost are the blocks of a log written here that the disk had confirmed and
+	// a crash took, see [storage.Core.Lost]. Peers that have them give them back,
+	// as any block that is not held.
+	Lost []uint64
 	Dropped   uint64
 	CutTo     *uint64 // the length that a repair cut the log to
 }
 
 // OK tells that nothing is wrong, or nothing was before a repair.
-func (r *AuditReport) OK() bool { return r.DamagedN == 0 && r.BadNodesN == 0 && !r.BadHead }
+func (r *AuditReport) OK() bool { return r.DamagedN == 0 && r.BadNodesN == 0 && !r.BadHead && len(r.Lost) == 0 }
 
 const maxReported = 100
 
@@ -76,8 +81,15 @@ func (a *auditor) run(ctx context.Context) error {
 	l := a.log
 	total := l.st.CountHeld(0, a.head.Length)
 	l.mu.RLock()
-	rules := l.rules
+	rules, kp := l.rules, l.keyPair
 	l.mu.RUnlock()
+	if rules != nil && kp != nil && rules.CanSign(kp.Public) {
+		lost, err := l.st.Lost()
+		if err != nil {
+			return err
+		}
+		a.report.Lost = slices.DeleteFunc(lost, func(i uint64) bool { return i >= a.head.Length })
+	}
 	if len(a.head.signature) > 0 && rules != nil {
 		v := merkle.Verifier{Key: l.key, Rules: rules}
 		a.report.BadHead = !v.Signed(&a.head.Tree, a.head.signature)

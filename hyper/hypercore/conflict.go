@@ -112,7 +112,9 @@ func (r *replicator) freeze(d *received, h *head) {
 	b.SetUserData(l.st, evidenceLocal, ours)
 	b.SetUserData(l.st, evidenceRemote, theirs)
 	b.SetHead(l.st, rec)
-	_ = l.commit(b, storage.Durable)
+	if err := l.commit(b, storage.Durable); err != nil {
+		own.Upgrade = nil // not durable for certain, so it does not leave
+	}
 
 	l.mu.Lock()
 	l.frozen = true

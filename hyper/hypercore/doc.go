@@ -13,7 +13,10 @@
 //     signed head. The length never exceeds what the signature covers.
 //   - No signed head, own block or announcement leaves the machine before it is
 //     durable, in every mode of durability: peers see the published state,
-//     which trails the local one until a sync.
+//     which trails the local one until a sync. After a crash the log is in a state
+//     that it was in, at least as long as what peers saw, so it goes on under the
+//     same fork. If the disk loses blocks that it had confirmed, the log stays as
+//     long as it was and the blocks are not held; see [AuditReport].
 //   - For every block held, the tree nodes that prove it are held.
 //   - A commit whose outcome is unknown closes the log to further changes.
 //

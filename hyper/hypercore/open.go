@@ -146,7 +146,9 @@ func (l *log) loadHead() error {
 		return err
 	}
 	l.head = head{Tree: tree, signature: rec.Signature}
-	l.published = l.head
+	if l.db.Synced() {
+		l.published = l.head
+	} // else a relaxed append may lie behind it that a power failure would take
 	l.frozen = rec.Flags&storage.Frozen != 0
 	return nil
 }

@@ -30,7 +30,7 @@ import (
 // back behind what was promised would be worse than a hole. It is left to
 // [DB.recoverSegments].
 type logTail struct {
-	fs            vfs.FS
+	fs             vfs.FS
 	logDir, segDir string
 
 	once  sync.Once

@@ -105,6 +105,9 @@ func (a *Audit) describe(r *hypercore.AuditReport) {
 	if r.DamagedN > 0 {
 		a.Problems = append(a.Problems, fmt.Sprintf("%s damaged, the first is block %d", plural(r.DamagedN, "block"), r.Damaged[0]))
 	}
+	if n := len(r.Lost); n > 0 {
+		a.Problems = append(a.Problems, fmt.Sprintf("the disk lost %d blocks after it had confirmed them, the first is block %d; they come back from peers that fetched them", n, r.Lost[0]))
+	}
 	if r.BadNodesN > 0 {
 		a.Problems = append(a.Problems, fmt.Sprintf("%s of its tree damaged", plural(r.BadNodesN, "node")))
 	}
