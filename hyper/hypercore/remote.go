@@ -16,7 +16,7 @@ func (p *Peer) onSync(body []byte) error {
 	r := p.repl
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	first, lengthChanged := !p.synced, p.remote.Length != m.Length
+	first, changed := !p.synced, p.remote.Length != m.Length || p.remote.Fork != m.Fork
 	if p.remote.Fork != m.Fork {
 		p.missing = nil
 	}
@@ -27,7 +27,7 @@ func (p *Peer) onSync(body []byte) error {
 	p.lengthAcked = 0
 	if same {
 		p.lengthAcked = m.RemoteLength
-		if lengthChanged || first {
+		if changed || first {
 			p.computeCanUpgrade(&h)
 		}
 	} else {
