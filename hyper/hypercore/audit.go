@@ -35,13 +35,15 @@ type AuditReport struct {
 	// Lost are the blocks of a log written here that the disk had confirmed and
 	// a crash took, see [storage.Core.Lost]. Peers that have them give them back,
 	// as any block that is not held.
-	Lost []uint64
-	Dropped   uint64
-	CutTo     *uint64 // the length that a repair cut the log to
+	Lost    []uint64
+	Dropped uint64
+	CutTo   *uint64 // the length that a repair cut the log to
 }
 
 // OK tells that nothing is wrong, or nothing was before a repair.
-func (r *AuditReport) OK() bool { return r.DamagedN == 0 && r.BadNodesN == 0 && !r.BadHead && len(r.Lost) == 0 }
+func (r *AuditReport) OK() bool {
+	return r.DamagedN == 0 && r.BadNodesN == 0 && !r.BadHead && len(r.Lost) == 0
+}
 
 const maxReported = 100
 
