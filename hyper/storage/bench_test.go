@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -157,6 +159,29 @@ func BenchmarkMillion(b *testing.B) {
 		for b.Loop() {
 			get(b, rand.Uint64N(1e6))
 		}
+	})
+	b.Run("get-random-8-readers", func(b *testing.B) {
+		var mu sync.Mutex
+		var all []time.Duration
+		b.SetParallelism(4)
+		b.RunParallel(func(pb *testing.PB) {
+			var own []time.Duration
+			buf := make([]byte, 0, 4096)
+			for pb.Next() {
+				t := time.Now()
+				if _, err := c.Block(rand.Uint64N(1e6), buf); err != nil {
+					b.Error(err)
+					return
+				}
+				own = append(own, time.Since(t))
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, own...)
+		})
+		slices.Sort(all)
+		b.ReportMetric(float64(all[len(all)/2].Nanoseconds()), "p50-ns")
+		b.ReportMetric(float64(all[len(all)*99/100].Nanoseconds()), "p99-ns")
 	})
 	b.Run("get-sequential", func(b *testing.B) {
 		b.ReportAllocs()

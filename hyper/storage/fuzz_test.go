@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -75,6 +76,9 @@ func FuzzRecords(f *testing.F) {
 	f.Add((&Auth{Manifest: []byte("m")}).append(nil))
 	f.Add((&Core{name: "b", parent: 2}).appendInfo(nil))
 	f.Add(branchRecord{3, 4}.append(nil))
+	f.Add(mark{1, 2}.append(nil))
+	f.Add(appendLost(nil, []uint64{1, 2, 9}))
+	f.Add([]byte{1, 2, 3, 1, 3, 4})
 	f.Add((&recordHeader{core: 1, index: 2, length: 3, crc: 4}).append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var h headRecord
@@ -99,6 +103,20 @@ func FuzzRecords(f *testing.F) {
 		var r recordHeader
 		if r.decode(b) && !bytes.Equal(r.append(nil)[:28], b[:28]) {
 			t.Fatal("record header does not round-trip")
+		}
+		if m, ok := decodeMark(b); ok && !bytes.Equal(m.append(nil), b) {
+			t.Fatal("mark does not round-trip")
+		}
+		if blocks, err := decodeLost(b); err == nil {
+			again, err := decodeLost(appendLost(nil, blocks))
+			if err != nil || !slices.Equal(again, blocks) {
+				t.Fatal("lost blocks do not round-trip")
+			}
+		}
+		key := appendSegmentOffsetKey(nil, tabTail, 1, segmentHeaderLen)
+		err := eachTail(key, b, func(coreID, uint64, uint32, uint32, int64) error { return nil })
+		if err != nil && !errors.Is(err, ErrCorrupt) {
+			t.Fatal(err)
 		}
 	})
 }

@@ -119,7 +119,10 @@ func (db *DB) pebbleOptions() *pebble.Options {
 	for i := range po.Levels {
 		po.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
-		po.Levels[i].BlockSize = 8 << 10
+		// A page of blocks is read alone. A small index is one block: looking
+		// into a second one costs more than its size saves.
+		po.Levels[i].BlockSize = 2 << 10
+		po.Levels[i].IndexBlockSize = 256 << 10
 	}
 	return po
 }

@@ -22,7 +22,7 @@ type Options struct {
 	// CacheSize bounds the cache of database blocks, in bytes. Default 32 MiB.
 	CacheSize int64
 	// PageCacheSize bounds the cache of pages of blocks and nodes, in bytes.
-	// Default 8 MiB.
+	// Default 32 MiB.
 	PageCacheSize int64
 	// MemTableSize is how many bytes of small data gather in memory before they
 	// are written out in sorted form. Up to three such tables exist at once.
@@ -51,7 +51,7 @@ func (o *Options) withDefaults() (Options, error) {
 		}
 	}
 	def(&c.CacheSize, 32<<20)
-	def(&c.PageCacheSize, 8<<20)
+	def(&c.PageCacheSize, 32<<20)
 	def(&c.MemTableSize, 16<<20)
 	def(&c.SegmentSize, 256<<20)
 	if c.MaxOpenFiles == 0 {
