@@ -8,9 +8,11 @@
 //
 // Invariants:
 //   - A batch is applied whole or not at all, also across a crash.
+//   - A crash leaves a prefix of the commits, over all cores, each of them whole
+//     with its blocks, and all that were durable.
 //   - A block is held exactly if its bit is set; the store keeps the two in step
-//     by itself. After a crash a block whose bytes did not reach the disk is not
-//     held; wrong bytes are never returned.
+//     by itself. A block that the disk lost after having confirmed it is not held
+//     and on record, see [Core.Lost]; wrong bytes are never returned.
 //   - After a commit whose outcome is unknown, no further commit is accepted.
 //
 // Trust: the directory is trusted to keep secrets (files are readable by the
