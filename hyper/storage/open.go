@@ -57,9 +57,7 @@ func (db *DB) open(dbDir, segDir string) (err error) {
 	po := db.pebbleOptions()
 	defer po.Cache.Unref()
 	db.wal.tail = &logTail{fs: db.opts.FS, logDir: dbDir, segDir: segDir}
-	db.pebble, err = pebble.Open(dbDir, po)
-	db.wal.tail = nil
-	if err != nil {
+	if db.pebble, err = pebble.Open(dbDir, po); err != nil {
 		return fmt.Errorf("storage: open %s: %w", db.dir, fromPebble(err))
 	}
 	if err := db.checkFormat(); err != nil {

@@ -26,7 +26,8 @@ type storeFS struct {
 	vfs.FS
 	waiters atomic.Int64 // durable commits under way
 	broken  func(error)  // reports a failed write or sync of the log
-	// tail decides what is read of the log while the database is opened.
+	// tail decides what is read of the log, which happens when the database is
+	// opened. Set once.
 	tail *logTail
 	// segs is synced before a table is: what a table says is in a segment is on
 	// disk. Nil while the database is opened.
