@@ -14,7 +14,6 @@ type fakePeer struct {
 	t      testing.TB
 	core   *Core
 	key    hypercrypto.Key
-	ch     *protomux.Channel
 	answer func(q *wire.Request) *wire.Data // nil answers are not sent
 	closed chan struct{}
 }
@@ -31,9 +30,13 @@ func (f *fakePeer) open(m *protomux.Mux) {
 	hash := m.Stream().HandshakeHash()
 	h := wire.Handshake{Seeks: true, Capability: hypercrypto.Capability(f.key, &hash, m.Stream().IsInitiator())}
 	dk := f.core.DiscoveryKey()
-	var err error
-	f.ch, err = m.Open(protomux.ChannelOptions{
-		Protocol: wire.Protocol, ID: dk[:], Handshake: h.AppendTo(nil),
+	// An open that arrived before the log is attached would be rejected.
+	m.Pair(wire.Protocol, dk[:], func([]byte) { f.answerOpen(m, dk[:], &h) })
+}
+
+func (f *fakePeer) answerOpen(m *protomux.Mux, dk []byte, h *wire.Handshake) {
+	_, err := m.Open(protomux.ChannelOptions{
+		Protocol: wire.Protocol, ID: dk, Handshake: h.AppendTo(nil),
 		OnOpen: func(c *protomux.Channel, _ []byte) error {
 			f.sync(c)
 			return nil
@@ -57,7 +60,7 @@ func (f *fakePeer) open(m *protomux.Mux) {
 		OnClose: func(*protomux.Channel, bool) { close(f.closed) },
 	})
 	if err != nil {
-		f.t.Fatal(err)
+		f.t.Error(err)
 	}
 }
 
