@@ -18,6 +18,8 @@ type received struct {
 	peer *Peer
 	req  *request // nil if it was not asked for
 	size int
+	// shared: the block may come a second time, from another peer.
+	shared bool
 
 	change *merkle.Change // once checked
 	err    error
@@ -44,8 +46,10 @@ func (p *Peer) onData(body []byte) error {
 	switch {
 	case q != nil:
 		p.forget(d.Request, q)
+		p.answered(p.lastHeard.Sub(q.sent))
 		p.stalled, p.noData = false, 0
 		if !fits(q, &d) {
+			p.unused(&d)
 			r.giveBack(q)
 			r.pump()
 			return nil
@@ -54,17 +58,31 @@ func (p *Peer) onData(body []byte) error {
 	case d.Fork > fork && d.Upgrade != nil && r.reorg == nil && !r.log.opts.NoFork:
 	case r.log.opts.AllowPush && d.Fork == fork:
 	default:
+		p.unused(&d)
 		return nil
 	}
 	p.checking++
 	p.checkingBytes += len(body)
-	r.queue = append(r.queue, &received{Data: d, peer: p, req: q, size: len(body)})
+	shared := d.Block != nil && (q == nil || r.asked[d.Block.Index] > 1)
+	r.queue = append(r.queue, &received{Data: d, peer: p, req: q, size: len(body), shared: shared})
 	if !r.ingesting && !r.closed {
 		r.ingesting = true
 		r.tasks.Add(1)
 		go r.ingest()
 	}
 	return nil
+}
+
+// unused counts a block that arrived in vain.
+func (p *Peer) unused(d *wire.Data) {
+	if d.Block == nil {
+		return
+	}
+	n := uint64(len(d.Block.Value))
+	p.blocksUnused.Add(1)
+	p.bytesUnused.Add(n)
+	p.repl.log.stats.blocksUnused.Add(1)
+	p.repl.log.stats.bytesUnused.Add(n)
 }
 
 // fits tells whether the answer is one to the question.
@@ -155,7 +173,8 @@ func (r *replicator) ingestBlocks(batch []*received) {
 	b := l.db.NewBatch()
 	defer b.Close()
 	stored := false
-	var rules = v.Rules
+	var taken map[uint64]struct{} // shared blocks in b
+	rules := v.Rules
 	for _, d := range batch {
 		if d.err != nil {
 			continue
@@ -170,9 +189,17 @@ func (r *replicator) ingestBlocks(batch []*received) {
 			stored = true
 		}
 		if d.Block != nil {
-			if l.holds(d.Block.Index) {
-				d.Block = nil // a second answer
+			i := d.Block.Index
+			if _, twice := taken[i]; twice || l.holds(i) {
+				d.peer.unused(&d.Data)
+				d.Block = nil
 				continue
+			}
+			if d.shared {
+				if taken == nil {
+					taken = make(map[uint64]struct{})
+				}
+				taken[i] = struct{}{}
 			}
 			b.PutBlock(l.st, d.Block.Index, d.Block.Value)
 			stored = true
@@ -266,6 +293,7 @@ func (r *replicator) ingestUpgrade(d *received, h *head) error {
 	if d.Block != nil && !l.holds(d.Block.Index) {
 		b.PutBlock(l.st, d.Block.Index, d.Block.Value)
 	} else {
+		d.peer.unused(&d.Data)
 		d.Block = nil
 	}
 	b.SetHead(l.st, l.record(&n))
@@ -334,6 +362,7 @@ func (r *replicator) finish(batch []*received) {
 			l.stats.blocksDownloaded.Add(1)
 			l.stats.bytesDownloaded.Add(uint64(len(d.Block.Value)))
 			r.wake(d.Block.Index)
+			r.settle(d.Block.Index)
 		}
 	}
 	r.announceReceived(batch)

@@ -19,6 +19,7 @@ type Peer struct {
 
 	blocksUploaded, bytesUploaded     atomic.Uint64
 	blocksDownloaded, bytesDownloaded atomic.Uint64
+	blocksUnused, bytesUnused         atomic.Uint64
 
 	// What follows is guarded by repl.mu.
 
@@ -57,6 +58,8 @@ type Peer struct {
 	noData        int  // unhelpful answers in a row
 	timer         *time.Timer
 	lastHeard     time.Time
+	answerTime    time.Duration // smoothed, from request to answer
+	stealAt       time.Time     // nothing is to be taken over from others before
 
 	// Requests of the other side.
 	parked  []*wire.Request // waiting for the connection to take more
@@ -74,7 +77,8 @@ func (p *Peer) PublicKey() hypercrypto.PublicKey { return p.mux.Stream().RemoteP
 // PeerStats are counters and knowledge about a peer.
 type PeerStats struct {
 	BlocksUploaded, BytesUploaded     uint64 // sent to it
-	BlocksDownloaded, BytesDownloaded uint64 // received from it and verified
+	BlocksDownloaded, BytesDownloaded uint64 // received from it, verified and stored
+	BlocksUnused, BytesUnused         uint64 // received in vain: here already, or not asked for any more
 	RemoteLength, RemoteFork          uint64
 	RemoteContiguousLength            uint64
 	Inflight                          int // requests that wait for an answer
@@ -86,6 +90,7 @@ func (p *Peer) Stats() PeerStats {
 	s := PeerStats{
 		BlocksUploaded: p.blocksUploaded.Load(), BytesUploaded: p.bytesUploaded.Load(),
 		BlocksDownloaded: p.blocksDownloaded.Load(), BytesDownloaded: p.bytesDownloaded.Load(),
+		BlocksUnused: p.blocksUnused.Load(), BytesUnused: p.bytesUnused.Load(),
 	}
 	p.repl.mu.Lock()
 	defer p.repl.mu.Unlock()

@@ -247,39 +247,6 @@ func (p *Peer) cursor(d *Download, end uint64) *cursor {
 	return c
 }
 
-const (
-	// stealLimit is how many peers one block may be asked of.
-	stealLimit = 3
-	// stealWindow is how many requests an idle peer takes over at once.
-	stealWindow = 16
-)
-
-// steal asks an idle peer for blocks that other peers were asked for and have
-// not sent: the first answer wins.
-func (p *Peer) steal(h *head, end uint64) {
-	r := p.repl
-	if len(r.peers) < 2 || len(p.inflight) > 0 || p.checking > 0 || len(r.asked) == 0 {
-		return
-	}
-	for _, other := range r.peers {
-		if other == p {
-			continue
-		}
-		for _, q := range other.inflight {
-			if q.Block == nil || q.Upgrade != nil || q.Fork != h.Fork {
-				continue
-			}
-			i := q.Block.Index
-			if i >= end || r.asked[i] >= stealLimit || !p.has(i) || r.log.holds(i) {
-				continue
-			}
-			if !p.ask(h, i, q.Priority) || len(p.inflight) >= stealWindow {
-				return
-			}
-		}
-	}
-}
-
 // addDownload starts a standing order.
 func (r *replicator) addDownload(d *Download) {
 	r.mu.Lock()

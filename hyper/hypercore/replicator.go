@@ -3,6 +3,7 @@ package hypercore
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/tradle/cloudpal/hyper/internal/bitfield"
 	"github.com/tradle/cloudpal/hyper/internal/wire"
@@ -39,6 +40,8 @@ type replicator struct {
 	queue       []*received // data that waits for ingest
 	ingesting   bool
 	droppedHere bitfield.Bitfield // blocks that were held in this process and are no more
+	stealTimer  *time.Timer
+	stealAt     time.Time // when stealTimer fires, zero if it does not run
 }
 
 func newReplicator(l *log) *replicator {
@@ -142,6 +145,9 @@ func (r *replicator) close() {
 		return
 	}
 	r.closed = true
+	if r.stealTimer != nil {
+		r.stealTimer.Stop()
+	}
 	peers := append([]*Peer(nil), r.peers...)
 	for _, w := range r.gets {
 		w.fail(ErrClosed)

@@ -15,6 +15,7 @@ type request struct {
 	reorg bool
 	size  int  // bytes that the answer will have, as far as can be told
 	alone bool // send it in a frame of its own
+	sent  time.Time
 }
 
 // blockWait is everybody who waits for one block.
@@ -110,7 +111,7 @@ func (r *replicator) wakeGets() {
 func (p *Peer) send(q *request) {
 	r := p.repl
 	p.lastID++
-	q.ID, q.peer = p.lastID, p
+	q.ID, q.peer, q.sent = p.lastID, p, time.Now()
 	p.inflight[q.ID] = q
 	p.inflightBytes += q.size
 	if q.Block != nil {
