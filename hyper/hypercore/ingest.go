@@ -48,10 +48,12 @@ func (p *Peer) onData(body []byte) error {
 		p.forget(d.Request, q)
 		p.answered(p.lastHeard.Sub(q.sent))
 		p.stalled, p.noData = false, 0
+		if q.Manifest && d.Manifest == nil {
+			p.remote.HasManifest = false // not to be asked again
+		}
 		if !fits(q, &d) {
 			p.unused(&d)
-			r.giveBack(q)
-			r.pump()
+			p.refused(q)
 			return nil
 		}
 	case d.Request == 0 && d.Upgrade != nil && d.Upgrade.Start == 0:
@@ -100,7 +102,7 @@ func fits(q *request, d *wire.Data) bool {
 		return false
 	case d.Seek != nil && (q.Seek == nil || d.Seek.Bytes != q.Seek.Bytes):
 		return false
-	case d.Upgrade != nil && q.Upgrade == nil:
+	case (d.Upgrade == nil) != (q.Upgrade == nil):
 		return false
 	}
 	return true
@@ -155,7 +157,7 @@ func (r *replicator) takeQueue() []*received {
 func (r *replicator) plain(batch []*received) int {
 	fork := r.log.state().Fork
 	for i, d := range batch {
-		if d.Upgrade != nil || d.Fork != fork || d.Request == 0 || d.req != nil && d.req.reorg {
+		if d.Upgrade != nil || d.Fork != fork || d.Request == 0 || d.req != nil && d.req.reorg != nil {
 			return i
 		}
 	}
@@ -257,7 +259,7 @@ func (r *replicator) ingestOne(d *received) {
 	h := l.state()
 	switch {
 	case d.Request == 0 && d.Upgrade != nil && d.Upgrade.Start == 0 && r.conflict(d, &h):
-	case d.Fork > h.Fork || d.req != nil && d.req.reorg:
+	case d.Fork > h.Fork || d.req != nil && d.req.reorg != nil:
 		d.err = r.ingestReorg(d, &h)
 	case d.Fork < h.Fork:
 		// An answer of the time before a fork.

@@ -18,7 +18,8 @@ func (p *Peer) onSync(body []byte) error {
 	defer r.mu.Unlock()
 	first, changed := !p.synced, p.remote.Length != m.Length || p.remote.Fork != m.Fork
 	if p.remote.Fork != m.Fork {
-		p.missing = nil
+		// What did not fit may have been read while the fork changed.
+		p.missing, p.paused = nil, false
 	}
 	p.remote, p.synced = m, true
 	p.lastHeard = time.Now()

@@ -26,7 +26,13 @@ func settled(t testing.TB, r, w *Core) {
 			return
 		}
 		if err := r.waitGrowth(ctx, h.Length, h.Fork); err != nil {
-			t.Fatalf("stuck at %d blocks of fork %d, writer at %d of %d: %v", h.Length, h.Fork, w.Length(), w.Fork(), err)
+			r.log.repl.mu.Lock()
+			reorg := r.log.repl.reorg
+			r.log.repl.mu.Unlock()
+			for _, p := range r.Peers() {
+				t.Logf("peer %+v", p.Stats())
+			}
+			t.Fatalf("stuck at %d blocks of fork %d, writer at %d of %d, reorg %+v: %v", h.Length, h.Fork, w.Length(), w.Fork(), reorg, err)
 		}
 	}
 }

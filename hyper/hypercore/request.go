@@ -12,9 +12,9 @@ type request struct {
 	wire.Request
 	peer  *Peer
 	seek  *seekWait // whom the answer helps
-	reorg bool
-	size  int  // bytes that the answer will have, as far as can be told
-	alone bool // send it in a frame of its own
+	reorg *reorg    // what it is a step of
+	size  int       // bytes that the answer will have, as far as can be told
+	alone bool      // send it in a frame of its own
 	sent  time.Time
 }
 
@@ -117,7 +117,7 @@ func (p *Peer) send(q *request) {
 	if q.Block != nil {
 		r.asked[q.Block.Index]++
 	}
-	if q.Upgrade != nil && !q.reorg {
+	if q.Upgrade != nil && q.reorg == nil {
 		r.upgrade = q
 	}
 	if q.seek != nil {
@@ -159,9 +159,6 @@ func (r *replicator) giveBack(q *request) {
 	}
 	if q.seek != nil && q.seek.asked == q {
 		q.seek.asked = nil
-	}
-	if r.reorg != nil && r.reorg.asked == q {
-		r.reorg.asked = nil
 	}
 }
 
@@ -215,6 +212,13 @@ func (p *Peer) onNoData(body []byte) error {
 		return nil
 	}
 	p.forget(m.Request, q)
+	p.refused(q)
+	return nil
+}
+
+// refused gives up what the peer was asked for: it has not, or does not say.
+func (p *Peer) refused(q *request) {
+	r := p.repl
 	h := r.log.state()
 	switch {
 	case q.Block != nil && q.Fork == h.Fork:
@@ -224,16 +228,15 @@ func (p *Peer) onNoData(body []byte) error {
 		p.missing[q.Block.Index] = struct{}{}
 	case q.seek != nil:
 		q.seek.refuse(p)
-	case q.reorg:
-		r.reorgRefused(q)
-	case q.Upgrade != nil && q.Fork == h.Fork:
+	}
+	if q.Upgrade != nil && q.reorg == nil && q.Fork == h.Fork {
 		// It cannot prove what it announced; its next sync may say more.
 		p.remote.CanUpgrade = false
-		r.resolveUpdatesLater()
 	}
 	r.giveBack(q)
+	r.endReorg(q.reorg, p)
 	r.pump()
-	return nil
+	r.resolveUpdates()
 }
 
 // startTimer watches that the peer goes on answering. repl.mu is held.
@@ -264,6 +267,7 @@ func (p *Peer) onTimeout() {
 	p.stalled = true
 	for id, q := range p.inflight {
 		p.cancel(id, q)
+		r.endReorg(q.reorg, p)
 	}
 	for _, q := range r.peers {
 		if q != p {

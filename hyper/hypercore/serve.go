@@ -102,11 +102,11 @@ func (p *Peer) unpark() *wire.Request {
 // serve answers one request. The error closes the connection.
 func (p *Peer) serve(m *wire.Request) error {
 	l := p.repl.log
+	seq := l.forkSeq.Load() // before anything else is read
 	l.mu.RLock()
 	h, now, frozen, rules := l.published, l.head.Fork, l.frozen, l.rules
 	l.mu.RUnlock()
 	held := m.Block == nil || m.Block.Index < h.Length && l.holds(m.Block.Index)
-	seq := l.forkSeq.Load()
 
 	d := wire.Data{Request: m.ID}
 	if m.Manifest && rules != nil && !rules.Compat() {
