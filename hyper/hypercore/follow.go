@@ -10,9 +10,10 @@ import (
 // reorg is the way to a higher fork that a peer announced. Guarded by
 // replicator.mu, but for tree, which belongs to the ingest goroutine.
 type reorg struct {
-	fork uint64
-	peer *Peer         // who was asked last
-	tree *merkle.Reorg // once the signed tree arrived
+	fork  uint64
+	peer  *Peer // who was asked last
+	asked *request
+	tree  *merkle.Reorg // once the signed tree arrived
 }
 
 // checkReorg follows the peer to its fork if that is the highest known.
@@ -33,8 +34,12 @@ func (p *Peer) checkReorg() {
 	if frozen {
 		return
 	}
+	if g := r.reorg; g != nil && g.peer.inflight[g.asked.ID] == g.asked {
+		g.peer.cancel(g.asked.ID, g.asked)
+	}
 	r.reorg = &reorg{fork: p.remote.Fork, peer: p}
 	q := &request{reorg: r.reorg}
+	r.reorg.asked = q
 	q.Fork, q.Manifest = p.remote.Fork, !known
 	q.Upgrade = &merkle.UpgradeRequest{Length: p.remote.Length}
 	p.send(q)
@@ -78,7 +83,7 @@ func (r *replicator) ingestReorg(d *received, h *head) error {
 		if tree, err = v.Reorg(l, h.Length, &d.Proof); err != nil {
 			break
 		}
-		next := &reorg{fork: d.Fork, peer: d.peer, tree: tree}
+		next := &reorg{fork: d.Fork, peer: d.peer, asked: &request{}, tree: tree}
 		r.mu.Lock()
 		if r.reorg != nil && r.reorg.fork > next.fork {
 			r.mu.Unlock()
@@ -127,7 +132,7 @@ func (r *replicator) askReorg(g *reorg, start, end, levels uint64) bool {
 		q := &request{reorg: g}
 		q.Fork = g.fork
 		q.Hash = &merkle.HashRequest{Index: 2 * b, Levels: levels}
-		g.peer = p
+		g.peer, g.asked = p, q
 		p.send(q)
 		return true
 	}

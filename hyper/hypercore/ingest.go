@@ -29,6 +29,12 @@ const (
 	// maxIngest bounds the messages and bytes that are committed at once.
 	maxIngest      = 1024
 	maxIngestBytes = 4 << 20
+	// maxUnchecked bounds the bytes from one peer that wait to be checked. Then
+	// its connection is not read.
+	maxUnchecked = 16 << 20
+	// maxUnasked bounds the messages of one peer that wait to be checked without
+	// having been asked for.
+	maxUnasked = 32
 )
 
 // onData takes an answer. It is checked and stored by the ingest goroutine.
@@ -41,6 +47,9 @@ func (p *Peer) onData(body []byte) error {
 	r := p.repl
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for p.unchecked > maxUnchecked && !r.closed {
+		r.checked.Wait()
+	}
 	fork := r.log.state().Fork
 	q := p.inflight[d.Request]
 	switch {
@@ -56,6 +65,9 @@ func (p *Peer) onData(body []byte) error {
 			p.refused(q)
 			return nil
 		}
+	case p.unasked >= maxUnasked:
+		p.unused(&d)
+		return nil
 	case d.Request == 0 && d.Upgrade != nil && d.Upgrade.Start == 0:
 	case d.Fork > fork && d.Upgrade != nil && r.reorg == nil && !r.log.opts.NoFork:
 	case r.log.opts.AllowPush && d.Fork == fork:
@@ -64,7 +76,10 @@ func (p *Peer) onData(body []byte) error {
 		return nil
 	}
 	p.checking++
-	p.checkingBytes += len(body)
+	p.unchecked += len(body)
+	if q == nil {
+		p.unasked++
+	}
 	shared := d.Block != nil && (q == nil || r.asked[d.Block.Index] > 1)
 	r.queue = append(r.queue, &received{Data: d, peer: p, req: q, size: len(body), shared: shared})
 	if !r.ingesting && !r.closed {
@@ -93,6 +108,8 @@ func fits(q *request, d *wire.Data) bool {
 	case d.Fork != q.Fork:
 		return d.Fork > q.Fork && d.Upgrade != nil
 	case q.Block != nil && (d.Block == nil || d.Block.Index != q.Block.Index):
+		return false
+	case q.bound > 0 && q.bound <= largeBlock && len(d.Block.Value) > q.bound:
 		return false
 	case q.Block == nil && d.Block != nil:
 		return false
@@ -347,8 +364,10 @@ func (r *replicator) finish(batch []*received) {
 	for i := 0; i < len(batch); i++ {
 		d := batch[i]
 		d.peer.checking--
-		d.peer.checkingBytes -= d.size
-		if d.req != nil {
+		d.peer.unchecked -= d.size
+		if d.req == nil {
+			d.peer.unasked--
+		} else {
 			r.giveBack(d.req)
 			if d.req.seek != nil && d.err == nil {
 				d.req.seek.fail(nil)
@@ -367,6 +386,7 @@ func (r *replicator) finish(batch []*received) {
 			r.settle(d.Block.Index)
 		}
 	}
+	r.checked.Broadcast()
 	r.announceReceived(batch)
 	r.checkDownloads()
 	r.resolveUpdates()

@@ -47,8 +47,9 @@ type Peer struct {
 	// Requests of ours.
 	inflight      map[uint64]*request
 	inflightBytes int
-	checking      int // received and not yet stored
-	checkingBytes int // of these messages
+	checking      int // messages received and not yet stored
+	unchecked     int // bytes of them
+	unasked       int // those of them that answer no request
 	lastID        uint64
 	cursors       map[*Download]*cursor
 	missing       map[uint64]struct{} // blocks it said not to have
@@ -62,9 +63,10 @@ type Peer struct {
 	stealAt       time.Time     // nothing is to be taken over from others before
 
 	// Requests of the other side.
-	parked  []*wire.Request // waiting for the connection to take more
-	invalid int
-	pushed  uint64 // highest length that was pushed
+	parked      []*wire.Request // waiting for the connection to take more
+	parkedWants []wire.Want     // the same
+	invalid     int
+	pushed      uint64 // highest length that was pushed
 
 	lastExtSent, lastExtRead string
 
@@ -175,7 +177,7 @@ func (p *Peer) onClose(remote bool) {
 	if p.timer != nil {
 		p.timer.Stop()
 	}
-	p.parked = nil
+	p.parked, p.parkedWants = nil, nil
 	p.giveBackAll()
 	if r.reorg != nil && r.reorg.peer == p {
 		r.reorg = nil

@@ -78,7 +78,7 @@ func (p *Peer) room(size int) bool {
 	case p.stalled:
 		return false
 	default:
-		return n < o.MaxInflight && p.inflightBytes+p.checkingBytes+size <= o.MaxInflightBytes
+		return n < o.MaxInflight && p.inflightBytes+p.unchecked+size <= o.MaxInflightBytes
 	}
 }
 
@@ -151,7 +151,7 @@ func (p *Peer) ask(h *head, i uint64, priority uint64) bool {
 	if !p.room(size) {
 		return false
 	}
-	q := &request{size: size, alone: bound > largeBlock}
+	q := &request{size: size, bound: bound, alone: bound > largeBlock}
 	q.Fork, q.Priority = h.Fork, priority
 	q.Block = &merkle.BlockRequest{Index: i, Levels: levels}
 	p.send(q)
@@ -210,7 +210,7 @@ func (p *Peer) pumpRange(d *Download, h *head, end uint64) bool {
 			if !ok {
 				next = end
 			}
-			for at := i/segment + 1; at*segment < min(next, end); at++ {
+			for at := i/segment + 1; at*segment < min(next, end) && len(p.wanted) < maxWants; at++ {
 				p.sendWant(at * segment)
 			}
 			c.next = next

@@ -40,18 +40,21 @@ type replicator struct {
 	queue       []*received // data that waits for ingest
 	ingesting   bool
 	droppedHere bitfield.Bitfield // blocks that were held in this process and are no more
+	checked     sync.Cond         // less waits to be checked, or the log is closed
 	stealTimer  *time.Timer
 	stealAt     time.Time // when stealTimer fires, zero if it does not run
 }
 
 func newReplicator(l *log) *replicator {
-	return &replicator{
+	r := &replicator{
 		log:   l,
 		gets:  make(map[uint64]*blockWait),
 		seeks: make(map[*seekWait]struct{}), asked: make(map[uint64]int),
 		updates: make(map[*updateWait]struct{}), extensions: make(map[string]*Extension),
 		downloading: true,
 	}
+	r.checked.L = &r.mu
+	return r
 }
 
 // Replicate attaches the log to a connection. Replication goes on in the
@@ -145,6 +148,7 @@ func (r *replicator) close() {
 		return
 	}
 	r.closed = true
+	r.checked.Broadcast()
 	if r.stealTimer != nil {
 		r.stealTimer.Stop()
 	}

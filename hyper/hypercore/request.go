@@ -3,6 +3,7 @@ package hypercore
 import (
 	"time"
 
+	"github.com/tradle/cloudpal/hyper/internal/bitfield"
 	"github.com/tradle/cloudpal/hyper/internal/merkle"
 	"github.com/tradle/cloudpal/hyper/internal/wire"
 )
@@ -14,6 +15,7 @@ type request struct {
 	seek  *seekWait // whom the answer helps
 	reorg *reorg    // what it is a step of
 	size  int       // bytes that the answer will have, as far as can be told
+	bound int       // bytes that the block has at most
 	alone bool      // send it in a frame of its own
 	sent  time.Time
 }
@@ -216,6 +218,10 @@ func (p *Peer) onNoData(body []byte) error {
 	return nil
 }
 
+// maxMissing bounds the blocks that a peer is known not to have though it said
+// otherwise.
+const maxMissing = 1 << 16
+
 // refused gives up what the peer was asked for: it has not, or does not say.
 func (p *Peer) refused(q *request) {
 	r := p.repl
@@ -226,6 +232,10 @@ func (p *Peer) refused(q *request) {
 			p.missing = make(map[uint64]struct{})
 		}
 		p.missing[q.Block.Index] = struct{}{}
+		if len(p.missing) > maxMissing {
+			// Whoever lacks so much of what it said to hold is not believed.
+			p.contiguous, p.bits, p.missing = 0, bitfield.Bitfield{}, nil
+		}
 	case q.seek != nil:
 		q.seek.refuse(p)
 	}
