@@ -587,7 +587,7 @@ func hostileScripts(n int) (list [][]byte) {
 }
 
 func TestHostilePeersDoNoHarm(t *testing.T) {
-	rounds := 100
+	rounds := 40
 	if testing.Short() {
 		rounds = 20
 	}
