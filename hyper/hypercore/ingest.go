@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/hyper/internal/merkle"
@@ -387,6 +388,7 @@ func (r *replicator) finish(batch []*received) {
 		}
 	}
 	r.checked.Broadcast()
+	r.storeFailed(batch)
 	r.announceReceived(batch)
 	r.checkDownloads()
 	r.resolveUpdates()
@@ -405,6 +407,48 @@ func (r *replicator) finish(batch []*received) {
 		l.events.emit(Event{Type: EventVerificationError, Length: h.Length, Fork: h.Fork, Peer: d.peer, Err: d.err})
 	}
 }
+
+// storeFailed tells who waits for blocks when what arrives cannot be stored, and
+// asks for nothing more for a while: it would only arrive in vain.
+func (r *replicator) storeFailed(batch []*received) {
+	err := r.log.usable()
+	for _, d := range batch {
+		if errors.Is(d.err, storage.ErrFull) {
+			err = d.err
+		}
+	}
+	if err == nil {
+		return
+	}
+	r.log.opts.Log.Warn("cannot store what peers send", "core", r.log.key, "err", err)
+	for i, w := range r.gets {
+		delete(r.gets, i)
+		w.fail(err)
+	}
+	for w := range r.seeks {
+		w.fail(err)
+	}
+	for _, d := range append([]*Download(nil), r.downloads...) {
+		if !d.r.Live {
+			r.dropDownload(d)
+			d.finish(err)
+		}
+	}
+	for w := range r.updates {
+		w.finish(false)
+	}
+	r.restUntil = time.Now().Add(storeRest)
+	time.AfterFunc(storeRest, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if !r.closed {
+			r.pump()
+		}
+	})
+}
+
+// storeRest is how long nothing is asked for after the store failed to take it.
+const storeRest = 2 * time.Second
 
 // announceReceived tells the peers about runs of blocks that arrived.
 func (r *replicator) announceReceived(batch []*received) {

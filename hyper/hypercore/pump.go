@@ -2,6 +2,7 @@ package hypercore
 
 import (
 	"math/rand/v2"
+	"time"
 
 	"github.com/tradle/cloudpal/hyper/internal/merkle"
 )
@@ -32,6 +33,9 @@ func (c *cursor) back(i uint64) {
 func (p *Peer) pump() {
 	r := p.repl
 	if !p.opened || !p.synced || p.paused || r.closed || !p.remote.Uploading || len(r.queue) > 4096 {
+		return
+	}
+	if !r.restUntil.IsZero() && time.Now().Before(r.restUntil) {
 		return
 	}
 	l := r.log

@@ -41,6 +41,7 @@ type replicator struct {
 	ingesting   bool
 	droppedHere bitfield.Bitfield // blocks that were held in this process and are no more
 	checked     sync.Cond         // less waits to be checked, or the log is closed
+	restUntil   time.Time         // the store failed: nothing is asked for before
 	stealTimer  *time.Timer
 	stealAt     time.Time // when stealTimer fires, zero if it does not run
 }
