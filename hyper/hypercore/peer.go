@@ -56,7 +56,6 @@ type Peer struct {
 	paused        bool                // it sent what does not verify
 	askedConflict bool
 	stalled       bool // it let requests time out
-	noData        int  // unhelpful answers in a row
 	timer         *time.Timer
 	lastHeard     time.Time
 	answerTime    time.Duration // smoothed, from request to answer
