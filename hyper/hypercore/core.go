@@ -244,7 +244,7 @@ func (c *Core) RemoteContiguousLength() uint64 {
 	l := c.log
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return min(l.remoteContiguous, l.head.Length)
+	return l.remoteContiguous
 }
 
 // TreeHash returns the hash over the roots of the tree: the content of the log

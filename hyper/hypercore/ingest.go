@@ -59,6 +59,9 @@ func (p *Peer) onData(body []byte) error {
 		if q.Manifest && d.Manifest == nil {
 			p.remote.HasManifest = false // not to be asked again
 		}
+		if q.Upgrade != nil && q.reorg == nil && d.Upgrade == nil {
+			p.remote.CanUpgrade = false // until its next sync
+		}
 		if !fits(q, &d) {
 			p.unused(&d)
 			p.refused(q)
@@ -118,7 +121,7 @@ func fits(q *request, d *wire.Data) bool {
 		return false
 	case d.Seek != nil && (q.Seek == nil || d.Seek.Bytes != q.Seek.Bytes):
 		return false
-	case (d.Upgrade == nil) != (q.Upgrade == nil):
+	case d.Upgrade != nil && q.Upgrade == nil:
 		return false
 	}
 	return true
