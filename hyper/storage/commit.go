@@ -181,7 +181,7 @@ func (b *Batch) writeLarge() (seg *segment, off, total int64, err error) {
 	}
 	b.heads = slices.Grow(b.heads[:0], n*recordHeaderLen)
 	b.chunks = b.chunks[:0]
-	var tail []byte // what follows at off: core, index, length of each block
+	var tail []byte // what follows at off: core, index, length, CRC of each block
 	at := off
 	for _, o := range b.cores {
 		for i := range o.blocks {
@@ -189,15 +189,16 @@ func (b *Batch) writeLarge() (seg *segment, off, total int64, err error) {
 			if !p.large {
 				continue
 			}
-			h := recordHeader{core: o.core.id, index: p.index, length: uint32(len(p.data)), crc: crc32.Checksum(p.data, castagnoli)}
-			p.ptr = pointer{seg: seg.id, off: at + recordHeaderLen, length: h.length, crc: h.crc}
+			h := recordHeader{core: o.core.id & recordCoreMask, index: uint32(p.index), length: uint32(len(p.data))}
+			p.ptr = pointer{seg: seg.id, off: at + recordHeaderLen, length: h.length, crc: crc32.Checksum(p.data, castagnoli)}
 			start := len(b.heads)
 			b.heads = h.append(b.heads)
 			b.chunks = append(b.chunks, b.heads[start:], p.data)
 			at += recordHeaderLen + int64(h.length)
-			tail = binary.AppendUvarint(tail, uint64(h.core))
-			tail = binary.AppendUvarint(tail, h.index)
+			tail = binary.AppendUvarint(tail, uint64(o.core.id))
+			tail = binary.AppendUvarint(tail, p.index)
 			tail = binary.AppendUvarint(tail, uint64(h.length))
+			tail = binary.BigEndian.AppendUint32(tail, p.ptr.crc)
 		}
 	}
 	err = db.segs.write(seg, b.chunks, off)

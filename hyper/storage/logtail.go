@@ -92,11 +92,8 @@ func (f *cutFile) Read(p []byte) (int, error) {
 
 // logged is a large block that a commit in the log put into a segment.
 type logged struct {
-	core   coreID
-	index  uint64
-	length uint32
-	at     mark // of its record header
-	log    int  // which log, and where in it the commit begins
+	ptr    pointer
+	log    int // which log, and where in it the commit begins
 	commit int64
 }
 
@@ -169,8 +166,8 @@ func (t *logTail) read(name string, log int, blocks *[]logged, synced *mark) err
 				}
 			case pebble.InternalKeyKindSet:
 				if len(key) == 11 && key[0] == tabTail {
-					err := eachTail(key, value, func(id coreID, i uint64, length uint32, seg uint32, off int64) error {
-						*blocks = append(*blocks, logged{id, i, length, mark{seg, off}, log, commit})
+					err := eachTail(key, value, func(b tailBlock) error {
+						*blocks = append(*blocks, logged{b.ptr, log, commit})
 						return nil
 					})
 					if err != nil {
@@ -201,13 +198,13 @@ func (t *logTail) firstLost(blocks []logged, synced mark) (*logged, error) {
 	var buf []byte
 	for i := range blocks {
 		b := &blocks[i]
-		if b.at.less(synced) {
+		if (mark{b.ptr.seg, b.ptr.off}).less(synced) {
 			continue
 		}
-		f, ok := open[b.at.seg]
+		f, ok := open[b.ptr.seg]
 		if !ok {
 			var err error
-			f, err = t.fs.Open(t.fs.PathJoin(t.segDir, segmentName(b.at.seg)))
+			f, err = t.fs.Open(t.fs.PathJoin(t.segDir, segmentName(b.ptr.seg)))
 			if errors.Is(err, os.ErrNotExist) {
 				lost = b
 				break
@@ -215,7 +212,7 @@ func (t *logTail) firstLost(blocks []logged, synced mark) (*logged, error) {
 			if err != nil {
 				return nil, err
 			}
-			open[b.at.seg] = f
+			open[b.ptr.seg] = f
 		}
 		ok, err := b.intact(f, &buf)
 		if err != nil {
@@ -234,18 +231,15 @@ func (t *logTail) firstLost(blocks []logged, synced mark) (*logged, error) {
 	return lost, nil
 }
 
-// intact tells whether the block's record is in the segment.
+// intact tells whether the block's bytes are in the segment.
 func (b *logged) intact(f vfs.File, buf *[]byte) (bool, error) {
 	fi, err := f.Stat()
-	n := recordHeaderLen + int64(b.length)
-	if err != nil || b.at.off+n > fi.Size() {
+	if err != nil || b.ptr.end() > fi.Size() {
 		return false, err
 	}
-	*buf = grow((*buf)[:0], int(n))
-	if _, err := f.ReadAt(*buf, b.at.off); err != nil && !errors.Is(err, io.EOF) {
+	*buf = grow((*buf)[:0], int(b.ptr.length))
+	if _, err := f.ReadAt(*buf, b.ptr.off); err != nil && !errors.Is(err, io.EOF) {
 		return false, err
 	}
-	var h recordHeader
-	return h.decode(*buf) && h.core == b.core && h.index == b.index && h.length == b.length &&
-		crc32.Checksum((*buf)[recordHeaderLen:], castagnoli) == h.crc, nil
+	return crc32.Checksum(*buf, castagnoli) == b.ptr.crc, nil
 }

@@ -146,6 +146,9 @@ type pointer struct {
 	length uint32
 }
 
+// end is the offset behind the block.
+func (p pointer) end() int64 { return p.off + int64(p.length) }
+
 // block decodes the entry of a set slot of a parsed block page: its bytes, or a
 // pointer if large is true.
 func (p *page) block(slot uint) (inline []byte, ptr pointer, large bool) {

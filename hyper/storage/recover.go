@@ -108,11 +108,11 @@ func (db *DB) checkTails() error {
 		any = true
 		seg, off := binary.BigEndian.Uint32(key[1:]), int64(uint48(key[5:]))
 		at := off
-		err := eachTail(key, value, func(id coreID, i uint64, length uint32, seg uint32, off int64) error {
-			at = off + recordHeaderLen + int64(length)
-			ok, err := db.blockIntact(id, i, seg, off+recordHeaderLen)
+		err := eachTail(key, value, func(b tailBlock) error {
+			at = b.ptr.end()
+			ok, err := db.blockIntact(b)
 			if err == nil && !ok {
-				lost[id] = append(lost[id], i)
+				lost[b.core] = append(lost[b.core], b.index)
 			}
 			return err
 		})
@@ -145,9 +145,15 @@ func (db *DB) checkTails() error {
 	return s.checkpoint(db)
 }
 
-// eachTail calls fn for the blocks that a tail record tells of, with where their
-// record headers are.
-func eachTail(key, value []byte, fn func(id coreID, i uint64, length uint32, seg uint32, off int64) error) error {
+// tailBlock is a block that a tail record tells of.
+type tailBlock struct {
+	core  coreID
+	index uint64
+	ptr   pointer
+}
+
+// eachTail calls fn for the blocks that a tail record tells of.
+func eachTail(key, value []byte, fn func(tailBlock) error) error {
 	seg, off := binary.BigEndian.Uint32(key[1:]), int64(uint48(key[5:]))
 	for len(value) > 0 {
 		var f [3]uint64
@@ -158,21 +164,25 @@ func eachTail(key, value []byte, fn func(id coreID, i uint64, length uint32, seg
 			}
 			value = value[n:]
 		}
-		if err := fn(coreID(f[0]), f[1], uint32(f[2]), seg, off); err != nil {
+		if len(value) < 4 {
+			return fmt.Errorf("%w: tail record", ErrCorrupt)
+		}
+		b := tailBlock{coreID(f[0]), f[1], pointer{seg: seg, off: off + recordHeaderLen, length: uint32(f[2]), crc: binary.BigEndian.Uint32(value)}}
+		value = value[4:]
+		if err := fn(b); err != nil {
 			return err
 		}
-		off += recordHeaderLen + int64(uint32(f[2]))
+		off = b.ptr.end()
 	}
 	return nil
 }
 
 // blockIntact is false if the database has the block at this place but its bytes
 // are not there.
-func (db *DB) blockIntact(id coreID, i uint64, seg uint32, off int64) (bool, error) {
-	c := &Core{db: db, id: id}
-	v := c.live()
-	_, ptr, large, err := v.lookup(i, nil)
-	if isNotFound(err) || err == nil && (!large || ptr.seg != seg || ptr.off != off) {
+func (db *DB) blockIntact(b tailBlock) (bool, error) {
+	v := (&Core{db: db, id: b.core}).live()
+	_, ptr, large, err := v.lookup(b.index, nil)
+	if isNotFound(err) || err == nil && (!large || ptr.seg != b.ptr.seg || ptr.off != b.ptr.off) {
 		return true, nil
 	}
 	if err != nil {

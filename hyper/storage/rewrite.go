@@ -45,16 +45,23 @@ func (r *reclaimer) rewrite(g *segment) error {
 		if err != nil {
 			return err
 		}
-		want := pointer{seg: g.id, off: off + recordHeaderLen, length: h.length, crc: h.crc}
-		data, err := r.db.segs.read(want, nil)
+		v := c.live()
+		_, at, large, err := v.lookup(uint64(h.index), nil)
+		if isNotFound(err) || err == nil && (!large || at.seg != g.id || at.off != off+recordHeaderLen) {
+			return nil // dead
+		}
+		if err != nil {
+			return err
+		}
+		data, err := r.db.segs.read(at, nil)
 		if errors.Is(err, ErrCorrupt) {
-			return nil // dead, or damaged: nothing that could be moved
+			return nil // damaged: nothing that could be moved
 		}
 		if err != nil {
 			return err
 		}
 		b.Reset()
-		b.moveBlock(c, h.index, data, want)
+		b.moveBlock(c, uint64(h.index), data, at)
 		// The new place must be on disk before the database can say so: the
 		// block may long be durable here.
 		err = b.Commit(Durable)
@@ -114,7 +121,7 @@ func (db *DB) nextRecord(g *segment, off, end int64) (int64, error) {
 		}
 		for i := 0; i+recordHeaderLen <= n; i++ {
 			var h recordHeader
-			if buf[i] == byte(recordMagic&0xff) && h.decode(buf[i:n]) {
+			if h.decode(buf[i:n]) {
 				return off + int64(i), nil
 			}
 		}

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,15 +15,17 @@ import (
 
 // Large blocks lie in segment files, each block behind a record header:
 //
-//	magic:u32 core:u32 index:u64 length:u32 crc:u32 header crc:u32 zero:u32
+//	core:u24 index:u32 length:u28 check:u12
 //
-// all little endian; crc is CRC-32C of the block, header crc that of the 24
-// bytes before it. A batch writes its records in one go at the end of a
-// segment. Pointers to blocks are in the database; the headers serve to find
-// out what a segment holds when it is rewritten or checked.
+// all little endian; of core and index there are the lower bits, check are those
+// of the CRC-32C of the 11 bytes that the others fill, with zeros for itself. A
+// batch writes its records in one go at the end of a segment. Pointers to
+// blocks, with the CRC-32C of their bytes, are in the database; the headers serve
+// to find out what a segment holds when it is rewritten. They are hints: what
+// they say is compared with the database.
 const (
-	recordHeaderLen = 32
-	recordMagic     = 0x6b626c43
+	recordHeaderLen = 12
+	recordCoreMask  = 1<<24 - 1
 
 	segmentHeaderLen = 32
 	segmentMagic     = "cloudpal segment"
@@ -34,33 +37,30 @@ const (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 type recordHeader struct {
-	core   coreID
-	index  uint64
+	core   coreID // its lower 24 bits
+	index  uint32 // the lower bits of the block's
 	length uint32
-	crc    uint32
 }
 
 func (h *recordHeader) append(b []byte) []byte {
 	at := len(b)
-	b = binary.LittleEndian.AppendUint32(b, recordMagic)
-	b = binary.LittleEndian.AppendUint32(b, uint32(h.core))
-	b = binary.LittleEndian.AppendUint64(b, h.index)
+	b = append(b, byte(h.core), byte(h.core>>8), byte(h.core>>16))
+	b = binary.LittleEndian.AppendUint32(b, h.index)
 	b = binary.LittleEndian.AppendUint32(b, h.length)
-	b = binary.LittleEndian.AppendUint32(b, h.crc)
-	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[at:], castagnoli))
-	return binary.LittleEndian.AppendUint32(b, 0)
+	check := crc32.Checksum(b[at:], castagnoli)
+	b[len(b)-1] |= byte(check>>8) << 4
+	return append(b, byte(check))
 }
 
 func (h *recordHeader) decode(b []byte) bool {
-	if len(b) < recordHeaderLen || binary.LittleEndian.Uint32(b) != recordMagic ||
-		binary.LittleEndian.Uint32(b[24:]) != crc32.Checksum(b[:24], castagnoli) {
+	if len(b) < recordHeaderLen {
 		return false
 	}
-	h.core = coreID(binary.LittleEndian.Uint32(b[4:]))
-	h.index = binary.LittleEndian.Uint64(b[8:])
-	h.length = binary.LittleEndian.Uint32(b[16:])
-	h.crc = binary.LittleEndian.Uint32(b[20:])
-	return true
+	h.core = coreID(b[0]) | coreID(b[1])<<8 | coreID(b[2])<<16
+	h.index = binary.LittleEndian.Uint32(b[3:])
+	h.length = binary.LittleEndian.Uint32(b[7:]) & MaxBlock
+	var again [recordHeaderLen]byte
+	return h.length >= largeBlock && bytes.Equal(h.append(again[:0]), b[:recordHeaderLen])
 }
 
 // segment is one open file.
@@ -231,8 +231,8 @@ func (s *segments) read(p pointer, dst []byte) ([]byte, error) {
 	defer s.release(g)
 	// The length is not trusted before the file is known to be that long.
 	if int64(p.length) > s.size {
-		if fi, err := g.file.Stat(); err != nil || p.off+int64(p.length) > fi.Size() {
-			return dst, fmt.Errorf("%w: segment %d ends before offset %d", ErrCorrupt, p.seg, p.off+int64(p.length))
+		if fi, err := g.file.Stat(); err != nil || p.end() > fi.Size() {
+			return dst, fmt.Errorf("%w: segment %d ends before offset %d", ErrCorrupt, p.seg, p.end())
 		}
 	}
 	at := len(dst)

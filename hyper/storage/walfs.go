@@ -94,8 +94,9 @@ func (fs *storeFS) Lock(name string) (io.Closer, error) {
 // compareLogs orders names of logs by number.
 func compareLogs(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) }
 
-// removeLogs deletes the log files in dir but the newest. After everything was
-// flushed the others are only kept by the database for reuse.
+// removeLogs deletes the log files in dir but the newest, which it empties. After
+// everything was flushed the others are only kept by the database for reuse, and
+// so is what is left in the newest of its life before.
 func (fs *storeFS) removeLogs(dir string) error {
 	names, err := fs.List(dir)
 	if err != nil {
@@ -104,9 +105,16 @@ func (fs *storeFS) removeLogs(dir string) error {
 	names = slices.DeleteFunc(names, func(n string) bool { return !isLog(n) })
 	slices.SortFunc(names, compareLogs)
 	for i, n := range names {
+		path := fs.PathJoin(dir, n)
 		if i < len(names)-1 {
-			err = errors.Join(err, fs.Remove(fs.PathJoin(dir, n)))
+			err = errors.Join(err, fs.Remove(path))
+			continue
 		}
+		f, e := fs.Create(path, vfs.WriteCategoryUnspecified)
+		if e == nil {
+			e = f.Close()
+		}
+		err = errors.Join(err, e)
 	}
 	return err
 }
