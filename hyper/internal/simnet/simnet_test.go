@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,7 +20,9 @@ var ip = netip.MustParseAddr
 type end struct {
 	t    *testing.T
 	conn udpio.Conn
-	got  []string // "from data"
+
+	mu  sync.Mutex
+	got []string // "from data"
 }
 
 func listen(t *testing.T, h *simnet.Host, port uint16) *end {
@@ -37,9 +40,11 @@ func listen(t *testing.T, h *simnet.Host, port uint16) *end {
 			if err != nil {
 				return
 			}
+			e.mu.Lock()
 			for _, d := range ds {
 				e.got = append(e.got, fmt.Sprintf("%v %s", d.Addr, d.Data))
 			}
+			e.mu.Unlock()
 		}
 	}()
 	t.Cleanup(func() { c.Close(); <-done })
@@ -55,7 +60,14 @@ func (e *end) sendTTL(to, data string, ttl uint8) {
 // take waits for everything to settle and returns what arrived.
 func (e *end) take() string {
 	time.Sleep(time.Minute)
+	return e.now()
+}
+
+// now returns what has arrived.
+func (e *end) now() string {
 	synctest.Wait()
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	got := strings.Join(e.got, ", ")
 	e.got = nil
 	return got
@@ -85,14 +97,12 @@ func TestPacketsTakeTheDelayOfBothLines(t *testing.T) {
 		x, y := listen(t, a, 1), listen(t, b, 2)
 		x.send("1.0.0.2:2", "hi")
 		time.Sleep(50*time.Millisecond - 1)
-		synctest.Wait()
-		if len(y.got) > 0 {
+		if y.now() != "" {
 			t.Error("too early")
 		}
 		time.Sleep(1)
-		synctest.Wait()
-		if len(y.got) != 1 || y.got[0] != "1.0.0.1:1 hi" {
-			t.Errorf("got %v", y.got)
+		if got := y.now(); got != "1.0.0.1:1 hi" {
+			t.Errorf("got %q", got)
 		}
 	})
 }
@@ -223,14 +233,15 @@ func TestMTURateAndQueue(t *testing.T) {
 		for range 10 {
 			x.send("1.0.0.2:2", strings.Repeat("x", 72))
 		}
-		for got := 0; got < 5; got = len(y.got) {
+		for got := 0; got < 5; {
 			time.Sleep(time.Millisecond)
-			synctest.Wait()
+			if y.now() != "" {
+				got++
+			}
 		}
 		if d := time.Since(start); d < 500*time.Millisecond || d > 502*time.Millisecond {
 			t.Errorf("five packets took %v", d)
 		}
-		y.got = y.got[:0]
 		y.expect("")
 	})
 }
