@@ -98,9 +98,6 @@ func (st *Stream) delivered(p *packet, now time.Duration) {
 	}
 	st.cc.delivered(p, size, now)
 	st.rack.delivered(p, now, st.cc.minRTT)
-	if p.flags&flagEnd != 0 {
-		s.endAcked = true
-	}
 	st.mtu.delivered(p)
 	st.release(p)
 }
@@ -120,12 +117,10 @@ func (st *Stream) acknowledged(now time.Duration) {
 	st.rack.probing = false
 	st.timers.acknowledged(st, now)
 	st.checkChange()
-	if s.endAcked && !st.rcv.ended {
-		if !st.rcv.ended && !s.endTold {
-			// The other side learns at once that we only wait for its end.
-			s.endTold = true
-			st.ackPending = true
-		}
+	if s.endSent && s.una == s.next && !s.endAcked {
+		s.endAcked = true
+		// The other side learns at once that we only wait for its end.
+		st.ackPending = st.ackPending || !st.rcv.ended
 	}
 	if s.count > 0 || s.ready() {
 		st.schedule()

@@ -24,8 +24,7 @@ type sender struct {
 	unsentBytes int
 	ending      bool // CloseWrite was called
 	endSent     bool
-	endAcked    bool
-	endTold     bool // an acknowledgement has gone out since
+	endAcked    bool // so is all before it
 
 	sent packets // in flight, in the order in which they were sent
 	lost packets // to be sent again

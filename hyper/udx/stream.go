@@ -465,7 +465,6 @@ func (st *Stream) received(now time.Duration) {
 		st.acknowledged(now)
 		if st.snd.endAcked && st.rcv.ended {
 			st.finish(now)
-			st.ackPending = true
 		}
 	}
 	if st.state != stateClosed && (st.ackPending || st.snd.ready()) {
