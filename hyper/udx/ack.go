@@ -22,12 +22,17 @@ func (st *Stream) receiveAck(h *header, blocks []byte, now time.Duration) {
 			s.una++
 		}
 	}
-	for range maxBlocks {
-		if len(blocks) < blockSize {
-			return
+	n := min(len(blocks)/blockSize, maxBlocks)
+	top := s.next
+	for i := range n {
+		b := block(blocks[i*blockSize:])
+		st.receiveBlock(b, now)
+		if i == maxBlocks-1 && before(b.end, top) {
+			top = b.end // there may be more blocks than could be named
 		}
-		st.receiveBlock(block(blocks), now)
-		blocks = blocks[blockSize:]
+	}
+	if h.flags&^flagSack == 0 {
+		st.rack.heard(top, top != s.next)
 	}
 }
 
@@ -109,12 +114,16 @@ func (st *Stream) acknowledged(now time.Duration) {
 		return
 	}
 	s := &st.snd
+	if st.rack.limited || st.rack.wasLimited {
+		// What arrived long ago may have become known only now.
+		sample.valid = false
+	}
 	if sample.hasRTT {
 		st.rtt.sample(sample.rtt)
 	}
 	st.detectLoss(now)
 	st.cc.acknowledged(now, s.inflight)
-	st.rack.probing = false
+	st.rack.probing, st.rack.fresh, st.rack.wasLimited = false, false, st.rack.limited
 	st.timers.acknowledged(st, now)
 	st.checkChange()
 	if s.endSent && s.una == s.next && !s.endAcked {
@@ -125,4 +134,35 @@ func (st *Stream) acknowledged(now time.Duration) {
 	if s.count > 0 || s.ready() {
 		st.schedule()
 	}
+}
+
+// acknowledge sends what was received: one packet as a rule. If the ranges do not
+// fit, the lowest, the highest and in turn those between go out in a packet each.
+func (st *Stream) acknowledge(b *batch, path *path) {
+	r := &st.rcv
+	if n := len(r.spans) - maxBlocks; n > 0 {
+		st.sendSpans(b, path, r.spans[:maxBlocks])
+		if n > maxBlocks {
+			from := maxBlocks + r.turn%(n-maxBlocks)
+			r.turn += maxBlocks
+			st.sendSpans(b, path, r.spans[from:from+maxBlocks])
+		}
+		st.sendSpans(b, path, r.spans[max(n, maxBlocks):])
+		return
+	}
+	st.sendSpans(b, path, r.spans)
+}
+
+func (st *Stream) sendSpans(b *batch, path *path, spans []span) {
+	h := st.header(path, 0, st.snd.next)
+	if len(spans) > 0 {
+		h.flags = flagSack
+	}
+	out := b.scratch(headerSize + len(spans)*blockSize)
+	h.put(out)
+	for i, s := range spans {
+		s.put(out[headerSize+i*blockSize:])
+	}
+	st.countSent(len(out))
+	b.add(path, out, false)
 }

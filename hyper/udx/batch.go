@@ -117,7 +117,7 @@ func (st *Stream) serve(b *batch, now time.Duration) (more bool) {
 	}
 	if st.ackPending {
 		st.ackPending = false
-		st.ack(b, path, 0)
+		st.acknowledge(b, path)
 	}
 	st.arm(now)
 	return more

@@ -61,6 +61,8 @@ const (
 	rateSpan     = 10 * time.Millisecond
 	minRTTWindow = 30 * time.Second
 	probeRTTTime = 200 * time.Millisecond
+	// muchLost is what chance is not blamed for.
+	muchLost = 20 * maxMTU
 	// shortRTT is the least round trip time that is reckoned with: below it
 	// schedulers and timers matter more than the path.
 	shortRTT = 2 * time.Millisecond
@@ -181,7 +183,7 @@ func (b *bbr) checkFull() {
 		return
 	}
 	b.fullCount++
-	b.filled = b.fullCount >= 3 || b.roundLost > (b.roundLost+b.roundAcked)/5
+	b.filled = b.fullCount >= 3 || b.roundLost > max(muchLost, (b.roundLost+b.roundAcked)/5)
 }
 
 func (b *bbr) updateMinRTT(now time.Duration, inflight int) {

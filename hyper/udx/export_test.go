@@ -6,6 +6,10 @@ import "fmt"
 func (st *Stream) Dump() string {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	return st.dump()
+}
+
+func (st *Stream) dump() string {
 	s, r := &st.snd, &st.rcv
 	return fmt.Sprintf("state %d queued %v serving %v again %v ack %v path %v\nsend una %d next %d sacked %d unsent %d ending %v sent %v acked %v count %d bytes %d inflight %d first sent %v lost %v window %d\n"+
 		"receive next %d ending %v at %d ended %v unread %d held %d granted %d\nrack %+v\ntimers %+v now %v\npace %+v cwnd %d rate %v\nmtu %+v\n%+v",

@@ -15,6 +15,13 @@ type rack struct {
 	patience    int  // grows when packets were thought lost and were not
 	recoverySeq uint32
 
+	// If the other side could not name all ranges it has, nothing is known about
+	// packets from horizon on.
+	limited    bool
+	wasLimited bool // at the last run of acknowledgements
+	fresh      bool // horizon is of this run
+	horizon    uint32
+
 	probing bool // a tail loss probe has been sent and not been answered
 	probe   bool // one is to be sent
 }
@@ -22,6 +29,14 @@ type rack struct {
 const maxPatience = 16
 
 func (r *rack) wrong() { r.patience = min(r.patience+1, maxPatience) }
+
+// heard is called for an acknowledgement that tells about packets up to top.
+func (r *rack) heard(top uint32, limited bool) {
+	if !r.fresh || before(r.horizon, top) {
+		r.horizon, r.limited = top, limited
+	}
+	r.fresh = true
+}
 
 func (r *rack) delivered(p *packet, now, minRTT time.Duration) {
 	rtt := now - p.sentAt
@@ -34,7 +49,7 @@ func (r *rack) delivered(p *packet, now, minRTT time.Duration) {
 	}
 }
 
-// window is how much later than a packet another must have been sent.
+// reorderWindow is how much later than a packet another must have been sent.
 func (st *Stream) reorderWindow() time.Duration {
 	r := &st.rack
 	if !r.reordered && (before(st.snd.una, r.recoverySeq) || st.snd.sacked >= 3) {
@@ -51,7 +66,11 @@ func (st *Stream) detectLoss(now time.Duration) {
 		return
 	}
 	window := st.reorderWindow()
-	for p := s.sent.first; p != nil; p = s.sent.first {
+	for p, next := s.sent.first, (*packet)(nil); p != nil; p = next {
+		next = p.next
+		if r.limited && !before(p.seq, r.horizon) {
+			continue
+		}
 		if p.sentAt > r.sentAt || p.sentAt == r.sentAt && !before(p.seq, r.seq) {
 			return
 		}

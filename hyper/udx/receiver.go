@@ -35,6 +35,7 @@ type receiver struct {
 	spans     []span
 	held      int // their number
 	heldBytes int // their data
+	turn      int // where the next acknowledgement of many ranges goes on
 
 	granted int // bytes of the window advertised last that are still free
 }

@@ -206,7 +206,9 @@ func (st *Stream) transmit(b *batch, p *packet, now time.Duration) {
 	} else {
 		st.stats.Retransmits++
 		p.retransmitted = true
-		p.probe = 0
+		if p.probe > 0 {
+			st.mtu.lost(p)
+		}
 		if p.timeouts > 0 {
 			p.path = st.path
 		}
@@ -233,20 +235,4 @@ func (st *Stream) transmit(b *batch, p *packet, now time.Duration) {
 	h.put(out)
 	st.countSent(len(out))
 	b.add(p.path, out, p.size() > st.mtu.size)
-}
-
-// ack sends a packet without data.
-func (st *Stream) ack(b *batch, path *path, flags byte) {
-	spans := st.rcv.spans[:min(len(st.rcv.spans), maxBlocks)]
-	if len(spans) > 0 {
-		flags |= flagSack
-	}
-	h := st.header(path, flags, st.snd.next)
-	out := b.scratch(headerSize + len(spans)*blockSize)
-	h.put(out)
-	for i, s := range spans {
-		s.put(out[headerSize+i*blockSize:])
-	}
-	st.countSent(len(out))
-	b.add(path, out, false)
 }

@@ -239,17 +239,14 @@ func TestRelaysJoinTheirRemotes(t *testing.T) {
 		w.x.Close()
 		w.y.Close()
 		relay := newNode(t, w.net.Segment, "1.0.0.3", udx.Options{})
-		learn := func(remote func() uint32) (*udx.Stream, *udx.StreamOptions) {
-			o := new(udx.StreamOptions)
-			var st *udx.Stream
-			o.Firewall = func(s *udx.Socket, from netip.AddrPort) bool { return st.Connect(s, remote(), from) == nil }
-			st = relay.stream(t, o)
-			return st, o
+		learn := func(remote uint32) (st *udx.Stream) {
+			st = relay.stream(t, &udx.StreamOptions{Firewall: func(s *udx.Socket, from netip.AddrPort) bool {
+				return st.Connect(s, remote, from) == nil
+			}})
+			return st
 		}
 		w.x, w.y = w.a.stream(t, nil), w.b.stream(t, nil)
-		rx, ox := learn(w.x.ID)
-		ry, oy := learn(w.y.ID)
-		_, _ = ox, oy
+		rx, ry := learn(w.x.ID()), learn(w.y.ID())
 		rx.RelayTo(ry)
 		ry.RelayTo(rx)
 		at := relay.socks[0].LocalAddr()
