@@ -305,7 +305,7 @@ func TestAPathThatBecomesSmaller(t *testing.T) {
 func TestMTUIsFound(t *testing.T) {
 	for _, size := range []int{1200, 1280, 1400, 1420, 1492, 1500} {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, 1, simnet.Link{Delay: time.Millisecond, MTU: size}, udx.Options{})
+			w := newWorld(t, 1, simnet.Link{Delay: time.Millisecond, Rate: 10 << 20, MTU: size}, udx.Options{})
 			w.transfer(t, 4<<20)
 			if mtu := w.x.MTU(); mtu > size || mtu < size-32 {
 				t.Errorf("found %d of %d", mtu, size)
