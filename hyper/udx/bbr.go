@@ -58,6 +58,8 @@ const (
 	initialCwnd  = 10 * maxMTU
 	minCwnd      = 4 * maxMTU
 	initialRate  = 10 * maxMTU * 1000 // a window per millisecond
+	minRate      = 8 << 10            // a path that has stalled is tried again
+	maxRate      = 100e9
 	rateSpan     = 10 * time.Millisecond
 	minRTTWindow = 30 * time.Second
 	probeRTTTime = 200 * time.Millisecond
@@ -101,6 +103,7 @@ func (b *bbr) acknowledged(now time.Duration, inflight int) {
 	if rate := b.pacingGain * b.maxRate; rate > 0 && (b.filled || rate > b.rate) {
 		b.rate = rate
 	}
+	b.rate = min(max(b.rate, minRate), maxRate)
 	b.updateCwnd()
 	if b.roundStart {
 		b.roundLost, b.roundAcked = 0, 0

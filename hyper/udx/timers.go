@@ -23,7 +23,6 @@ type timers struct {
 	linger     time.Duration
 
 	unanswered int // heartbeats
-	quietSince time.Duration
 }
 
 // next returns the first instant, or 0.
