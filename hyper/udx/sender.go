@@ -61,6 +61,16 @@ func (s *sender) each(f func(*packet)) {
 
 func (s *sender) slot(seq uint32) *slot { return &s.ring[seq&uint32(len(s.ring)-1)] }
 
+// oldest returns the packet with the lowest number that the other side lacks.
+// There must be one.
+func (s *sender) oldest() *packet {
+	seq := s.una
+	for s.slot(seq).p == nil {
+		seq++
+	}
+	return s.slot(seq).p
+}
+
 // hasNew tells whether there is something that was never sent.
 func (s *sender) hasNew() bool {
 	return s.unsent.first != nil || s.ending && !s.endSent

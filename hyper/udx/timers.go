@@ -161,7 +161,7 @@ func (st *Stream) timeout(now time.Duration) {
 	if s.count == 0 {
 		return
 	}
-	p := s.slot(s.una).p
+	p := s.oldest()
 	if p.timeouts++; p.timeouts > maxTimeouts {
 		if st.rcv.ended && s.endSent {
 			// Both sides have said all, and the other is gone: only its last
