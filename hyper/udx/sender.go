@@ -135,7 +135,7 @@ func (s *sender) takeNew(t *Transport, payload int) *packet {
 func (s *sender) append(t *Transport, data []byte, limit, payload int) []byte {
 	for len(data) > 0 && s.unsentBytes < limit {
 		p := s.unsent.last
-		if p == nil || p.end-p.start >= payload {
+		if p == nil || p.end-p.start >= payload || p.end == len(p.buf) {
 			p = t.newPacket()
 			s.unsent.push(p)
 		}
