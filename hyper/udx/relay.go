@@ -27,7 +27,7 @@ type relayRun struct {
 // be held, hence dest's is not taken: relaying pairs would deadlock.
 func (r *relayRun) add(dest *Stream, d *udpio.Datagram) {
 	remote := dest.remote.Load()
-	if remote == nil {
+	if remote == nil || isClosed(dest.done) {
 		return
 	}
 	if r.sock != remote.sock {
