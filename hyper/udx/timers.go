@@ -173,8 +173,16 @@ func (st *Stream) timeout(now time.Duration) {
 		return
 	}
 	st.stats.Timeouts++
-	for p := s.sent.first; p != nil; p = s.sent.first {
-		st.lose(p)
+	// In the order of numbers: a receiver that is full takes the oldest only.
+	for seq := s.una; seq != s.next; seq++ {
+		switch p := s.slot(seq).p; {
+		case p == nil:
+		case p.list == &s.sent:
+			st.lose(p)
+		default:
+			p.unlink()
+			s.lost.push(p)
+		}
 	}
 	st.cc.timeout()
 	st.pace = pacer{}
