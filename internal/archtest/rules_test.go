@@ -69,6 +69,21 @@ var rules = []rule{
 		why:      "the network tower knows nothing of logs; of protomux only the buffer contract",
 	},
 	{
+		packages: []string{"hyper/internal/udpio"},
+		outside:  []string{"golang.org/x/net", "golang.org/x/sys"},
+		why:      "sockets know nothing of what they carry",
+	},
+	{
+		packages: []string{"hyper/internal/simnet"},
+		own:      []string{"hyper/internal/udpio"},
+		why:      "a simulated network is a socket to everybody else",
+	},
+	{
+		packages: []string{"hyper/udx"},
+		own:      []string{"hyper/compact", "hyper/internal/udpio"},
+		why:      "streams over datagrams: no identity, no encryption, no logs",
+	},
+	{
 		packages: []string{"hyper/hypercore"},
 		own: []string{"hyper/compact", "hyper/hypercrypto", "hyper/storage", "hyper/protomux", "hyper/internal/merkle", "hyper/internal/wire",
 			"hyper/internal/bitfield", "hyper/internal/flattree"},
@@ -215,7 +230,7 @@ func TestImports(t *testing.T) {
 // The towers meet in protomux: neither reaches into the other, directly or not.
 func TestTowersDoNotMeet(t *testing.T) {
 	data := []string{"hyper/storage", "hyper/hypercore", "hyper/corestore", "hyper/hyperbee", "hyper/hyperblobs", "hyper/hyperdrive"}
-	network := []string{"hyper/secretstream", "hyper/internal/noise"}
+	network := []string{"hyper/secretstream", "hyper/internal/noise", "hyper/udx", "hyper/internal/udpio"}
 	graph := make(map[string][]string)
 	for _, p := range list(t) {
 		graph[p.ImportPath] = p.Imports

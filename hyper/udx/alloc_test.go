@@ -1,0 +1,58 @@
+//go:build !race
+
+package udx_test
+
+import (
+	"io"
+	"testing"
+)
+
+func TestPacketsCostNoAllocation(t *testing.T) {
+	x, y := pair(t, nil)
+	const size = 1 << 20
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		buf := make([]byte, 64<<10)
+		for {
+			if _, err := y.Read(buf); err != nil {
+				return
+			}
+		}
+	}()
+	buf := make([]byte, size)
+	for range 64 { // fills pools
+		x.Write(buf)
+	}
+	// A MiB is about 720 packets each way.
+	n := testing.AllocsPerRun(50, func() {
+		if _, err := x.Write(buf); err != nil {
+			t.Error(err)
+		}
+	})
+	if n > 20 {
+		t.Errorf("%.0f allocations per MiB", n)
+	}
+	x.CloseWrite()
+	<-done
+}
+
+func TestSmallWritesAndMessagesCostNoAllocation(t *testing.T) {
+	x, y := pair(t, nil)
+	buf := make([]byte, 100)
+	echo := make([]byte, 100)
+	n := testing.AllocsPerRun(2000, func() {
+		if _, err := x.Write(buf); err != nil {
+			t.Error(err)
+		}
+		if _, err := io.ReadFull(y, echo); err != nil {
+			t.Error(err)
+		}
+		if err := x.SendMessage(buf); err != nil {
+			t.Error(err)
+		}
+	})
+	if n >= 1 {
+		t.Errorf("%.2f allocations per write", n)
+	}
+}
