@@ -69,6 +69,15 @@ var rules = []rule{
 		why:      "the network tower knows nothing of logs; of protomux only the buffer contract",
 	},
 	{
+		packages: []string{"hyper/cpace"},
+		outside:  []string{"github.com/gtank/ristretto255"},
+		why:      "a key exchange is arithmetic; who talks to whom is not its business",
+	},
+	{
+		packages: []string{"hyper/cpace/spoken"},
+		why:      "codes are text",
+	},
+	{
 		packages: []string{"hyper/hypercore"},
 		own: []string{"hyper/compact", "hyper/hypercrypto", "hyper/storage", "hyper/protomux", "hyper/internal/merkle", "hyper/internal/wire",
 			"hyper/internal/bitfield", "hyper/internal/flattree"},
