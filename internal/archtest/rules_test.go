@@ -69,6 +69,12 @@ var rules = []rule{
 		why:      "the network tower knows nothing of logs; of protomux only the buffer contract",
 	},
 	{
+		packages: []string{"hyper/lan"},
+		own:      []string{"hyper/hypercrypto"},
+		outside:  []string{"golang.org/x/net"},
+		why:      "the local link gives addresses for opaque topics; what is behind them is for others",
+	},
+	{
 		packages: []string{"hyper/cpace"},
 		outside:  []string{"github.com/gtank/ristretto255"},
 		why:      "a key exchange is arithmetic; who talks to whom is not its business",
@@ -206,6 +212,9 @@ func TestImports(t *testing.T) {
 			if fromModule([]string{"github.com/cockroachdb/pebble/v2"}, imp) && name != "hyper/storage" && !strings.HasPrefix(name, "bench") {
 				t.Errorf("%s imports the database: only hyper/storage may", name)
 			}
+			if strings.HasPrefix(imp, "golang.org/x/net/dns/") && name != "hyper/lan" {
+				t.Errorf("%s imports %s: DNS packets are made and read by hyper/lan only", name, imp)
+			}
 			for _, r := range rules {
 				if !matchAny(r.packages, name) {
 					continue
@@ -224,7 +233,7 @@ func TestImports(t *testing.T) {
 // The towers meet in protomux: neither reaches into the other, directly or not.
 func TestTowersDoNotMeet(t *testing.T) {
 	data := []string{"hyper/storage", "hyper/hypercore", "hyper/corestore", "hyper/hyperbee", "hyper/hyperblobs", "hyper/hyperdrive"}
-	network := []string{"hyper/secretstream", "hyper/internal/noise"}
+	network := []string{"hyper/secretstream", "hyper/internal/noise", "hyper/lan"}
 	graph := make(map[string][]string)
 	for _, p := range list(t) {
 		graph[p.ImportPath] = p.Imports
