@@ -185,7 +185,9 @@ func (s *sockets) send(n int, b []byte) error {
 	if err := s.v4.SetMulticastInterface(&seg.iface); err != nil {
 		return err
 	}
-	_, err := s.v4.WriteTo(b, nil, group4)
+	// The system would take another interface's address for the loopback one.
+	cm := &ipv4.ControlMessage{IfIndex: seg.iface.Index, Src: net.IP(seg.prefixes[0].Addr().AsSlice())}
+	_, err := s.v4.WriteTo(b, cm, group4)
 	return err
 }
 
