@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -24,6 +26,7 @@ func TestHandoffScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"waitfor": waitFor,
 			"code":    readCode,
+			"cable":   cable,
 			"longname": func(ts *testscript.TestScript, _ bool, args []string) {
 				// longname VAR ENDING: as long as a name may be
 				ts.Setenv(args[0], strings.Repeat("n", 255-len(args[1]))+args[1])
@@ -50,6 +53,29 @@ func waitFor(ts *testscript.TestScript, _ bool, args []string) {
 		if time.Now().After(until) {
 			ts.Fatalf("%s does not come", args[0])
 		}
+	}
+}
+
+// cable makes two network namespaces joined by a cable, and sets their names: cable
+// VAR VAR.
+func cable(ts *testscript.TestScript, _ bool, args []string) {
+	run := func(args ...string) {
+		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+			ts.Fatalf("ip %s: %v: %s", strings.Join(args, " "), err, out)
+		}
+	}
+	var spaces [2]string
+	for i := range spaces {
+		spaces[i] = fmt.Sprintf("handoff-%d-%d", os.Getpid(), i)
+		run("netns", "add", spaces[i])
+		ts.Defer(func() { _ = exec.Command("ip", "netns", "del", spaces[i]).Run() })
+		ts.Setenv(args[i], spaces[i])
+	}
+	run("-n", spaces[0], "link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", spaces[1])
+	for i, s := range spaces {
+		run("-n", s, "link", "set", "lo", "up")
+		run("-n", s, "addr", "add", fmt.Sprintf("10.78.0.%d/24", i+1), "dev", "cable")
+		run("-n", s, "link", "set", "cable", "up")
 	}
 }
 
