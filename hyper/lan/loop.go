@@ -187,6 +187,9 @@ func (s *state) hear(p packet) {
 		s.log.Debug("ignored a packet", "from", p.from, "err", err)
 		return
 	}
+	if p.question {
+		m.goodbyes, m.announcements = nil, nil
+	}
 	for _, l := range m.goodbyes {
 		s.forget(sightingKey{l, p.from})
 	}

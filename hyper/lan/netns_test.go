@@ -209,7 +209,7 @@ func TestPacketsFromElsewhereAreIgnored(t *testing.T) {
 		{"10.77.0.9:5353", 4, group4.IP, ""},              // on another interface
 		{"10.77.0.9:5353", 7, group4.IP, ""},              // on one that is not in use
 		{"8.8.8.8:5353", 3, group4.IP, ""},                // routed
-		{"10.77.0.9:1234", 3, group4.IP, ""},              // no multicast DNS
+		{"10.77.0.9:1234", 3, group4.IP, "10.77.0.9"},     // may ask
 	} {
 		from, err := net.ResolveUDPAddr("udp", c.from)
 		if err != nil {
@@ -218,6 +218,9 @@ func TestPacketsFromElsewhereAreIgnored(t *testing.T) {
 		p, ok := s.onLink(from, c.index, c.to)
 		if got := p.from; ok != (c.want != "") || ok && got.String() != c.want {
 			t.Errorf("%+v: %v, %v", c, got, ok)
+		}
+		if ok && p.question != (from.Port != 5353) {
+			t.Errorf("%+v: may only ask: %v", c, p.question)
 		}
 	}
 }

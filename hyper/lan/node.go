@@ -43,6 +43,9 @@ type packet struct {
 	data    []byte
 	from    netip.Addr
 	segment int
+	// question tells that the packet can only be a question: it came from another
+	// port than those who answer use.
+	question bool
 }
 
 // queue is how many packets may wait; what comes when it is full is dropped.

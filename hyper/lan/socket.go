@@ -245,7 +245,7 @@ func (s *sockets) read(deliver func(packet), next func([]byte) (n, index int, to
 // somebody on it; routers may pass on others.
 func (s *sockets) onLink(from *net.UDPAddr, index int, to net.IP) (p packet, ok bool) {
 	addr := from.AddrPort().Addr().Unmap()
-	if to != nil && !to.Equal(group4.IP) && !to.Equal(group6.IP) || from.Port != group4.Port {
+	if to != nil && !to.Equal(group4.IP) && !to.Equal(group6.IP) {
 		return p, false
 	}
 	s.mu.Lock()
@@ -258,7 +258,7 @@ func (s *sockets) onLink(from *net.UDPAddr, index int, to net.IP) (p packet, ok 
 			if addr.Is6() && addr.IsLinkLocalUnicast() {
 				addr = addr.WithZone(seg.iface.Name)
 			}
-			return packet{from: addr, segment: n}, true
+			return packet{from: addr, segment: n, question: from.Port != group4.Port}, true
 		}
 	}
 	return p, false

@@ -130,3 +130,36 @@ func pass(t *testing.T, m *meadow, s SendOptions, r ReceiveOptions) (sent, got o
 	res, err := Receive(t.Context(), m, r)
 	return <-done, outcome{res, err}
 }
+
+// pipe returns the two ends of an encrypted connection.
+func pipe(t *testing.T) (a, b *secretstream.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	done := make(chan error, 1)
+	go func() {
+		c, err := l.Accept()
+		if err == nil {
+			a, err = secretstream.Server(context.Background(), c, nil)
+		}
+		done <- err
+	}()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err = secretstream.Client(context.Background(), c, nil); err != nil {
+		t.Fatal(err)
+	}
+	// The last message of the handshake leaves with the first write.
+	if _, err := b.Write(nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	return a, b
+}

@@ -26,6 +26,8 @@ const (
 	filesName   = "files"
 	partialName = "partial"
 	countName   = "count"
+	// placingName is there once the first of the files may have gone to its place.
+	placingName = "placing"
 )
 
 // staging holds what has arrived. The peer chooses the names below filesName and
@@ -50,38 +52,41 @@ type tally struct {
 
 // openStaging continues the transfer with this id in the folder dest, or begins
 // it.
-func openStaging(dest, id string) (st *staging, err error) {
+func openStaging(dest, id string) (*staging, error) {
 	if err := os.MkdirAll(dest, 0o777); err != nil {
 		return nil, err
 	}
-	st = &staging{name: stagingPrefix + id}
-	defer func() {
-		if err != nil {
-			st.close()
-		}
-	}()
-	if st.dest, err = os.OpenRoot(dest); err != nil {
+	st := &staging{name: stagingPrefix + id}
+	if err := st.open(dest); err != nil {
+		st.close()
 		return nil, err
+	}
+	return st, nil
+}
+
+func (st *staging) open(dest string) (err error) {
+	if st.dest, err = os.OpenRoot(dest); err != nil {
+		return err
 	}
 	if err := mkdir(st.dest, st.name, 0o700); err != nil {
-		return nil, err
+		return err
 	}
 	if st.root, err = st.dest.OpenRoot(st.name); err != nil {
-		return nil, err
+		return err
 	}
 	if st.lock, err = lockFolder(st.root); err != nil {
-		return nil, err
+		return err
 	}
 	if err := mkdir(st.root, filesName, 0o777); err != nil {
-		return nil, err
+		return err
 	}
 	if st.inner, err = st.root.OpenRoot(filesName); err != nil {
-		return nil, err
+		return err
 	}
 	if st.count, err = st.root.OpenFile(countName, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
-		return nil, err
+		return err
 	}
-	return st, st.load()
+	return st.load()
 }
 
 // load reads the tally and compares it with what is there. A machine that lost its
@@ -92,6 +97,9 @@ func (st *staging) load() error {
 		return err
 	}
 	st.tally = tally{binary.LittleEndian.Uint64(b[:]), binary.LittleEndian.Uint64(b[8:]), binary.LittleEndian.Uint64(b[16:])}
+	if _, err := st.root.Lstat(placingName); err == nil {
+		return nil // all has arrived, and some is gone to its place
+	}
 	var here tally
 	err := fs.WalkDir(st.inner.FS(), ".", func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
@@ -250,6 +258,9 @@ func (st *staging) link(e *entry) error {
 // place moves everything to the destination under names that are free there, and
 // removes the staging folder. It returns the names.
 func (st *staging) place(ctx context.Context) (names []string, err error) {
+	if err := st.root.WriteFile(placingName, nil, 0o600); err != nil {
+		return nil, err
+	}
 	d, err := st.inner.Open(".")
 	if err != nil {
 		return nil, err
