@@ -124,6 +124,12 @@ var rules = []rule{
 		why:      "error kinds are the product's leaf",
 	},
 	{
+		packages: []string{"internal/handoff"},
+		own:      []string{"internal/fault", "hyper/cpace", "hyper/cpace/spoken", "hyper/hypercrypto", "hyper/secretstream"},
+		outside:  []string{"golang.org/x/crypto", "golang.org/x/sys"},
+		why:      "a handoff needs a connection and a code; how the two sides are connected is the node's business",
+	},
+	{
 		packages: []string{"internal/cli"},
 		own:      []string{"internal/api/client", "internal/api", "internal/fault", "internal/node", "internal/cli/..."},
 		outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "golang.org/x/sys", "golang.org/x/term",
