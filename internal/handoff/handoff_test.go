@@ -458,3 +458,56 @@ func BenchmarkTransfer(b *testing.B) {
 		}
 	}
 }
+
+// Somebody in the middle passes all messages on. Both sides notice, and the code is
+// used up.
+func TestRelayInTheMiddleIsNoticed(t *testing.T) {
+	src, dst := tree(t, map[string]string{"a": "A"}), t.TempDir()
+	real, fake := newMeadow(), newMeadow()
+	codes, done := make(chan string, 1), make(chan error, 1)
+	go func() {
+		_, err := Send(t.Context(), real, SendOptions{Options: Options{Watch: Watcher{Code: func(c string) { codes <- c }}}, Paths: []string{filepath.Join(src, "a")}})
+		done <- err
+	}()
+	code := <-codes
+	c, err := parseCode(code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	relaying := make(chan error, 1)
+	go func() {
+		relaying <- fake.Host(ctx, TopicOf(c.Number), func(guest *secretstream.Conn) {
+			host, err := real.Join(ctx, TopicOf(c.Number))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			pass := func(from, to *secretstream.Conn) {
+				for {
+					b, err := from.ReadFrame()
+					if err == nil {
+						_, err = to.Write(b)
+					}
+					if err != nil {
+						to.Close()
+						return
+					}
+				}
+			}
+			var wg sync.WaitGroup
+			wg.Go(func() { pass(guest, host) })
+			pass(host, guest)
+			wg.Wait()
+		})
+	}()
+	_, err = Receive(t.Context(), fake, ReceiveOptions{Options: Options{Code: code, Patience: time.Minute}, Dest: dst})
+	if e := <-done; err == nil || fault.KindOf(e) != fault.Permission {
+		t.Errorf("guest: %v, host: %v", err, e)
+	}
+	cancel()
+	if err := <-relaying; err != nil {
+		t.Error(err)
+	}
+	same(t, dst, nil)
+}
