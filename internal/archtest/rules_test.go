@@ -126,7 +126,7 @@ var rules = []rule{
 	{
 		packages: []string{"internal/handoff"},
 		own:      []string{"internal/fault", "hyper/cpace", "hyper/cpace/spoken", "hyper/hypercrypto", "hyper/secretstream"},
-		outside:  []string{"golang.org/x/crypto", "golang.org/x/sys"},
+		outside:  []string{"golang.org/x/sys"},
 		why:      "a handoff needs a connection and a code; how the two sides are connected is the node's business",
 	},
 	{

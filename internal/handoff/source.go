@@ -2,6 +2,7 @@ package handoff
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -10,8 +11,6 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-
-	"golang.org/x/crypto/blake2b"
 
 	"github.com/tradle/cloudpal/internal/fault"
 )
@@ -74,17 +73,14 @@ func newSource(ctx context.Context, paths []string, device string, warn func(pat
 
 // id is the hash of all entries.
 func (s *source) id() (string, error) {
-	h, err := blake2b.New(16, nil)
-	if err != nil {
-		return "", err
-	}
+	h := sha256.New()
 	enc := json.NewEncoder(h)
 	for i := range s.entries {
 		if err := enc.Encode(&s.entries[i].entry); err != nil {
 			return "", err
 		}
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return hex.EncodeToString(h.Sum(nil)[:16]), nil
 }
 
 // add adds what is at file, under the name root.
