@@ -36,7 +36,7 @@ interrupted goes on where it stopped when both sides run the same commands again
 		Example: `  cloudpal receive 4821-guitar-walnut
   cloudpal receive 4821 guitar walnut --dest Downloads
   cloudpal receive`,
-		Args: args(cobra.MaximumNArgs(3)),
+		Args: args(0, 3),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			return runReceive(cmd.Context(), g, &o, cmd.Flags().Changed("timeout"), strings.Join(a, " "))
 		},

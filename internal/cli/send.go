@@ -36,7 +36,7 @@ A transfer that was interrupted goes on where it stopped when both sides run the
 same commands again.`,
 		Example: `  cloudpal send holiday.jpg Documents
   cloudpal send holiday.jpg --to anna`,
-		Args: args(cobra.MinimumNArgs(1)),
+		Args: args(1, -1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			return runSend(cmd.Context(), g, &o, cmd.Flags().Changed("timeout"), a)
 		},
