@@ -11,6 +11,7 @@ import (
 
 	"github.com/tradle/cloudpal/internal/fault"
 	"github.com/tradle/cloudpal/internal/files"
+	"github.com/tradle/cloudpal/internal/handoff"
 )
 
 // maxRequest limits the size of a request in bytes.
@@ -36,13 +37,16 @@ type Backend struct {
 	Files   *files.Library
 	Network Network
 	Web     Web
+	// Meet makes the way to the other side of a handoff. listening is called with the
+	// addresses at which this side can be reached, if it waits to be.
+	Meet func(m Meeting, listening func(addresses []string)) handoff.Rendezvous
 	// Info describes the node.
 	Info func(ctx context.Context) (Info, error)
 }
 
 // New returns the handler of the API.
 func New(b Backend) http.Handler {
-	h := &handler{b}
+	h := &handler{Backend: b}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/info", h.info)
 	mux.HandleFunc("POST /v1/content", h.content)
@@ -55,6 +59,9 @@ func New(b Backend) http.Handler {
 	mux.HandleFunc("POST /v1/restore", stream(h.restore))
 	mux.HandleFunc("POST /v1/serve", stream(h.serve))
 	mux.HandleFunc("POST /v1/audit", stream(h.audit))
+	mux.HandleFunc("POST /v1/send", stream(h.send))
+	mux.HandleFunc("POST /v1/receive", stream(h.receive))
+	mux.HandleFunc("POST /v1/decide", stream(h.decide))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, fault.New(fault.NotFound, "this node has no %s %s", r.Method, r.URL.Path).
 			Hint("the running node may be older than this program; stop it and run the command again"))
@@ -62,7 +69,10 @@ func New(b Backend) http.Handler {
 	return mux
 }
 
-type handler struct{ Backend }
+type handler struct {
+	Backend
+	decisions decisions
+}
 
 // stream makes a handler of a function that answers with events.
 func stream[Request any](fn func(ctx context.Context, r Request, s *Stream) error) http.HandlerFunc {

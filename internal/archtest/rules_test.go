@@ -84,6 +84,21 @@ var rules = []rule{
 		why:      "streams over datagrams: no identity, no encryption, no logs",
 	},
 	{
+		packages: []string{"hyper/lan"},
+		own:      []string{"hyper/hypercrypto"},
+		outside:  []string{"golang.org/x/net"},
+		why:      "the local link gives addresses for opaque topics; what is behind them is for others",
+	},
+	{
+		packages: []string{"hyper/cpace"},
+		outside:  []string{"github.com/gtank/ristretto255"},
+		why:      "a key exchange is arithmetic; who talks to whom is not its business",
+	},
+	{
+		packages: []string{"hyper/cpace/spoken"},
+		why:      "codes are text",
+	},
+	{
 		packages: []string{"hyper/hypercore"},
 		own: []string{"hyper/compact", "hyper/hypercrypto", "hyper/storage", "hyper/protomux", "hyper/internal/merkle", "hyper/internal/wire",
 			"hyper/internal/bitfield", "hyper/internal/flattree"},
@@ -122,6 +137,12 @@ var rules = []rule{
 	{
 		packages: []string{"internal/fault"},
 		why:      "error kinds are the product's leaf",
+	},
+	{
+		packages: []string{"internal/handoff"},
+		own:      []string{"internal/fault", "hyper/cpace", "hyper/cpace/spoken", "hyper/hypercrypto", "hyper/secretstream"},
+		outside:  []string{"golang.org/x/sys"},
+		why:      "a handoff needs a connection and a code; how the two sides are connected is the node's business",
 	},
 	{
 		packages: []string{"internal/cli"},
@@ -212,6 +233,9 @@ func TestImports(t *testing.T) {
 			if fromModule([]string{"github.com/cockroachdb/pebble/v2"}, imp) && name != "hyper/storage" && !strings.HasPrefix(name, "bench") {
 				t.Errorf("%s imports the database: only hyper/storage may", name)
 			}
+			if strings.HasPrefix(imp, "golang.org/x/net/dns/") && name != "hyper/lan" {
+				t.Errorf("%s imports %s: DNS packets are made and read by hyper/lan only", name, imp)
+			}
 			for _, r := range rules {
 				if !matchAny(r.packages, name) {
 					continue
@@ -230,7 +254,7 @@ func TestImports(t *testing.T) {
 // The towers meet in protomux: neither reaches into the other, directly or not.
 func TestTowersDoNotMeet(t *testing.T) {
 	data := []string{"hyper/storage", "hyper/hypercore", "hyper/corestore", "hyper/hyperbee", "hyper/hyperblobs", "hyper/hyperdrive"}
-	network := []string{"hyper/secretstream", "hyper/internal/noise", "hyper/udx", "hyper/internal/udpio"}
+	network := []string{"hyper/secretstream", "hyper/internal/noise", "hyper/udx", "hyper/internal/udpio", "hyper/lan"}
 	graph := make(map[string][]string)
 	for _, p := range list(t) {
 		graph[p.ImportPath] = p.Imports

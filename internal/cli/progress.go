@@ -39,6 +39,7 @@ func isTerminal(w any) bool {
 
 var phases = map[string]string{
 	"connect": "Looking for peers", "import": "Importing", "download": "Downloading", "write": "Writing", "serve": "Sending",
+	"send": "Sending", "receive": "Receiving",
 }
 
 func (p *progress) update(v *api.Progress) {

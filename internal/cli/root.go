@@ -107,7 +107,7 @@ func newRoot(g *globals) *cobra.Command {
 	cmd.SetHelpCommandGroupID("care")
 	cmd.SetCompletionCommandGroupID("care")
 	cmd.AddCommand(
-		newShare(g), newGet(g), newServe(g),
+		newShare(g), newGet(g), newServe(g), newSend(g), newReceive(g),
 		newLs(g), newCat(g), newLog(g), newDiff(g), newRestore(g),
 		newInfo(g), newDoctor(g), newVersion(g), newMan(g),
 	)

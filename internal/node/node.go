@@ -76,7 +76,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return err
 	}
 	n.network = newNetwork(n.store, n.opts.Log)
-	n.handler = n.bounded(api.New(api.Backend{Files: n.files, Network: n.network, Web: &web{files: n.files, log: n.opts.Log}, Info: n.info}))
+	n.handler = n.bounded(api.New(api.Backend{Files: n.files, Network: n.network, Web: &web{files: n.files, log: n.opts.Log}, Meet: n.meet, Info: n.info}))
 	return n.listen()
 }
 
