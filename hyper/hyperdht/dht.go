@@ -281,7 +281,8 @@ func (d *DHT) serversLocked() []*Server {
 	return servers
 }
 
-func (d *DHT) dropLinks() {
+// dropLinks ends all connections and attempts.
+func (d *DHT) dropLinks(err error) {
 	d.mu.Lock()
 	links := make([]*link, 0, len(d.links))
 	for l := range d.links {
@@ -289,7 +290,7 @@ func (d *DHT) dropLinks() {
 	}
 	d.mu.Unlock()
 	for _, l := range links {
-		l.abort(ErrSuspended)
+		l.abort(err)
 	}
 }
 
@@ -312,7 +313,7 @@ func (d *DHT) Suspend(ctx context.Context) error {
 		wg.Go(func() { s.suspend(ctx) })
 	}
 	wg.Wait()
-	d.dropLinks()
+	d.dropLinks(ErrSuspended)
 	d.node.Suspend()
 	server, client := d.sockets()
 	return errors.Join(closed(server.Close()), closed(client.Close()))
@@ -377,7 +378,7 @@ func (d *DHT) Close() error {
 	d.closed = true
 	d.mu.Unlock()
 	d.cancel()
-	d.dropLinks()
+	d.dropLinks(ErrClosed)
 	d.node.Close()
 	d.tasks.Wait()
 	return closed(d.transport.Close())

@@ -128,6 +128,9 @@ func (in *incoming) run(r *dhtrpc.Request, client netip.AddrPort, direct bool) {
 	defer t.Stop()
 	select {
 	case in.s.conns <- conn:
+		if in.s.ctx.Err() != nil {
+			in.s.dropAccepted()
+		}
 	case <-t.C:
 		conn.Close()
 	case <-in.s.ctx.Done():

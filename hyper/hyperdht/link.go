@@ -45,6 +45,7 @@ type link struct {
 	early       [][]byte
 	earlySource source // of the first packet before the keys
 	private     bool   // only the relay may be used
+	punching    bool   // a hole is being punched
 	connecting  bool   // somebody is setting the remote
 	connected   bool
 	path        Path
@@ -130,10 +131,15 @@ func (l *link) firewall(s *udx.Socket, from netip.AddrPort) bool {
 	return true
 }
 
-// kindOf names the path to an address from which packets came unasked.
+// kindOf names the path to an address from which packets came.
 func (l *link) kindOf(from netip.AddrPort) Path {
-	if isPrivate(from.Addr()) && !from.Addr().IsLoopback() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case isPrivate(from.Addr()) && !from.Addr().IsLoopback():
 		return PathLAN
+	case l.punching:
+		return PathPunched
 	}
 	return PathDirect
 }

@@ -146,14 +146,19 @@ func (s *Server) Close() error {
 	defer cancel()
 	s.ann.stop(ctx)
 	s.forgetAll()
+	s.dropAccepted()
+	return nil
+}
+
+// dropAccepted ends the connections that nobody will accept.
+func (s *Server) dropAccepted() {
 	for {
 		select {
 		case c := <-s.conns:
 			c.Close()
-			continue
 		default:
+			return
 		}
-		return nil
 	}
 }
 
