@@ -2,10 +2,15 @@ package interop
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
+	"io"
 	"net/netip"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -196,5 +201,51 @@ func checkValues(t *testing.T, js *Node, d *hyperdht.DHT) {
 	}
 	if got, err := d.ImmutableGet(ctx, hypercrypto.Hash(h)); err != nil || string(got) != "never changes" {
 		t.Errorf("we read %q, %v", got, err)
+	}
+}
+
+// BenchmarkDHTConnect compares how many connections per second each kind makes
+// through a network of ten JavaScript nodes.
+func BenchmarkDHTConnect(b *testing.B) {
+	isolate(b)
+	boot := jsNetwork(b, 10)
+	server, client := jsDHT(b, boot), jsDHT(b, boot)
+	s := echoServer(b, goDHT(b, hyperdht.Options{Bootstrap: boot}), nil)
+	d := goDHT(b, hyperdht.Options{Bootstrap: boot})
+	for _, parallel := range []int{1, 16} {
+		b.Run(fmt.Sprintf("%d at a time", parallel), func(b *testing.B) {
+			key := server.Call(b, "listen", nil).Str("publicKey")
+			const count = 400
+			r := client.Call(b, "bench", Args{"key": key, "count": count, "parallel": parallel})
+			js := float64(count) / (float64(r.Num("ms")) / 1000)
+			start := time.Now()
+			var wg sync.WaitGroup
+			var left atomic.Int64
+			left.Store(count)
+			for range parallel {
+				wg.Go(func() {
+					for left.Add(-1) >= 0 {
+						c, err := d.Connect(context.Background(), s.PublicKey(), nil)
+						if err != nil {
+							b.Error(err)
+							return
+						}
+						buf := make([]byte, 1)
+						if _, err := c.Write(buf); err != nil {
+							b.Error(err)
+						}
+						if _, err := io.ReadFull(c, buf); err != nil {
+							b.Error(err)
+						}
+						c.Close()
+					}
+				})
+			}
+			wg.Wait()
+			ours := count / time.Since(start).Seconds()
+			b.ReportMetric(js, "JavaScript/s")
+			b.ReportMetric(ours, "Go/s")
+			b.ReportMetric(ours/js, "ratio")
+		})
 	}
 }
