@@ -98,13 +98,20 @@ func StartNode(t testing.TB, version, script string, args ...string) *Node {
 	if _, err := os.Stat(filepath.Join(dir, "node_modules", "hypercore", "package.json")); errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("the JavaScript stack is not installed: run `npm ci` in interop/")
 	}
+	cmd := exec.Command(node, append([]string{filepath.Join(dir, "js", script)}, args...)...)
+	cmd.Env = append(os.Environ(), "HYPERCORE_VERSION="+version)
+	return startProcess(t, script, cmd)
+}
+
+// startProcess runs a program that speaks like the JavaScript peers and stops it when the test ends.
+func startProcess(t testing.TB, name string, cmd *exec.Cmd) *Node {
+	t.Helper()
 	n := &Node{
-		name:    script,
+		name:    name,
+		cmd:     cmd,
 		done:    make(chan struct{}),
 		changed: make(chan struct{}),
 	}
-	n.cmd = exec.Command(node, append([]string{filepath.Join(dir, "js", script)}, args...)...)
-	n.cmd.Env = append(os.Environ(), "HYPERCORE_VERSION="+version)
 	n.cmd.Dir = t.TempDir()
 	stdin, err := n.cmd.StdinPipe()
 	if err != nil {
@@ -120,7 +127,7 @@ func StartNode(t testing.TB, version, script string, args ...string) *Node {
 		t.Fatal(err)
 	}
 	if err := n.cmd.Start(); err != nil {
-		t.Fatalf("start %s: %v", script, err)
+		t.Fatalf("start %s: %v", name, err)
 	}
 	var readers sync.WaitGroup
 	readers.Go(func() { n.readEvents(stdout) })

@@ -1,6 +1,10 @@
 package secretstream
 
-import "github.com/tradle/cloudpal/hyper/hypercrypto"
+import (
+	"crypto/subtle"
+
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+)
 
 // Session is what a handshake leaves: the keys of a connection and who is at
 // its ends.
@@ -37,4 +41,13 @@ func streamID(handshakeHash *[64]byte, initiator bool) [32]byte {
 // unorderedKey is the key of packets that the named side sends.
 func unorderedKey(handshakeHash *[64]byte, initiator bool) [32]byte {
 	return hypercrypto.KeyedSum(handshakeHash[:], roleNamespace(initiator), nsSend[:])
+}
+
+// IsHeaderOf tells whether the bytes at the beginning of a stream are those that
+// the other side of a session sends first. Whoever reads them to find out must
+// give them to the connection again.
+func IsHeaderOf(b []byte, s *Session) bool {
+	id := streamID(&s.HandshakeHash, !s.Initiator)
+	return len(b) >= lengthSize+headerUnitSize && b[0] == headerUnitSize && b[1] == 0 && b[2] == 0 &&
+		subtle.ConstantTimeCompare(id[:], b[lengthSize:lengthSize+len(id)]) == 1
 }

@@ -64,6 +64,8 @@ type Stream struct {
 
 	nextReady *Stream // in the list of a socket; guarded by that socket's lock
 
+	held held // has its own lock
+
 	mu            sync.Mutex // guards what follows
 	state         int
 	err           error // why the stream ended; nil after a regular end
@@ -146,6 +148,7 @@ func (st *Stream) Connect(s *Socket, remoteID uint32, to netip.AddrPort) error {
 		return ErrConnected
 	}
 	st.setPath(s, remoteID, to)
+	st.sendHeld()
 	st.schedule()
 	return nil
 }

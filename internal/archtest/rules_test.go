@@ -99,6 +99,23 @@ var rules = []rule{
 		why:      "codes are text",
 	},
 	{
+		packages: []string{"hyper/internal/dhtrpc"},
+		own:      []string{"hyper/compact", "hyper/hypercrypto"},
+		why:      "the Kademlia below HyperDHT is driven from outside and opens no sockets",
+	},
+	{
+		packages: []string{"hyper/blindrelay"},
+		own:      []string{"hyper/compact", "hyper/protomux", "hyper/udx"},
+		why:      "a relay knows channels and streams, and nothing of how peers are found",
+	},
+	{
+		packages: []string{"hyper/hyperdht"},
+		own: []string{"hyper/compact", "hyper/hypercrypto", "hyper/secretstream", "hyper/udx", "hyper/blindrelay", "hyper/internal/dhtrpc",
+			"hyper/internal/noise", "hyper/internal/udpio"},
+		outside: []string{"golang.org/x/crypto"},
+		why:     "finding peers and connecting to them knows nothing of what connections carry",
+	},
+	{
 		packages: []string{"hyper/hypercore"},
 		own: []string{"hyper/compact", "hyper/hypercrypto", "hyper/storage", "hyper/protomux", "hyper/internal/merkle", "hyper/internal/wire",
 			"hyper/internal/bitfield", "hyper/internal/flattree"},
@@ -254,7 +271,7 @@ func TestImports(t *testing.T) {
 // The towers meet in protomux: neither reaches into the other, directly or not.
 func TestTowersDoNotMeet(t *testing.T) {
 	data := []string{"hyper/storage", "hyper/hypercore", "hyper/corestore", "hyper/hyperbee", "hyper/hyperblobs", "hyper/hyperdrive"}
-	network := []string{"hyper/secretstream", "hyper/internal/noise", "hyper/udx", "hyper/internal/udpio", "hyper/lan"}
+	network := []string{"hyper/secretstream", "hyper/internal/noise", "hyper/udx", "hyper/internal/udpio", "hyper/lan", "hyper/internal/dhtrpc", "hyper/hyperdht", "hyper/blindrelay"}
 	graph := make(map[string][]string)
 	for _, p := range list(t) {
 		graph[p.ImportPath] = p.Imports

@@ -1,0 +1,227 @@
+package hyperdht
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/hyper/internal/simnet"
+)
+
+// pair is a server and a client behind a NAT each.
+func (w *world) pair(server, client simnet.NAT) (s, c *DHT) {
+	a, b := w.home(1, server), w.home(2, client)
+	return w.node(a.Host(local(1, 10))), w.node(b.Host(local(2, 10)))
+}
+
+func TestNodesKnowTheirNAT(t *testing.T) {
+	inWorld(t, 12, func(w *world) {
+		s, c := w.pair(simnet.Cone, simnet.Symmetric)
+		if st := s.Status(); st.NAT != NATConsistent || st.Address.Addr() != netip.MustParseAddr("60.1.1.1") || st.Persistent {
+			w.t.Errorf("cone: %+v", st)
+		}
+		if st := c.Status(); st.NAT != NATRandom || st.Address != netip.MustParseAddrPort("60.1.1.2:0") {
+			w.t.Errorf("symmetric: %+v", st)
+		}
+		if st := w.dhts[5].Status(); st.NAT != NATOpen || !st.Persistent || !st.Online {
+			w.t.Errorf("public: %+v", st)
+		}
+	})
+}
+
+func TestHolesArePunched(t *testing.T) {
+	portRestricted := simnet.NAT{Filtering: simnet.AddressAndPortDependent, RandomPorts: true}
+	for _, c := range []struct {
+		name           string
+		server, client simnet.NAT
+		limit          time.Duration
+	}{
+		{"cone cone", simnet.Cone, simnet.Cone, time.Second},
+		{"full cone", simnet.FullCone, simnet.FullCone, time.Second},
+		{"other ports", portRestricted, portRestricted, time.Second},
+		{"cone symmetric", simnet.Cone, simnet.Symmetric, 36 * time.Second},
+		{"symmetric cone", simnet.Symmetric, simnet.Cone, 36 * time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inWorld(t, 12, func(w *world) {
+				sd, cd := w.pair(c.server, c.client)
+				s := w.echo(sd, nil)
+				start := time.Now()
+				conn := w.connect(cd, s, nil)
+				if took := time.Since(start); took > c.limit {
+					w.t.Errorf("it took %v", took)
+				}
+				w.check(conn)
+				time.Sleep(2 * time.Minute)
+				w.check(conn)
+				conn.Close()
+			})
+		})
+	}
+}
+
+func TestTwoSymmetricNATsNeedARelay(t *testing.T) {
+	inWorld(t, 12, func(w *world) {
+		sd, cd := w.pair(simnet.Symmetric, simnet.Symmetric)
+		s := w.echo(sd, nil)
+		start := time.Now()
+		if _, err := cd.Connect(w.t.Context(), s.PublicKey(), nil); !errors.Is(err, ErrHolepunch) {
+			w.t.Errorf("error %v", err)
+		}
+		w.t.Logf("failed after %v", time.Since(start))
+		key := w.relay(w.dhts[4])
+		conn := w.connect(cd, s, &ConnectOptions{RelayThrough: &key})
+		if conn.Path() != PathRelayed {
+			w.t.Errorf("path %v", conn.Path())
+		}
+		w.check(conn)
+		time.Sleep(time.Minute)
+		w.check(conn)
+		conn.Close()
+	})
+}
+
+// relay runs a blind relay and returns its key.
+func (w *world) relay(d *DHT) hypercrypto.PublicKey {
+	w.t.Helper()
+	s, err := d.Listen(w.t.Context(), hypercrypto.NewKeyPair(), nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r := d.NewRelay(nil)
+	go func() {
+		for {
+			c, err := s.Accept(context.Background())
+			if err != nil {
+				return
+			}
+			go func() {
+				key := c.RemotePublicKey()
+				_ = r.Serve(context.Background(), c, key[:])
+			}()
+		}
+	}()
+	return s.PublicKey()
+}
+
+func TestRelayedConnectionsBecomeDirect(t *testing.T) {
+	for _, byServer := range []bool{false, true} {
+		inWorld(t, 12, func(w *world) {
+			sd, cd := w.pair(simnet.Cone, simnet.Symmetric)
+			key := w.relay(w.dhts[4])
+			var so ServerOptions
+			var co ConnectOptions
+			if byServer {
+				so.RelayThrough = &key
+			} else {
+				co.RelayThrough = &key
+			}
+			s := w.echo(sd, &so)
+			conn := w.connect(cd, s, &co)
+			start := time.Now()
+			for conn.Path() == PathRelayed && time.Since(start) < time.Minute {
+				changed := conn.PathChanged()
+				w.check(conn)
+				select {
+				case <-changed:
+				case <-time.After(time.Second):
+				}
+			}
+			w.t.Logf("%v after %v", conn.Path(), time.Since(start))
+			if conn.Path() == PathRelayed {
+				w.t.Error("still relayed")
+			}
+			w.check(conn)
+			time.Sleep(5 * time.Second)
+			if st := w.dhts[4].Status(); st.Conns != 0 {
+				w.t.Errorf("the relay has %d connections", st.Conns)
+			}
+			w.check(conn)
+			conn.Close()
+		})
+	}
+}
+
+func TestOnlyRelayTellsAndTriesNothingElse(t *testing.T) {
+	inWorld(t, 12, func(w *world) {
+		sd, cd := w.pair(simnet.Cone, simnet.Cone)
+		key := w.relay(w.dhts[4])
+		s := w.echo(sd, &ServerOptions{})
+		conn := w.connect(cd, s, &ConnectOptions{RelayThrough: &key, OnlyRelay: true})
+		w.check(conn)
+		time.Sleep(time.Minute)
+		if conn.Path() != PathRelayed {
+			w.t.Errorf("path %v", conn.Path())
+		}
+		conn.Close()
+		hidden := w.echo(sd, &ServerOptions{RelayThrough: &key, OnlyRelay: true})
+		conn = w.connect(cd, hidden, nil)
+		w.check(conn)
+		time.Sleep(time.Minute)
+		if conn.Path() != PathRelayed {
+			w.t.Errorf("path %v", conn.Path())
+		}
+		w.check(conn)
+		conn.Close()
+	})
+}
+
+func TestPeersOnOneNetworkConnectThere(t *testing.T) {
+	for _, nat := range []simnet.NAT{simnet.Cone, simnet.Symmetric} {
+		inWorld(t, 12, func(w *world) {
+			home := w.home(1, nat)
+			sd, cd := w.node(home.Host(local(1, 10))), w.node(home.Host(local(1, 11)))
+			s := w.echo(sd, nil)
+			conn := w.connect(cd, s, nil)
+			if conn.Path() != PathLAN || conn.RemoteAddrPort().Addr() != local(1, 10) {
+				w.t.Errorf("%v to %v", conn.Path(), conn.RemoteAddrPort())
+			}
+			w.check(conn)
+			conn.Close()
+			if _, err := cd.Connect(w.t.Context(), s.PublicKey(), &ConnectOptions{NoLAN: true}); err == nil {
+				w.t.Error("connected without the local network and without hairpin")
+			}
+		})
+	}
+}
+
+func TestForwardedPortsMakeOpenNodes(t *testing.T) {
+	inWorld(t, 12, func(w *world) {
+		a, b := w.home(1, simnet.Cone), w.home(2, simnet.Cone)
+		a.Forward(49737, netip.AddrPortFrom(local(1, 10), 49737))
+		open, closed := w.node(a.Host(local(1, 10))), w.node(b.Host(local(2, 10)))
+		if st := open.Status(); st.NAT != NATOpen {
+			w.t.Errorf("status %+v", st)
+		}
+		for _, d := range [][2]*DHT{{open, closed}, {closed, open}} {
+			conn := w.connect(d[1], w.echo(d[0], nil), nil)
+			if conn.Path() != PathDirect {
+				w.t.Errorf("path %v", conn.Path())
+			}
+			w.check(conn)
+			conn.Close()
+		}
+	})
+}
+
+func TestConnectByAddressNeedsNoNetwork(t *testing.T) {
+	inWorld(t, 0, func(w *world) {
+		home := w.home(1, simnet.Cone)
+		sh, ch := home.Host(local(1, 10)), home.Host(local(1, 11))
+		sd, err := New(&Options{Bootstrap: []string{}, Transport: sh.Listen, LocalAddrs: sh.Addrs})
+		w.started(sd, err)
+		cd, err := New(&Options{Bootstrap: []string{}, Transport: ch.Listen, LocalAddrs: ch.Addrs})
+		w.started(cd, err)
+		s := w.echo(sd, nil)
+		conn := w.connect(cd, s, &ConnectOptions{RelayAddresses: sd.LocalAddrs()})
+		w.check(conn)
+		conn.Close()
+		// The address is remembered.
+		conn = w.connect(cd, s, nil)
+		w.check(conn)
+		conn.Close()
+	})
+}
