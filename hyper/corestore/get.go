@@ -46,19 +46,19 @@ func (s *Store) Get(ctx context.Context, o GetOptions) (*hypercore.Core, error) 
 	if err != nil {
 		return nil, err
 	}
-	e, err := s.root.acquire(ctx, co)
+	e, err := s.root.acquire(ctx, co, false)
 	if err != nil {
 		return nil, err
 	}
 	if alias {
 		if err := s.root.setAlias(s.namespace, o.Name, e.core.DiscoveryKey()); err != nil {
-			s.root.release(e)
+			s.root.release(e, false)
 			return nil, err
 		}
 	}
 	c, err := s.handOut(e, &o)
 	if err != nil {
-		s.root.release(e)
+		s.root.release(e, false)
 		return nil, err
 	}
 	if !o.Passive {
@@ -81,7 +81,7 @@ func (s *Store) handOut(e *entry, o *GetOptions) (*hypercore.Core, error) {
 			s.mu.Lock()
 			delete(s.cores, c)
 			s.mu.Unlock()
-			s.root.release(e)
+			s.root.release(e, false)
 		},
 	})
 	if err != nil {
@@ -119,6 +119,11 @@ func (s *Store) resolve(o *GetOptions) (co hypercore.Options, alias bool, err er
 		co.DiscoveryKey, co.MustExist = &dk, true
 		// Its manifest may be of another version than new ones are.
 		co.KeyPair = nil
+		if _, err := r.db.Core(dk); errors.Is(err, storage.ErrNotFound) {
+			if err := r.mayCreate(dk); err != nil {
+				return co, false, fmt.Errorf("name %q: %w", o.Name, err)
+			}
+		}
 		return co, false, nil
 	case errors.Is(err, storage.ErrNotFound):
 		co.DiscoveryKey = nil
@@ -139,8 +144,8 @@ func (r *root) setAlias(namespace [32]byte, name string, dk hypercrypto.Discover
 }
 
 // acquire returns the open core that the options name, and counts the caller as
-// a user of it.
-func (r *root) acquire(ctx context.Context, o hypercore.Options) (*entry, error) {
+// a user of it; release takes the same forPeer.
+func (r *root) acquire(ctx context.Context, o hypercore.Options, forPeer bool) (*entry, error) {
 	dk, err := o.Discovery()
 	if err != nil {
 		return nil, err
@@ -153,7 +158,8 @@ func (r *root) acquire(ctx context.Context, o hypercore.Options) (*entry, error)
 		}
 		e := r.cores[dk]
 		if e == nil {
-			e = &entry{ready: make(chan struct{}), users: 1}
+			e = &entry{ready: make(chan struct{})}
+			e.count(1, forPeer)
 			r.cores[dk] = e
 			r.mu.Unlock()
 			r.open(ctx, e, dk, o)
@@ -171,17 +177,17 @@ func (r *root) acquire(ctx context.Context, o hypercore.Options) (*entry, error)
 				return nil, ctx.Err()
 			}
 		}
-		e.users++
+		e.count(1, forPeer)
 		r.mu.Unlock()
 		select {
 		case <-e.ready:
 		case <-ctx.Done():
-			r.release(e)
+			r.release(e, forPeer)
 			return nil, ctx.Err()
 		}
 		if e.err == nil {
 			if err := e.core.Adopt(o.KeyPair, o.Manifest); err != nil {
-				r.release(e)
+				r.release(e, forPeer)
 				return nil, err
 			}
 			return e, nil
@@ -193,7 +199,14 @@ func (r *root) acquire(ctx context.Context, o hypercore.Options) (*entry, error)
 }
 
 func (r *root) open(ctx context.Context, e *entry, dk hypercrypto.DiscoveryKey, o hypercore.Options) {
-	core, err := hypercore.Open(ctx, r.db, &o)
+	var core *hypercore.Core
+	var err error
+	if o.KeyPair != nil {
+		err = r.mayCreate(dk)
+	}
+	if err == nil {
+		core, err = hypercore.Open(ctx, r.db, &o)
+	}
 	r.mu.Lock()
 	if err != nil {
 		e.err = err
@@ -220,11 +233,19 @@ func (r *root) open(ctx context.Context, e *entry, dk hypercrypto.DiscoveryKey, 
 // idleTime is how long a core that nobody uses stays open.
 const idleTime = 2 * time.Second
 
+// count counts uses. root.mu is held.
+func (e *entry) count(n int, forPeer bool) {
+	e.users += n
+	if forPeer {
+		e.opens += n
+	}
+}
+
 // release takes back one use of a core.
-func (r *root) release(e *entry) {
+func (r *root) release(e *entry, forPeer bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e.users--
+	e.count(-1, forPeer)
 	r.closeWhenIdle(e)
 }
 

@@ -67,7 +67,7 @@ func (r *root) serve(ctx context.Context, m *protomux.Mux, id []byte) {
 	o := r.opts.Core
 	o.Key, o.Manifest, o.KeyPair, o.Compat = nil, nil, nil, false
 	o.DiscoveryKey, o.MustExist, o.Passive, o.Relaxed = &dk, true, true, r.opts.Relaxed
-	e, err := r.acquire(ctx, o)
+	e, err := r.acquire(ctx, o, true)
 	if err != nil {
 		r.opts.Log.Debug("peer asked for a core that is not here", "discovery", dk, "err", err)
 		return
@@ -75,7 +75,7 @@ func (r *root) serve(ctx context.Context, m *protomux.Mux, id []byte) {
 	if err := e.core.Replicate(m); err != nil {
 		r.opts.Log.Debug("cannot serve core", "discovery", dk, "err", err)
 	}
-	r.release(e)
+	r.release(e, true)
 }
 
 // attachAll attaches a core to all connections.

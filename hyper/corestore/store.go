@@ -23,6 +23,11 @@ var (
 	ErrClosed = errors.New("corestore: closed")
 	// ErrName: a name that is empty or longer than MaxName bytes.
 	ErrName = errors.New("corestore: invalid name")
+	// ErrInUse: a core is to be deleted of which somebody has a handle.
+	ErrInUse = errors.New("corestore: the core is in use")
+	// ErrDeleted: a core that was written here and deleted is to be written
+	// again; see [Store.Delete].
+	ErrDeleted = errors.New("corestore: the core was deleted")
 )
 
 // MaxName is the largest length of a core's name in bytes.
@@ -79,6 +84,7 @@ type entry struct {
 	ready chan struct{} // closed when core or err is set
 	err   error
 	users int           // handles that were given out, and opens of peers in progress
+	opens int           // the latter
 	timed bool          // a timer is running that closes it if it stays idle
 	gone  chan struct{} // set once it is being closed; closed when it is
 }

@@ -22,7 +22,9 @@ type Update struct {
 
 // Watch yields when entries of a range changed, until the context ends, which
 // gives its error. Changes between two steps come as one update. A truncation
-// by a new fork is a change even if all entries stayed the same. opts may be nil.
+// by a new fork is a change even if all entries stayed the same; what it cut off
+// cannot be read from Previous any more, which is [hypercore.ErrTruncated]. opts
+// may be nil.
 func (t *Tree) Watch(ctx context.Context, r Range, opts *WatchOptions) iter.Seq2[Update, error] {
 	return func(yield func(Update, error) bool) {
 		if err := t.watch(ctx, r, opts != nil && opts.Eager, yield); err != nil {

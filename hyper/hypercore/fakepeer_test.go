@@ -14,9 +14,17 @@ type fakePeer struct {
 	t      testing.TB
 	core   *Core
 	key    hypercrypto.Key
-	ch     *protomux.Channel
 	answer func(q *wire.Request) *wire.Data // nil answers are not sent
+	cancel func(id uint64)
+	ch     chan *protomux.Channel // once open
 	closed chan struct{}
+}
+
+// send sends an answer that was not given at once.
+func (f *fakePeer) send(d *wire.Data) {
+	c := <-f.ch
+	f.ch <- c
+	c.SendFunc(wire.TypeData, d.Size(), d.AppendTo)
 }
 
 func newFakePeer(t testing.TB, m *protomux.Mux, core *Core) *fakePeer {
@@ -27,14 +35,19 @@ func newFakePeer(t testing.TB, m *protomux.Mux, core *Core) *fakePeer {
 }
 
 func (f *fakePeer) open(m *protomux.Mux) {
-	f.closed = make(chan struct{})
+	f.closed, f.ch = make(chan struct{}), make(chan *protomux.Channel, 1)
 	hash := m.Stream().HandshakeHash()
 	h := wire.Handshake{Seeks: true, Capability: hypercrypto.Capability(f.key, &hash, m.Stream().IsInitiator())}
 	dk := f.core.DiscoveryKey()
-	var err error
-	f.ch, err = m.Open(protomux.ChannelOptions{
-		Protocol: wire.Protocol, ID: dk[:], Handshake: h.AppendTo(nil),
+	// An open that arrived before the log is attached would be rejected.
+	m.Pair(wire.Protocol, dk[:], func([]byte) { f.answerOpen(m, dk[:], &h) })
+}
+
+func (f *fakePeer) answerOpen(m *protomux.Mux, dk []byte, h *wire.Handshake) {
+	_, err := m.Open(protomux.ChannelOptions{
+		Protocol: wire.Protocol, ID: dk, Handshake: h.AppendTo(nil),
 		OnOpen: func(c *protomux.Channel, _ []byte) error {
+			f.ch <- c
 			f.sync(c)
 			return nil
 		},
@@ -53,11 +66,18 @@ func (f *fakePeer) open(m *protomux.Mux) {
 				}
 				return nil
 			},
+			wire.TypeCancel: func(c *protomux.Channel, body []byte) error {
+				m, err := wire.DecodeCancel(body)
+				if err == nil && f.cancel != nil {
+					f.cancel(m.Request)
+				}
+				return err
+			},
 		},
 		OnClose: func(*protomux.Channel, bool) { close(f.closed) },
 	})
 	if err != nil {
-		f.t.Fatal(err)
+		f.t.Error(err)
 	}
 }
 
@@ -67,4 +87,27 @@ func (f *fakePeer) sync(c *protomux.Channel) {
 	c.SendFunc(wire.TypeSync, 32, s.AppendTo)
 	r := wire.Range{Length: h.Length}
 	c.SendFunc(wire.TypeRange, 16, r.AppendTo)
+}
+
+// honest answers a request as the log would.
+func (f *fakePeer) honest(q *wire.Request) *wire.Data {
+	h := f.core.log.state()
+	proof, err := h.Tree.Prove(f.core.log, &q.Request, 0)
+	if err != nil {
+		f.t.Errorf("request %+v: %v", q, err)
+		return nil
+	}
+	if proof.Block != nil {
+		if proof.Block.Value, err = f.core.GetLocal(proof.Block.Index); err != nil {
+			f.t.Error(err)
+		}
+	}
+	if proof.Upgrade != nil {
+		proof.Upgrade.Signature = h.signature
+	}
+	d := &wire.Data{Request: q.ID, Proof: *proof}
+	if q.Manifest {
+		d.Manifest = f.core.Manifest()
+	}
+	return d
 }

@@ -11,7 +11,7 @@ import (
 // replicator.mu, but for tree, which belongs to the ingest goroutine.
 type reorg struct {
 	fork  uint64
-	peer  *Peer
+	peer  *Peer // who was asked last
 	asked *request
 	tree  *merkle.Reorg // once the signed tree arrived
 }
@@ -34,73 +34,86 @@ func (p *Peer) checkReorg() {
 	if frozen {
 		return
 	}
-	q := &request{reorg: true}
+	if g := r.reorg; g != nil && g.peer.inflight[g.asked.ID] == g.asked {
+		g.peer.cancel(g.asked.ID, g.asked)
+	}
+	r.reorg = &reorg{fork: p.remote.Fork, peer: p}
+	q := &request{reorg: r.reorg}
+	r.reorg.asked = q
 	q.Fork, q.Manifest = p.remote.Fork, !known
 	q.Upgrade = &merkle.UpgradeRequest{Length: p.remote.Length}
-	r.reorg = &reorg{fork: p.remote.Fork, peer: p, asked: q}
 	p.send(q)
 }
 
-// reorgRefused: the peer that was asked for a fork cannot help. repl.mu is held.
-func (r *replicator) reorgRefused(q *request) {
-	if r.reorg == nil || r.reorg.asked != q {
+// endReorg gives g up, if it is still what is followed, because its peer cannot
+// or does not help; another that is on a higher fork too takes its place.
+// repl.mu is held.
+func (r *replicator) endReorg(g *reorg, unhelpful *Peer) {
+	if g == nil || r.reorg != g {
 		return
 	}
 	r.reorg = nil
 	for _, p := range r.peers {
-		if p != q.peer {
+		if p != unhelpful {
 			p.checkReorg()
 		}
 	}
+	r.resolveUpdates()
 }
 
 // ingestReorg takes one step towards a higher fork. log.change is held.
 func (r *replicator) ingestReorg(d *received, h *head) error {
 	l := r.log
+	d.Block = nil
+	if d.Fork <= h.Fork {
+		return nil // an answer of the time before
+	}
 	r.mu.Lock()
 	g := r.reorg
 	r.mu.Unlock()
-	if d.Upgrade != nil {
-		if d.Fork <= h.Fork {
+	asked := d.req != nil && g != nil && d.req.reorg == g
+	var err error
+	switch {
+	case d.Upgrade != nil:
+		if g != nil && (g.fork > d.Fork || g.fork == d.Fork && g.tree != nil) {
 			return nil
 		}
 		v := l.verifier()
-		tree, err := v.Reorg(l, h.Length, &d.Proof)
-		if err != nil {
-			r.dropReorg(g)
-			return err
+		var tree *merkle.Reorg
+		if tree, err = v.Reorg(l, h.Length, &d.Proof); err != nil {
+			break
 		}
-		g = &reorg{fork: d.Fork, peer: d.peer, tree: tree}
-		d.Block = nil
+		next := &reorg{fork: d.Fork, peer: d.peer, asked: &request{}, tree: tree}
 		r.mu.Lock()
-		if r.reorg != nil && r.reorg.fork > g.fork {
+		if r.reorg != nil && r.reorg.fork > next.fork {
 			r.mu.Unlock()
 			return nil
 		}
-		r.reorg = g
+		r.reorg = next
 		r.mu.Unlock()
-	} else {
-		if g == nil || g.tree == nil || d.Fork != g.fork {
+		g, asked = next, true
+	case !asked:
+		return nil // a step of a way that was left
+	case g.tree == nil:
+		err = fmt.Errorf("%w: no upgrade in the answer", merkle.ErrProof)
+	default:
+		err = g.tree.Add(l, &d.Proof)
+	}
+	if err == nil {
+		start, end, levels, done := g.tree.Want()
+		if !done && r.askReorg(g, start, end, levels) {
 			return nil
 		}
-		if err := g.tree.Add(l, &d.Proof); err != nil {
-			r.dropReorg(g)
-			return err
+		if err = r.applyReorg(g, h); err == nil {
+			return nil
 		}
 	}
-	start, end, levels, done := g.tree.Want()
-	if !done && r.askReorg(g, start, end, levels) {
-		return nil
+	if asked {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.endReorg(g, d.peer)
 	}
-	return r.applyReorg(g, h)
-}
-
-func (r *replicator) dropReorg(g *reorg) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.reorg == g {
-		r.reorg = nil
-	}
+	return err
 }
 
 // askReorg asks for the next nodes of the new tree. It returns false if no peer
@@ -116,10 +129,10 @@ func (r *replicator) askReorg(g *reorg, start, end, levels uint64) bool {
 		if !ok || b >= min(end, p.remote.Length) {
 			continue
 		}
-		q := &request{reorg: true}
+		q := &request{reorg: g}
 		q.Fork = g.fork
 		q.Hash = &merkle.HashRequest{Index: 2 * b, Levels: levels}
-		g.asked, g.peer = q, p
+		g.peer, g.asked = p, q
 		p.send(q)
 		return true
 	}
@@ -152,7 +165,6 @@ func (r *replicator) applyReorg(g *reorg, h *head) error {
 	l.forkSeq.Add(1)
 	defer l.forkSeq.Add(1)
 	if err := l.commit(b, storage.Relaxed); err != nil {
-		r.dropReorg(g)
 		return fmt.Errorf("follow to fork %d: %w", g.fork, err)
 	}
 	l.cut(&n, keep, h.Length)
@@ -160,9 +172,6 @@ func (r *replicator) applyReorg(g *reorg, h *head) error {
 		l.learned(c.Rules)
 	}
 	l.publish(false)
-	r.mu.Lock()
-	r.reorg = nil
-	r.forkedLocked(keep, h.Length)
-	r.mu.Unlock()
+	r.forked(keep, h.Length)
 	return nil
 }

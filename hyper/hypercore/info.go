@@ -18,9 +18,12 @@ type Info struct {
 	Frozen                 bool
 	Peers                  int
 
-	// Totals since the log was opened. Uploads count stored bytes.
+	// Totals since the log was opened, in blocks and in bytes as stored. A block
+	// counts as downloaded once; what arrived in vain, since another peer was
+	// faster or nobody had asked, is unused.
 	BlocksUploaded, BytesUploaded     uint64
 	BlocksDownloaded, BytesDownloaded uint64
+	BlocksUnused, BytesUnused         uint64
 }
 
 // Info returns what is known about the log now.
@@ -33,6 +36,7 @@ func (c *Core) Info() Info {
 		TreeHash: c.TreeHash(), Peers: len(c.Peers()),
 		BlocksUploaded: l.stats.blocksUploaded.Load(), BytesUploaded: l.stats.bytesUploaded.Load(),
 		BlocksDownloaded: l.stats.blocksDownloaded.Load(), BytesDownloaded: l.stats.bytesDownloaded.Load(),
+		BlocksUnused: l.stats.blocksUnused.Load(), BytesUnused: l.stats.bytesUnused.Load(),
 	}
 	l.mu.RLock()
 	defer l.mu.RUnlock()

@@ -1,7 +1,6 @@
 package hypercore
 
 import (
-	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -18,6 +17,8 @@ type received struct {
 	peer *Peer
 	req  *request // nil if it was not asked for
 	size int
+	// shared: the block may come a second time, from another peer.
+	shared bool
 
 	change *merkle.Change // once checked
 	err    error
@@ -27,6 +28,12 @@ const (
 	// maxIngest bounds the messages and bytes that are committed at once.
 	maxIngest      = 1024
 	maxIngestBytes = 4 << 20
+	// maxUnchecked bounds the bytes from one peer that wait to be checked. Then
+	// its connection is not read.
+	maxUnchecked = 16 << 20
+	// maxUnasked bounds the messages of one peer that wait to be checked without
+	// having been asked for.
+	maxUnasked = 32
 )
 
 // onData takes an answer. It is checked and stored by the ingest goroutine.
@@ -39,26 +46,44 @@ func (p *Peer) onData(body []byte) error {
 	r := p.repl
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for p.unchecked > maxUnchecked && !r.closed {
+		r.checked.Wait()
+	}
 	fork := r.log.state().Fork
 	q := p.inflight[d.Request]
 	switch {
 	case q != nil:
 		p.forget(d.Request, q)
-		p.stalled, p.noData = false, 0
+		p.answered(p.lastHeard.Sub(q.sent))
+		p.stalled = false
+		if q.Manifest && d.Manifest == nil {
+			p.remote.HasManifest = false // not to be asked again
+		}
+		if q.Upgrade != nil && q.reorg == nil && d.Upgrade == nil {
+			p.remote.CanUpgrade = false // until its next sync
+		}
 		if !fits(q, &d) {
-			r.giveBack(q)
-			r.pump()
+			p.unused(&d)
+			p.refused(q)
 			return nil
 		}
+	case p.unasked >= maxUnasked:
+		p.unused(&d)
+		return nil
 	case d.Request == 0 && d.Upgrade != nil && d.Upgrade.Start == 0:
 	case d.Fork > fork && d.Upgrade != nil && r.reorg == nil && !r.log.opts.NoFork:
 	case r.log.opts.AllowPush && d.Fork == fork:
 	default:
+		p.unused(&d)
 		return nil
 	}
 	p.checking++
-	p.checkingBytes += len(body)
-	r.queue = append(r.queue, &received{Data: d, peer: p, req: q, size: len(body)})
+	p.unchecked += len(body)
+	if q == nil {
+		p.unasked++
+	}
+	shared := d.Block != nil && (q == nil || r.asked[d.Block.Index] > 1)
+	r.queue = append(r.queue, &received{Data: d, peer: p, req: q, size: len(body), shared: shared})
 	if !r.ingesting && !r.closed {
 		r.ingesting = true
 		r.tasks.Add(1)
@@ -67,12 +92,26 @@ func (p *Peer) onData(body []byte) error {
 	return nil
 }
 
+// unused counts a block that arrived in vain.
+func (p *Peer) unused(d *wire.Data) {
+	if d.Block == nil {
+		return
+	}
+	n := uint64(len(d.Block.Value))
+	p.blocksUnused.Add(1)
+	p.bytesUnused.Add(n)
+	p.repl.log.stats.blocksUnused.Add(1)
+	p.repl.log.stats.bytesUnused.Add(n)
+}
+
 // fits tells whether the answer is one to the question.
 func fits(q *request, d *wire.Data) bool {
 	switch {
 	case d.Fork != q.Fork:
 		return d.Fork > q.Fork && d.Upgrade != nil
 	case q.Block != nil && (d.Block == nil || d.Block.Index != q.Block.Index):
+		return false
+	case q.bound > 0 && q.bound <= largeBlock && len(d.Block.Value) > q.bound:
 		return false
 	case q.Block == nil && d.Block != nil:
 		return false
@@ -137,7 +176,7 @@ func (r *replicator) takeQueue() []*received {
 func (r *replicator) plain(batch []*received) int {
 	fork := r.log.state().Fork
 	for i, d := range batch {
-		if d.Upgrade != nil || d.Fork != fork || d.Request == 0 || d.req != nil && d.req.reorg {
+		if d.Upgrade != nil || d.Fork != fork || d.Request == 0 || d.req != nil && d.req.reorg != nil {
 			return i
 		}
 	}
@@ -155,7 +194,8 @@ func (r *replicator) ingestBlocks(batch []*received) {
 	b := l.db.NewBatch()
 	defer b.Close()
 	stored := false
-	var rules = v.Rules
+	var taken map[uint64]struct{} // shared blocks in b
+	rules := v.Rules
 	for _, d := range batch {
 		if d.err != nil {
 			continue
@@ -170,9 +210,17 @@ func (r *replicator) ingestBlocks(batch []*received) {
 			stored = true
 		}
 		if d.Block != nil {
-			if l.holds(d.Block.Index) {
-				d.Block = nil // a second answer
+			i := d.Block.Index
+			if _, twice := taken[i]; twice || l.holds(i) {
+				d.peer.unused(&d.Data)
+				d.Block = nil
 				continue
+			}
+			if d.shared {
+				if taken == nil {
+					taken = make(map[uint64]struct{})
+				}
+				taken[i] = struct{}{}
 			}
 			b.PutBlock(l.st, d.Block.Index, d.Block.Value)
 			stored = true
@@ -230,7 +278,7 @@ func (r *replicator) ingestOne(d *received) {
 	h := l.state()
 	switch {
 	case d.Request == 0 && d.Upgrade != nil && d.Upgrade.Start == 0 && r.conflict(d, &h):
-	case d.Fork > h.Fork || d.req != nil && d.req.reorg:
+	case d.Fork > h.Fork || d.req != nil && d.req.reorg != nil:
 		d.err = r.ingestReorg(d, &h)
 	case d.Fork < h.Fork:
 		// An answer of the time before a fork.
@@ -266,6 +314,7 @@ func (r *replicator) ingestUpgrade(d *received, h *head) error {
 	if d.Block != nil && !l.holds(d.Block.Index) {
 		b.PutBlock(l.st, d.Block.Index, d.Block.Value)
 	} else {
+		d.peer.unused(&d.Data)
 		d.Block = nil
 	}
 	b.SetHead(l.st, l.record(&n))
@@ -304,102 +353,4 @@ func (l *log) learned(rules *hypercrypto.Verifier) {
 	l.mu.Unlock()
 	l.events.emit(Event{Type: EventManifest, Length: h.Length, Fork: h.Fork})
 	l.repl.announce()
-}
-
-// finish gives checked messages back to the books: who waited is told, who sent
-// nonsense is paused, others hear what is here now.
-func (r *replicator) finish(batch []*received) {
-	l := r.log
-	h := l.state()
-	listening := l.events.any()
-	var bad []*received
-	r.mu.Lock()
-	for i := 0; i < len(batch); i++ {
-		d := batch[i]
-		d.peer.checking--
-		d.peer.checkingBytes -= d.size
-		if d.req != nil {
-			r.giveBack(d.req)
-			if d.req.seek != nil && d.err == nil {
-				d.req.seek.fail(nil)
-			}
-		}
-		if d.err != nil {
-			bad = append(bad, d)
-			continue
-		}
-		if d.Block != nil {
-			d.peer.blocksDownloaded.Add(1)
-			d.peer.bytesDownloaded.Add(uint64(len(d.Block.Value)))
-			l.stats.blocksDownloaded.Add(1)
-			l.stats.bytesDownloaded.Add(uint64(len(d.Block.Value)))
-			r.wake(d.Block.Index)
-		}
-	}
-	r.announceReceived(batch)
-	r.checkDownloads()
-	r.resolveUpdates()
-	for _, d := range bad {
-		r.blame(d, &h)
-	}
-	r.mu.Unlock()
-	if listening {
-		for _, d := range batch {
-			if d.err == nil && d.Block != nil {
-				l.events.emit(Event{Type: EventDownload, Length: h.Length, Fork: h.Fork, Index: d.Block.Index, Bytes: len(d.Block.Value), Peer: d.peer})
-			}
-		}
-	}
-	for _, d := range bad {
-		l.events.emit(Event{Type: EventVerificationError, Length: h.Length, Fork: h.Fork, Peer: d.peer, Err: d.err})
-	}
-}
-
-// announceReceived tells the peers about runs of blocks that arrived.
-func (r *replicator) announceReceived(batch []*received) {
-	var start, end uint64
-	tell := func() {
-		if end > start {
-			for _, p := range r.peers {
-				p.announceBlocks(start, end)
-			}
-		}
-	}
-	for _, d := range batch {
-		if d.err != nil || d.Block == nil {
-			continue
-		}
-		if i := d.Block.Index; i != end || end == start {
-			tell()
-			start, end = i, i+1
-		} else {
-			end++
-		}
-	}
-	tell()
-}
-
-// blame draws the consequence of data that did not verify.
-func (r *replicator) blame(d *received, h *head) {
-	p := d.peer
-	if !isProofError(d.err) {
-		return // our own store failed
-	}
-	if d.Fork != h.Fork && d.Fork <= h.Fork {
-		return // it was right when it was sent
-	}
-	if r.log.opts.AllowPush && d.req == nil {
-		return
-	}
-	p.paused = true
-	p.giveBackAll()
-	r.log.opts.Log.Debug("peer sent data that does not verify", "core", r.log.key, "err", d.err)
-	if !errors.Is(d.err, merkle.ErrOperation) {
-		p.askForConflict(h)
-	}
-}
-
-func isProofError(err error) bool {
-	return errors.Is(err, merkle.ErrOperation) || errors.Is(err, merkle.ErrChecksum) ||
-		errors.Is(err, merkle.ErrSignature) || errors.Is(err, merkle.ErrProof)
 }

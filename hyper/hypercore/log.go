@@ -197,4 +197,5 @@ func (l *log) startPublishing() {
 type counters struct {
 	blocksUploaded, bytesUploaded     atomic.Uint64
 	blocksDownloaded, bytesDownloaded atomic.Uint64
+	blocksUnused, bytesUnused         atomic.Uint64
 }

@@ -19,6 +19,7 @@ type Peer struct {
 
 	blocksUploaded, bytesUploaded     atomic.Uint64
 	blocksDownloaded, bytesDownloaded atomic.Uint64
+	blocksUnused, bytesUnused         atomic.Uint64
 
 	// What follows is guarded by repl.mu.
 
@@ -46,22 +47,25 @@ type Peer struct {
 	// Requests of ours.
 	inflight      map[uint64]*request
 	inflightBytes int
-	checking      int // received and not yet stored
-	checkingBytes int // of these messages
+	checking      int // messages received and not yet stored
+	unchecked     int // bytes of them
+	unasked       int // those of them that answer no request
 	lastID        uint64
 	cursors       map[*Download]*cursor
 	missing       map[uint64]struct{} // blocks it said not to have
 	paused        bool                // it sent what does not verify
 	askedConflict bool
 	stalled       bool // it let requests time out
-	noData        int  // unhelpful answers in a row
 	timer         *time.Timer
 	lastHeard     time.Time
+	answerTime    time.Duration // smoothed, from request to answer
+	stealAt       time.Time     // nothing is to be taken over from others before
 
 	// Requests of the other side.
-	parked  []*wire.Request // waiting for the connection to take more
-	invalid int
-	pushed  uint64 // highest length that was pushed
+	parked      []*wire.Request // waiting for the connection to take more
+	parkedWants []wire.Want     // the same
+	invalid     int
+	pushed      uint64 // highest length that was pushed
 
 	lastExtSent, lastExtRead string
 
@@ -74,7 +78,8 @@ func (p *Peer) PublicKey() hypercrypto.PublicKey { return p.mux.Stream().RemoteP
 // PeerStats are counters and knowledge about a peer.
 type PeerStats struct {
 	BlocksUploaded, BytesUploaded     uint64 // sent to it
-	BlocksDownloaded, BytesDownloaded uint64 // received from it and verified
+	BlocksDownloaded, BytesDownloaded uint64 // received from it, verified and stored
+	BlocksUnused, BytesUnused         uint64 // received in vain: here already, or not asked for any more
 	RemoteLength, RemoteFork          uint64
 	RemoteContiguousLength            uint64
 	Inflight                          int // requests that wait for an answer
@@ -86,6 +91,7 @@ func (p *Peer) Stats() PeerStats {
 	s := PeerStats{
 		BlocksUploaded: p.blocksUploaded.Load(), BytesUploaded: p.bytesUploaded.Load(),
 		BlocksDownloaded: p.blocksDownloaded.Load(), BytesDownloaded: p.bytesDownloaded.Load(),
+		BlocksUnused: p.blocksUnused.Load(), BytesUnused: p.bytesUnused.Load(),
 	}
 	p.repl.mu.Lock()
 	defer p.repl.mu.Unlock()
@@ -170,7 +176,7 @@ func (p *Peer) onClose(remote bool) {
 	if p.timer != nil {
 		p.timer.Stop()
 	}
-	p.parked = nil
+	p.parked, p.parkedWants = nil, nil
 	p.giveBackAll()
 	if r.reorg != nil && r.reorg.peer == p {
 		r.reorg = nil

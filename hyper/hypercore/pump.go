@@ -2,6 +2,7 @@ package hypercore
 
 import (
 	"math/rand/v2"
+	"time"
 
 	"github.com/tradle/cloudpal/hyper/internal/merkle"
 )
@@ -32,6 +33,9 @@ func (c *cursor) back(i uint64) {
 func (p *Peer) pump() {
 	r := p.repl
 	if !p.opened || !p.synced || p.paused || r.closed || !p.remote.Uploading || len(r.queue) > 4096 {
+		return
+	}
+	if !r.restUntil.IsZero() && time.Now().Before(r.restUntil) {
 		return
 	}
 	l := r.log
@@ -78,7 +82,7 @@ func (p *Peer) room(size int) bool {
 	case p.stalled:
 		return false
 	default:
-		return n < o.MaxInflight && p.inflightBytes+p.checkingBytes+size <= o.MaxInflightBytes
+		return n < o.MaxInflight && p.inflightBytes+p.unchecked+size <= o.MaxInflightBytes
 	}
 }
 
@@ -151,7 +155,7 @@ func (p *Peer) ask(h *head, i uint64, priority uint64) bool {
 	if !p.room(size) {
 		return false
 	}
-	q := &request{size: size, alone: bound > largeBlock}
+	q := &request{size: size, bound: bound, alone: bound > largeBlock}
 	q.Fork, q.Priority = h.Fork, priority
 	q.Block = &merkle.BlockRequest{Index: i, Levels: levels}
 	p.send(q)
@@ -210,7 +214,7 @@ func (p *Peer) pumpRange(d *Download, h *head, end uint64) bool {
 			if !ok {
 				next = end
 			}
-			for at := i/segment + 1; at*segment < min(next, end); at++ {
+			for at := i/segment + 1; at*segment < min(next, end) && len(p.wanted) < maxWants; at++ {
 				p.sendWant(at * segment)
 			}
 			c.next = next
@@ -245,39 +249,6 @@ func (p *Peer) cursor(d *Download, end uint64) *cursor {
 	}
 	p.cursors[d] = c
 	return c
-}
-
-const (
-	// stealLimit is how many peers one block may be asked of.
-	stealLimit = 3
-	// stealWindow is how many requests an idle peer takes over at once.
-	stealWindow = 16
-)
-
-// steal asks an idle peer for blocks that other peers were asked for and have
-// not sent: the first answer wins.
-func (p *Peer) steal(h *head, end uint64) {
-	r := p.repl
-	if len(r.peers) < 2 || len(p.inflight) > 0 || p.checking > 0 || len(r.asked) == 0 {
-		return
-	}
-	for _, other := range r.peers {
-		if other == p {
-			continue
-		}
-		for _, q := range other.inflight {
-			if q.Block == nil || q.Upgrade != nil || q.Fork != h.Fork {
-				continue
-			}
-			i := q.Block.Index
-			if i >= end || r.asked[i] >= stealLimit || !p.has(i) || r.log.holds(i) {
-				continue
-			}
-			if !p.ask(h, i, q.Priority) || len(p.inflight) >= stealWindow {
-				return
-			}
-		}
-	}
 }
 
 // addDownload starts a standing order.

@@ -15,7 +15,11 @@ func (c *Core) Push(i uint64) (peers int, err error) {
 		return 0, err
 	}
 	l := c.log
+	seq := l.forkSeq.Load() // before anything else is read
 	h := l.public()
+	if seq&1 == 1 || l.state().Fork != h.Fork {
+		return 0, nil
+	}
 	if i >= h.Length {
 		return 0, fmt.Errorf("%w: block %d of %d", ErrOutOfRange, i, h.Length)
 	}
@@ -40,6 +44,9 @@ func (c *Core) Push(i uint64) (peers int, err error) {
 		proof, err := h.Tree.Prove(l, &q, l.prologue())
 		if err != nil {
 			return peers, err
+		}
+		if l.forkSeq.Load() != seq {
+			return peers, nil // what was read belongs to two forks
 		}
 		proof.Block.Value = value
 		if proof.Upgrade != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"time"
 
+	"github.com/tradle/cloudpal/hyper/internal/bitfield"
 	"github.com/tradle/cloudpal/hyper/internal/wire"
 )
 
@@ -18,7 +19,8 @@ func (p *Peer) onSync(body []byte) error {
 	defer r.mu.Unlock()
 	first, changed := !p.synced, p.remote.Length != m.Length || p.remote.Fork != m.Fork
 	if p.remote.Fork != m.Fork {
-		p.missing = nil
+		// What did not fit may have been read while the fork changed.
+		p.missing, p.paused = nil, false
 	}
 	p.remote, p.synced = m, true
 	p.lastHeard = time.Now()
@@ -75,11 +77,18 @@ func (p *Peer) onRange(body []byte) error {
 	return nil
 }
 
+// maxPages bounds the memory for what a peer says it holds: 16 MiB, which is
+// enough for odd patterns over 100 million blocks.
+const maxPages = 4096
+
 // maxBlocks bounds block numbers from the network.
 const maxBlocks = 1 << 52
 
 // heldChanged forgets conclusions about what the peer lacks.
 func (p *Peer) heldChanged(start, end uint64) {
+	if p.bits.Pages() > maxPages || p.bits.Chunks() > 32*maxPages {
+		p.bits = bitfield.Bitfield{} // less is known, nothing is wrong
+	}
 	if end-start < uint64(len(p.missing)) {
 		for i := start; i < end; i++ {
 			delete(p.missing, i)

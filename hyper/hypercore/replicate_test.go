@@ -26,7 +26,13 @@ func settled(t testing.TB, r, w *Core) {
 			return
 		}
 		if err := r.waitGrowth(ctx, h.Length, h.Fork); err != nil {
-			t.Fatalf("stuck at %d blocks of fork %d, writer at %d of %d: %v", h.Length, h.Fork, w.Length(), w.Fork(), err)
+			r.log.repl.mu.Lock()
+			reorg := r.log.repl.reorg
+			r.log.repl.mu.Unlock()
+			for _, p := range r.Peers() {
+				t.Logf("peer %+v", p.Stats())
+			}
+			t.Fatalf("stuck at %d blocks of fork %d, writer at %d of %d, reorg %+v: %v", h.Length, h.Fork, w.Length(), w.Fork(), reorg, err)
 		}
 	}
 }
@@ -94,8 +100,27 @@ func TestSeveralPeersShareTheWork(t *testing.T) {
 			t.Error("a peer was not asked for anything")
 		}
 	}
-	if i := r.Info(); i.BlocksDownloaded != 400 || i.BytesDownloaded != 400*16<<10 {
+	checkCounters(t, r, 400, 16<<10)
+}
+
+// checkCounters checks that n blocks of a size counted once each, however often
+// they travelled, and that the peers' counters add up to the log's.
+func checkCounters(t *testing.T, r *Core, n, size uint64) {
+	t.Helper()
+	i := r.Info()
+	if i.BlocksDownloaded != n || i.BytesDownloaded != n*size {
 		t.Errorf("%d blocks, %d bytes", i.BlocksDownloaded, i.BytesDownloaded)
+	}
+	var sum PeerStats
+	for _, p := range r.Peers() {
+		s := p.Stats()
+		sum.BlocksDownloaded += s.BlocksDownloaded
+		sum.BytesDownloaded += s.BytesDownloaded
+		sum.BlocksUnused += s.BlocksUnused
+		sum.BytesUnused += s.BytesUnused
+	}
+	if sum.BlocksDownloaded != n || sum.BytesDownloaded != n*size || sum.BlocksUnused != i.BlocksUnused || sum.BytesUnused != i.BytesUnused {
+		t.Errorf("peers %+v, log %+v", sum, i)
 	}
 }
 

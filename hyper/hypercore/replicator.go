@@ -3,6 +3,7 @@ package hypercore
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/tradle/cloudpal/hyper/internal/bitfield"
 	"github.com/tradle/cloudpal/hyper/internal/wire"
@@ -39,16 +40,22 @@ type replicator struct {
 	queue       []*received // data that waits for ingest
 	ingesting   bool
 	droppedHere bitfield.Bitfield // blocks that were held in this process and are no more
+	checked     sync.Cond         // less waits to be checked, or the log is closed
+	restUntil   time.Time         // the store failed: nothing is asked for before
+	stealTimer  *time.Timer
+	stealAt     time.Time // when stealTimer fires, zero if it does not run
 }
 
 func newReplicator(l *log) *replicator {
-	return &replicator{
+	r := &replicator{
 		log:   l,
 		gets:  make(map[uint64]*blockWait),
 		seeks: make(map[*seekWait]struct{}), asked: make(map[uint64]int),
 		updates: make(map[*updateWait]struct{}), extensions: make(map[string]*Extension),
 		downloading: true,
 	}
+	r.checked.L = &r.mu
+	return r
 }
 
 // Replicate attaches the log to a connection. Replication goes on in the
@@ -142,6 +149,10 @@ func (r *replicator) close() {
 		return
 	}
 	r.closed = true
+	r.checked.Broadcast()
+	if r.stealTimer != nil {
+		r.stealTimer.Stop()
+	}
 	peers := append([]*Peer(nil), r.peers...)
 	for _, w := range r.gets {
 		w.fail(ErrClosed)

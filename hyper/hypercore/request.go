@@ -3,6 +3,7 @@ package hypercore
 import (
 	"time"
 
+	"github.com/tradle/cloudpal/hyper/internal/bitfield"
 	"github.com/tradle/cloudpal/hyper/internal/merkle"
 	"github.com/tradle/cloudpal/hyper/internal/wire"
 )
@@ -12,9 +13,11 @@ type request struct {
 	wire.Request
 	peer  *Peer
 	seek  *seekWait // whom the answer helps
-	reorg bool
-	size  int  // bytes that the answer will have, as far as can be told
-	alone bool // send it in a frame of its own
+	reorg *reorg    // what it is a step of
+	size  int       // bytes that the answer will have, as far as can be told
+	bound int       // bytes that the block has at most
+	alone bool      // send it in a frame of its own
+	sent  time.Time
 }
 
 // blockWait is everybody who waits for one block.
@@ -110,13 +113,13 @@ func (r *replicator) wakeGets() {
 func (p *Peer) send(q *request) {
 	r := p.repl
 	p.lastID++
-	q.ID, q.peer = p.lastID, p
+	q.ID, q.peer, q.sent = p.lastID, p, time.Now()
 	p.inflight[q.ID] = q
 	p.inflightBytes += q.size
 	if q.Block != nil {
 		r.asked[q.Block.Index]++
 	}
-	if q.Upgrade != nil && !q.reorg {
+	if q.Upgrade != nil && q.reorg == nil {
 		r.upgrade = q
 	}
 	if q.seek != nil {
@@ -158,9 +161,6 @@ func (r *replicator) giveBack(q *request) {
 	}
 	if q.seek != nil && q.seek.asked == q {
 		q.seek.asked = nil
-	}
-	if r.reorg != nil && r.reorg.asked == q {
-		r.reorg.asked = nil
 	}
 }
 
@@ -214,6 +214,17 @@ func (p *Peer) onNoData(body []byte) error {
 		return nil
 	}
 	p.forget(m.Request, q)
+	p.refused(q)
+	return nil
+}
+
+// maxMissing bounds the blocks that a peer is known not to have though it said
+// otherwise.
+const maxMissing = 1 << 16
+
+// refused gives up what the peer was asked for: it has not, or does not say.
+func (p *Peer) refused(q *request) {
+	r := p.repl
 	h := r.log.state()
 	switch {
 	case q.Block != nil && q.Fork == h.Fork:
@@ -221,18 +232,21 @@ func (p *Peer) onNoData(body []byte) error {
 			p.missing = make(map[uint64]struct{})
 		}
 		p.missing[q.Block.Index] = struct{}{}
+		if len(p.missing) > maxMissing {
+			// Whoever lacks so much of what it said to hold is not believed.
+			p.contiguous, p.bits, p.missing = 0, bitfield.Bitfield{}, nil
+		}
 	case q.seek != nil:
 		q.seek.refuse(p)
-	case q.reorg:
-		r.reorgRefused(q)
-	case q.Upgrade != nil && q.Fork == h.Fork:
+	}
+	if q.Upgrade != nil && q.reorg == nil && q.Fork == h.Fork {
 		// It cannot prove what it announced; its next sync may say more.
 		p.remote.CanUpgrade = false
-		r.resolveUpdatesLater()
 	}
 	r.giveBack(q)
+	r.endReorg(q.reorg, p)
 	r.pump()
-	return nil
+	r.resolveUpdates()
 }
 
 // startTimer watches that the peer goes on answering. repl.mu is held.
@@ -263,6 +277,7 @@ func (p *Peer) onTimeout() {
 	p.stalled = true
 	for id, q := range p.inflight {
 		p.cancel(id, q)
+		r.endReorg(q.reorg, p)
 	}
 	for _, q := range r.peers {
 		if q != p {

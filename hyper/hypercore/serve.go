@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	// maxParked bounds the requests of one peer that wait for its connection.
+	// maxParked bounds the requests of one peer that wait for its connection:
+	// several times of what peers send that wait for answers.
 	maxParked = 4096
 	// maxInvalid is how many impossible requests a peer may send before its
 	// connection is closed.
@@ -41,8 +42,7 @@ func (p *Peer) onRequest(body []byte) error {
 		}
 	}
 	if len(p.parked) >= maxParked {
-		p.sendNoData(m.ID, wire.ReasonNone)
-		return nil
+		return fmt.Errorf("hypercore: peer sent more than %d requests without reading the answers", maxParked)
 	}
 	p.parked = append(p.parked, &m)
 	return nil
@@ -69,6 +69,9 @@ func (p *Peer) onCancel(body []byte) error {
 // in order.
 func (p *Peer) onDrain() {
 	for p.ch.Drained() {
+		if p.unparkWant() {
+			continue
+		}
 		m := p.unpark()
 		if m == nil {
 			return
@@ -79,6 +82,19 @@ func (p *Peer) onDrain() {
 			return
 		}
 	}
+}
+
+// unparkWant answers a parked want. It returns false if there is none.
+func (p *Peer) unparkWant() bool {
+	p.repl.mu.Lock()
+	defer p.repl.mu.Unlock()
+	if len(p.parkedWants) == 0 {
+		return false
+	}
+	w := p.parkedWants[0]
+	p.parkedWants = p.parkedWants[1:]
+	p.answerWant(w)
+	return true
 }
 
 func (p *Peer) unpark() *wire.Request {
@@ -102,11 +118,11 @@ func (p *Peer) unpark() *wire.Request {
 // serve answers one request. The error closes the connection.
 func (p *Peer) serve(m *wire.Request) error {
 	l := p.repl.log
+	seq := l.forkSeq.Load() // before anything else is read
 	l.mu.RLock()
 	h, now, frozen, rules := l.published, l.head.Fork, l.frozen, l.rules
 	l.mu.RUnlock()
 	held := m.Block == nil || m.Block.Index < h.Length && l.holds(m.Block.Index)
-	seq := l.forkSeq.Load()
 
 	d := wire.Data{Request: m.ID}
 	if m.Manifest && rules != nil && !rules.Compat() {

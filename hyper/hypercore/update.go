@@ -99,8 +99,6 @@ func (r *replicator) resolveUpdates() {
 	}
 }
 
-func (r *replicator) resolveUpdatesLater() { r.resolveUpdates() }
-
 // hopeless tells that no peer can bring anything newer.
 func (r *replicator) hopeless(h *head) bool {
 	r.log.mu.RLock()

@@ -108,7 +108,17 @@ func (p *Peer) onWant(body []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p.wants.add(w)
-	l := r.log
+	if p.ch.Drained() {
+		p.answerWant(w)
+	} else if len(p.parkedWants) < maxWants {
+		p.parkedWants = append(p.parkedWants, w)
+	}
+	return nil
+}
+
+// answerWant says what of an area is here. repl.mu is held.
+func (p *Peer) answerWant(w wire.Want) {
+	l := p.repl.log
 	length := l.public().Length
 	held := l.contiguous(length)
 	end := w.Start + min(w.Length, maxBlocks)
@@ -126,7 +136,6 @@ func (p *Peer) onWant(body []byte) error {
 	default:
 		p.sendBits(w.Start, min(end, length))
 	}
-	return nil
 }
 
 // sendBits sends which blocks between start and end we have. log.mu is held.

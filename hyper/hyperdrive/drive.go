@@ -22,6 +22,7 @@ var ErrReadOnly = errors.New("hyperdrive: drive is read-only")
 // use; a drive may be written through one Drive at a time.
 type Drive struct {
 	*View
+	place *place
 	core  *hypercore.Core // of the names
 	opts  Options
 	clock *clock
@@ -37,8 +38,9 @@ type Drive struct {
 
 // newDrive makes a drive of the core of its names. openContent is called once,
 // when the contents are needed first.
-func newDrive(core *hypercore.Core, header *hyperbee.Metadata, opts Options, openContent func(context.Context) (*hypercore.Core, error)) (*Drive, error) {
-	d := &Drive{core: core, opts: opts, openContent: openContent, opening: make(chan struct{}, 1)}
+func newDrive(p *place, header *hyperbee.Metadata, openContent func(context.Context) (*hypercore.Core, error)) (*Drive, error) {
+	core, opts := p.core, p.opts
+	d := &Drive{place: p, core: core, opts: opts, openContent: openContent, opening: make(chan struct{}, 1)}
 	d.clock = &clock{now: opts.Now}
 	d.View = &View{d: d, tree: hyperbee.New(core, &hyperbee.Options{Metadata: header})}
 	if !core.Writable() || opts.NoTimes {

@@ -55,7 +55,7 @@ type place struct {
 func (p *place) open(ctx context.Context) (*Drive, error) {
 	header := &hyperbee.Metadata{}
 	if !p.core.Writable() {
-		return newDrive(p.core, header, p.opts, p.content)
+		return newDrive(p, header, p.content)
 	}
 	// An own drive makes its contents at once, so that peers that come for the
 	// names find them.
@@ -67,7 +67,7 @@ func (p *place) open(ctx context.Context) (*Drive, error) {
 		key := content.Key()
 		header.ContentFeed = key[:]
 	}
-	d, err := newDrive(p.core, header, p.opts, func(context.Context) (*hypercore.Core, error) { return content, nil })
+	d, err := newDrive(p, header, func(context.Context) (*hypercore.Core, error) { return content, nil })
 	if err == nil {
 		_, err = d.Blobs(ctx)
 	}

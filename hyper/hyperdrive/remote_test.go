@@ -40,7 +40,7 @@ func connect(t *testing.T, a, b *corestore.Store) {
 }
 
 func TestRemoteDriveIsReadSparsely(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	theirs := newStore(t, nil)
 	d := openDrive(t, theirs, nil)

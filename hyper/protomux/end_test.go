@@ -12,10 +12,13 @@ import (
 func TestLargestMessageAndBeyond(t *testing.T) {
 	a, b := muxes(t, nil)
 	got := make(chan int, 4)
-	open(t, b, ChannelOptions{Protocol: "p", Messages: []func(*Channel, []byte) error{func(_ *Channel, body []byte) error {
-		got <- len(body)
-		return nil
-	}}})
+	// An open that arrived before a has opened its side would be rejected.
+	b.Pair("p", nil, func([]byte) {
+		open(t, b, ChannelOptions{Protocol: "p", Messages: []func(*Channel, []byte) error{func(_ *Channel, body []byte) error {
+			got <- len(body)
+			return nil
+		}}})
+	})
 	closed := make(chan bool, 1)
 	c := open(t, a, ChannelOptions{Protocol: "p", OnClose: func(*Channel, bool) { closed <- true }})
 	big := make([]byte, MaxMessage)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 )
 
@@ -358,4 +359,20 @@ func TestHandlersMayDoAnything(t *testing.T) {
 	})
 	open(t, a, options(0))
 	wait(t, done)
+}
+
+func TestMessageAloneInACorkIsWritten(t *testing.T) {
+	m, peer, _ := against(t, nil)
+	c := open(t, m, newRecorder().options("p", nil))
+	peer.want("0001 01 01 70 00")
+	// The writer must be asleep: then only Uncork can wake it.
+	for idle := false; !idle; runtime.Gosched() {
+		m.mu.Lock()
+		idle = m.out.idle
+		m.mu.Unlock()
+	}
+	m.Cork()
+	c.SendAlone(0, 1, func(b []byte) []byte { return append(b, 7) })
+	m.Uncork()
+	peer.want("01 00 07")
 }

@@ -58,7 +58,7 @@ func (m *Mux) Uncork() {
 		panic("protomux: Uncork without Cork")
 	}
 	m.out.corked--
-	if m.out.items > 0 {
+	if m.out.items > 0 || len(m.out.frames) > 0 {
 		m.wake()
 	}
 }
