@@ -45,6 +45,7 @@ type link struct {
 	early       [][]byte
 	earlySource source // of the first packet before the keys
 	private     bool   // only the relay may be used
+	punching    bool   // a hole is being punched
 	connecting  bool   // somebody is setting the remote
 	connected   bool
 	path        Path
@@ -134,6 +135,11 @@ func (l *link) firewall(s *udx.Socket, from netip.AddrPort) bool {
 func (l *link) kindOf(from netip.AddrPort) Path {
 	if isPrivate(from.Addr()) && !from.Addr().IsLoopback() {
 		return PathLAN
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.punching {
+		return PathPunched
 	}
 	return PathDirect
 }

@@ -113,6 +113,9 @@ type punchAddr struct {
 
 func (d *DHT) newPuncher(l *link, initiator bool) *puncher {
 	p := &puncher{d: d, link: l, initiator: initiator, socket: d.socket()}
+	l.mu.Lock()
+	l.punching = true
+	l.mu.Unlock()
 	// A relayed connection goes on punching until it is direct.
 	context.AfterFunc(l.direct, p.end)
 	return p
