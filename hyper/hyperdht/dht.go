@@ -270,6 +270,9 @@ func (d *DHT) networkChanged() {
 		for _, s := range servers {
 			s.Refresh()
 		}
+		if d.o.Changed != nil {
+			d.o.Changed()
+		}
 	}
 }
 

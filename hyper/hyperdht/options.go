@@ -88,6 +88,9 @@ type Options struct {
 	// LocalAddrs returns the addresses of this machine on its networks. Nil asks
 	// the system.
 	LocalAddrs func() []netip.Addr
+	// Changed, if set, is called when the network is back or this node's address
+	// is another. It must not wait.
+	Changed func()
 	// Log receives debug events. Nil discards them.
 	Log *slog.Logger
 

@@ -53,6 +53,9 @@ type Conn struct {
 	single []byte // for Write
 
 	cause atomic.Pointer[error] // why the connection ended; set once
+	done  chan struct{}         // closed after cause is set
+
+	traffic traffic
 
 	keepAlive *time.Timer // set once, like session
 	idle      *time.Timer // set once, like session
@@ -78,7 +81,7 @@ func New(rwc io.ReadWriteCloser, session Session, opts *Options) (*Conn, error) 
 }
 
 func newConn(rwc io.ReadWriteCloser, opts Options) *Conn {
-	return &Conn{rwc: rwc, opts: opts, buf: make([]byte, firstBuffer), r: headroom, w: headroom}
+	return &Conn{rwc: rwc, opts: opts, buf: make([]byte, firstBuffer), r: headroom, w: headroom, done: make(chan struct{})}
 }
 
 // begin makes c ready for messages. last is a unit that goes before the header.
@@ -127,9 +130,17 @@ func (c *Conn) fail(err error) error {
 		c.mu.Lock()
 		c.closeErr = c.rwc.Close()
 		c.mu.Unlock()
+		close(c.done)
 	}
 	return *c.cause.Load()
 }
+
+// Done is closed once the connection has ended, for whatever reason except that
+// the other side has ended its half: a reader learns that.
+func (c *Conn) Done() <-chan struct{} { return c.done }
+
+// Err tells why the connection has ended, or nil.
+func (c *Conn) Err() error { return c.failed() }
 
 func (c *Conn) failed() error {
 	if p := c.cause.Load(); p != nil {

@@ -103,6 +103,7 @@ func (c *Conn) take(n int) ([]byte, error) {
 	if _, ok := c.rx.open(c.buf[start+1-blockSize : end]); !ok {
 		return nil, fmt.Errorf("%w: message is not authentic", ErrCorrupt)
 	}
+	c.traffic.received(n)
 	return c.buf[start+1 : end-macSize : end-macSize], nil
 }
 

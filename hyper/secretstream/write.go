@@ -84,7 +84,7 @@ func (c *Conn) writeLocked(frames [][]byte) error {
 		return errEnded
 	}
 	batch := c.batch[:0]
-	size := 0
+	size, total := 0, 0
 	if len(c.prefix) > 0 {
 		batch, size = append(batch, c.prefix), len(c.prefix)
 		c.prefix = nil
@@ -95,7 +95,7 @@ func (c *Conn) writeLocked(frames [][]byte) error {
 		c.tx.seal(unit, 0)
 		unit = unit[Headroom-1-lengthSize:]
 		putLength(unit, n+overhead)
-		batch, size = append(batch, unit), size+len(unit)
+		batch, size, total = append(batch, unit), size+len(unit), total+len(unit)
 		if size >= writeChunk {
 			if err := c.send(batch, size); err != nil {
 				return err
@@ -108,6 +108,7 @@ func (c *Conn) writeLocked(frames [][]byte) error {
 			return err
 		}
 	}
+	c.traffic.sent(len(frames), total)
 	if c.keepAlive != nil {
 		c.keepAlive.Reset(c.opts.KeepAlive)
 	}
@@ -167,6 +168,16 @@ func (c *Conn) flushPrefix() {
 	}
 }
 
+// Probe sends an empty message in the background: over a dead path it stays
+// unanswered by the layer below, which ends the connection.
+func (c *Conn) Probe() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.wg.Go(c.writeEmpty)
+	}
+}
+
 // sendKeepAlive sends an empty message after a time of silence.
 func (c *Conn) sendKeepAlive() {
 	c.mu.Lock()
@@ -177,6 +188,10 @@ func (c *Conn) sendKeepAlive() {
 	c.wg.Add(1)
 	c.mu.Unlock()
 	defer c.wg.Done()
+	c.writeEmpty()
+}
+
+func (c *Conn) writeEmpty() {
 	// A write under way is as good, and starts the timer again.
 	if !c.wmu.TryLock() {
 		return

@@ -17,6 +17,8 @@ type Socket struct {
 	wake chan struct{} // there is something to write, or the socket is closed
 	ones sync.Pool     // of *one
 
+	closeErr error // of conn; set before the writer ends
+
 	mu          sync.Mutex // guards what follows; taken last
 	first, last *Stream    // that want to send
 	closed      bool
@@ -66,17 +68,15 @@ func (s *Socket) Close() error {
 	was := s.closed
 	s.closed = true
 	s.mu.Unlock()
-	var err error
 	if !was {
 		s.poke()
 		s.wg.Wait() // the writer closes conn when all is sent
-		err = s.conn.Close()
 		s.t.mu.Lock()
 		delete(s.t.sockets, s)
 		s.t.mu.Unlock()
 	}
 	s.wg.Wait()
-	return err
+	return s.closeErr
 }
 
 func (s *Socket) poke() {
@@ -134,7 +134,7 @@ func (s *Socket) write() {
 			continue
 		}
 		if closed {
-			s.conn.Close() // ends the reader
+			s.closeErr = s.conn.Close() // ends the reader
 			return
 		}
 		<-s.wake

@@ -37,6 +37,11 @@ type Peer struct {
 	State string `json:"state"`
 	// Key is the peer's proven public key, once connected.
 	Key string `json:"key,omitempty"`
+	// Path is how packets go to it: "lan", "direct", "punched" or "relayed".
+	Path string `json:"path,omitempty"`
+	// Sent and Received count bytes since it was connected.
+	Sent     uint64 `json:"sent,omitempty"`
+	Received uint64 `json:"received,omitempty"`
 	// Error says why a connection failed or ended.
 	Error string `json:"error,omitempty"`
 }
@@ -180,12 +185,28 @@ type Info struct {
 	ID     string   `json:"id"`
 	Listen []string `json:"listen"`
 	Peers  []Peer   `json:"peers"`
-	Drives int      `json:"drives"`
-	Logs   int      `json:"logs"`
+	// DHT is the node's place in the DHT, nil while it is in none.
+	DHT    *DHT `json:"dht,omitempty"`
+	Drives int  `json:"drives"`
+	Logs   int  `json:"logs"`
 	// DiskBytes is the size of the data folder on disk, FreeBytes what is left
 	// on that disk.
 	DiskBytes uint64 `json:"diskBytes"`
 	FreeBytes uint64 `json:"freeBytes"`
+}
+
+// DHT describes a node of the DHT.
+type DHT struct {
+	// Address is how others see the node; empty while that is unknown.
+	Address string `json:"address,omitempty"`
+	// NAT is "open", "consistent", "random" or "unknown".
+	NAT string `json:"nat"`
+	// Nodes is the size of the routing table.
+	Nodes int `json:"nodes"`
+	// Online tells whether other nodes answer.
+	Online bool `json:"online"`
+	// Topics is the number of drives that are announced or looked for.
+	Topics int `json:"topics"`
 }
 
 // Audit is the finding about one log.

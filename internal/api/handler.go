@@ -58,6 +58,7 @@ func New(b Backend) http.Handler {
 	mux.HandleFunc("POST /v1/get", stream(h.get))
 	mux.HandleFunc("POST /v1/restore", stream(h.restore))
 	mux.HandleFunc("POST /v1/serve", stream(h.serve))
+	mux.HandleFunc("POST /v1/seed", stream(h.seed))
 	mux.HandleFunc("POST /v1/audit", stream(h.audit))
 	mux.HandleFunc("POST /v1/send", stream(h.send))
 	mux.HandleFunc("POST /v1/receive", stream(h.receive))
@@ -123,6 +124,9 @@ func (h *handler) open(ctx context.Context, c Connect, t Target, s *Stream) (*fi
 	place, err := h.Files.Find(t.Ref, t.Dir)
 	if err != nil {
 		return nil, nil, err
+	}
+	if !place.Record.Own() {
+		c = c.meet(false, place.Record.Key)
 	}
 	var peers reached
 	_, leave, err := h.join(ctx, c, s, &peers)

@@ -14,6 +14,10 @@ type Connect struct {
 	// Peers holds addresses to connect to, and to connect to again when the
 	// connection is lost.
 	Peers []string `json:"peers,omitempty"`
+	// Swarm asks for peers from the DHT too. Nil means only those named.
+	Swarm *Swarm `json:"swarm,omitempty"`
+	// Rooms are where to meet peers of Swarm; handlers fill it in.
+	Rooms []Room `json:"-"`
 	// Patience is how long to wait without any progress for peers that have
 	// what is missing here. 0 is for ever.
 	Patience time.Duration `json:"patience,omitempty"`

@@ -23,7 +23,10 @@ func (h *handler) share(ctx context.Context, r ShareRequest, s *Stream) error {
 		_, err := share.Import(ctx, true, func(c files.Change) { s.Send(TypeChange, changeOf(c)) }, nil)
 		return err
 	}
-	listen, leave, err := h.join(ctx, r.Connect, s, nil)
+	if r.Once {
+		r.Connect.Swarm = nil
+	}
+	listen, leave, err := h.join(ctx, r.Connect.meet(true, share.Record.Key), s, nil)
 	if err != nil {
 		return err
 	}
@@ -157,7 +160,11 @@ func (h *handler) restore(ctx context.Context, r RestoreRequest, s *Stream) erro
 }
 
 func (h *handler) serve(ctx context.Context, r ServeRequest, s *Stream) error {
-	_, leave, err := h.join(ctx, r.Connect, s, nil)
+	keys, err := h.served(r)
+	if err != nil {
+		return err
+	}
+	_, leave, err := h.join(ctx, r.Connect.meet(false, keys...), s, nil)
 	if err != nil {
 		return err
 	}

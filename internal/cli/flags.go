@@ -14,11 +14,13 @@ import (
 type connectFlags struct {
 	listen, peers []string
 	timeout       time.Duration
+	swarm         swarmFlags
 }
 
 func (c *connectFlags) add(f *pflag.FlagSet) {
 	f.StringArrayVar(&c.listen, "listen", nil, "accept peers at this `ADDRESS`, such as tcp://127.0.0.1:0 (repeatable)")
 	f.StringArrayVar(&c.peers, "peer", nil, "connect to the peer at this `ADDRESS`, such as tcp://192.168.1.7:4100 (repeatable)")
+	c.swarm.add(f)
 }
 
 // addTimeout adds how long to wait for peers.
@@ -27,7 +29,7 @@ func (c *connectFlags) addTimeout(f *pflag.FlagSet) {
 }
 
 func (c *connectFlags) request() api.Connect {
-	return api.Connect{Listen: c.listen, Peers: c.peers, Patience: c.timeout}
+	return api.Connect{Listen: c.listen, Peers: c.peers, Patience: c.timeout, Swarm: c.swarm.request()}
 }
 
 // stateFlags pick a version.

@@ -35,14 +35,14 @@ path again continues the same drive: only what changed is imported.
 What stays out is said by a file .cloudpalignore in the folder, in the syntax of
 .gitignore. The executable bit and symbolic links are kept.
 
-Peers connect to an address of this machine. Without --listen only programs on this
-machine can; to let others in, say --listen tcp://0.0.0.0:4100 and tell them this
-machine's name or address.
+Whoever has the link finds this machine through the DHT; see "cloudpal net doctor" for
+what works from here, --no-dht and --relay-only for more privacy. Peers can also name
+an address of this machine: say --listen tcp://0.0.0.0:4100 to let others in.
 
 Everyone who has the link can read. With --encrypted what is stored and sent is
 ciphertext, and the link carries the key.`,
 		Example: `  cloudpal share Photos
-  cloudpal share Photos --listen tcp://0.0.0.0:4100
+  cloudpal share Photos --no-dht --listen tcp://0.0.0.0:4100
   cloudpal share Notes --encrypted --name notes
   cloudpal share Photos --once        import only, then stop`,
 		Args: args(1, 1),
@@ -74,7 +74,7 @@ func runShare(ctx context.Context, g *globals, o *shareOptions, path string) err
 		if g.json {
 			return nil
 		}
-		return g.showShare(e, o.once)
+		return g.showShare(e, o.once, r.Swarm != nil)
 	})
 	if o.once || o.dryRun || !shared {
 		return err
@@ -82,7 +82,7 @@ func runShare(ctx context.Context, g *globals, o *shareOptions, path string) err
 	return interrupted(ctx, err)
 }
 
-func (g *globals) showShare(e client.Event, once bool) error {
+func (g *globals) showShare(e client.Event, once, findable bool) error {
 	switch e.Type {
 	case api.TypeShared:
 		var v api.Shared
@@ -92,7 +92,7 @@ func (g *globals) showShare(e client.Event, once bool) error {
 		if err := g.print("%s", v.Link); err != nil || g.quiet {
 			return err
 		}
-		showShared(g.newProgress(), &v, once)
+		showShared(g.newProgress(), &v, once, findable)
 	case api.TypeUpdated:
 		var v api.Updated
 		if err := e.Decode(&v); err != nil {
@@ -108,9 +108,15 @@ func (g *globals) showShare(e client.Event, once bool) error {
 }
 
 // showShared tells how to fetch what is shared.
-func showShared(p *progress, v *api.Shared, once bool) {
+func showShared(p *progress, v *api.Shared, once, findable bool) {
 	if once || len(v.Listen) == 0 {
 		p.print("imported; peers can fetch it while \"cloudpal share\" runs without --once")
+		return
+	}
+	if findable {
+		p.print("fetch it on another machine with:")
+		p.print("  cloudpal get %s", shellWord(v.Link))
+		p.print("sharing and following changes; press Ctrl-C to stop")
 		return
 	}
 	address, elsewhere := v.Listen[0], false

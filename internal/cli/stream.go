@@ -99,7 +99,7 @@ func showPeer(p *progress, v *api.Peer) {
 	var text string
 	switch v.State {
 	case "connected":
-		text = "connected to " + v.Address
+		text = "connected to " + v.Address + pathText(v.Path)
 	case "retrying":
 		text = fmt.Sprintf("cannot reach %s: %s; trying again", v.Address, v.Error)
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tradle/cloudpal/hyper/hyperswarm"
 	"github.com/tradle/cloudpal/hyper/secretstream"
 	"github.com/tradle/cloudpal/internal/api"
 	"github.com/tradle/cloudpal/internal/fault"
@@ -140,17 +141,45 @@ func (d *dialer) connect(ctx context.Context, found func()) error {
 	if err != nil {
 		return plain(err)
 	}
-	defer conn.Close()
-	stream, err := secretstream.Client(dialing, conn, d.network.options())
+	stream, err := secretstream.Client(dialing, conn, d.network.options(true))
 	if err != nil {
+		conn.Close()
+		var known *connectedError
+		if errors.As(err, &known) {
+			return d.follow(ctx, d.network.swarm.Connection(known.key), found)
+		}
 		return fmt.Errorf("handshake: %w", err)
 	}
-	d.change(api.Peer{State: "connected", Key: stream.RemotePublicKey().String()})
-	// The peer is asked for everything wanted before reads stop waiting for it.
-	ready := time.AfterFunc(settleTime, found)
-	defer ready.Stop()
-	if err := d.network.store.Replicate(ctx, stream); err != nil {
+	c, err := d.network.swarm.Adopt(stream, tcpPath(conn))
+	if errors.Is(err, hyperswarm.ErrDuplicate) {
+		// The other side has dialed too.
+		c, err = d.network.swarm.Connection(stream.RemotePublicKey()), nil
+	}
+	if err != nil {
 		return err
+	}
+	return d.follow(ctx, c, found)
+}
+
+// follow reports a connection to the peer, whoever made it, and returns when it
+// has ended. c is nil if it has ended already.
+func (d *dialer) follow(ctx context.Context, c *hyperswarm.Conn, found func()) error {
+	if c != nil {
+		d.change(api.Peer{State: "connected", Key: c.RemotePublicKey().String()})
+		// The peer is asked for everything wanted before reads stop waiting for it.
+		ready := time.AfterFunc(settleTime, found)
+		defer ready.Stop()
+		select {
+		case <-c.Done():
+		case <-ctx.Done():
+			if c.RemoteAddr() != nil && c.RemoteAddr().Network() == "tcp" && c.IsInitiator() {
+				c.Close()
+			}
+			return ctx.Err()
+		}
+		if err := c.Err(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
 	}
 	return errors.New("the peer closed the connection")
 }

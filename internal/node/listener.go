@@ -83,12 +83,17 @@ func (n *network) accept(l *listener) {
 
 // serve speaks with a peer that came, until it goes.
 func (n *network) serve(conn net.Conn) error {
-	defer conn.Close()
 	ctx, cancel := context.WithTimeout(n.ctx, handshakeTime)
-	stream, err := secretstream.Server(ctx, conn, n.options())
+	stream, err := secretstream.Server(ctx, conn, n.options(false))
 	cancel()
 	if err != nil {
+		conn.Close()
 		return fmt.Errorf("handshake: %w", err)
 	}
-	return n.store.Replicate(n.ctx, stream)
+	c, err := n.swarm.Adopt(stream, tcpPath(conn))
+	if err != nil {
+		return err
+	}
+	<-c.Done()
+	return nil
 }

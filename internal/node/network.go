@@ -13,6 +13,8 @@ import (
 
 	"github.com/tradle/cloudpal/hyper/corestore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/hyper/hyperdht"
+	"github.com/tradle/cloudpal/hyper/hyperswarm"
 	"github.com/tradle/cloudpal/hyper/secretstream"
 	"github.com/tradle/cloudpal/internal/api"
 	"github.com/tradle/cloudpal/internal/fault"
@@ -30,6 +32,8 @@ type network struct {
 	store   *corestore.Store
 	keyPair *hypercrypto.KeyPair
 	log     *slog.Logger
+	swarm   *hyperswarm.Swarm // holds all connections, one per remote key
+	watches watches
 
 	ctx    context.Context // ends when the network closes
 	cancel context.CancelFunc
@@ -39,12 +43,15 @@ type network struct {
 	mu        sync.Mutex // guards what follows
 	listeners map[string]*listener
 	dialers   map[string]*dialer
+	dht       *dhtSettings  // nil until a request wants the DHT
+	running   *hyperdht.DHT // nil until the swarm needs it
 }
 
 func newNetwork(store *corestore.Store, log *slog.Logger) *network {
 	n := &network{store: store, keyPair: store.KeyPair("cloudpal/node"), log: log, slots: make(chan struct{}, maxConnections),
 		listeners: make(map[string]*listener), dialers: make(map[string]*dialer)}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.swarm = newSwarm(n, store)
 	return n
 }
 
@@ -56,6 +63,9 @@ func (n *network) close() {
 		l.Close()
 	}
 	n.mu.Unlock()
+	if err := n.swarm.Close(); err != nil {
+		n.log.Debug("close swarm", "err", err)
+	}
 	n.wg.Wait()
 }
 
@@ -83,6 +93,14 @@ func (n *network) Join(ctx context.Context, c api.Connect, report func(api.Peer)
 	}
 	for _, address := range c.Peers {
 		release, err := n.dial(address, report)
+		if err != nil {
+			leave()
+			return nil, nil, err
+		}
+		undo = append(undo, release)
+	}
+	if c.Swarm != nil && len(c.Rooms) > 0 {
+		release, err := n.meet(c, report)
 		if err != nil {
 			leave()
 			return nil, nil, err
@@ -148,24 +166,44 @@ func reachable(addr net.Addr) []string {
 	return list
 }
 
-// peers describes the connections that were asked for.
+// peers describes the connections there are, and those that were asked for.
 func (n *network) peers() []api.Peer {
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	list := []api.Peer{}
+	open := n.swarm.Connections()
+	n.mu.Lock()
 	for _, d := range n.dialers {
-		list = append(list, d.state())
+		p := d.state()
+		if i := slices.IndexFunc(open, func(c *hyperswarm.Conn) bool { return p.Key != "" && c.RemotePublicKey().String() == p.Key }); i >= 0 {
+			now := describe(open[i])
+			p.Path, p.Sent, p.Received = now.Path, now.Sent, now.Received
+			open = slices.Delete(open, i, i+1)
+		}
+		list = append(list, p)
 	}
-	slices.SortFunc(list, func(a, b api.Peer) int { return strings.Compare(a.Address, b.Address) })
+	n.mu.Unlock()
+	for _, c := range open {
+		list = append(list, describe(c))
+	}
+	slices.SortFunc(list, func(a, b api.Peer) int { return strings.Compare(a.Address+a.Key, b.Address+b.Key) })
 	return list
 }
 
-// options returns those of a handshake.
-func (n *network) options() *secretstream.Options {
+// options returns those of a handshake. A peer that is dialed and connected is
+// left alone.
+func (n *network) options(dialing bool) *secretstream.Options {
 	return &secretstream.Options{KeyPair: n.keyPair, Verify: func(remote hypercrypto.PublicKey) error {
-		if remote == n.keyPair.Public {
+		switch {
+		case remote == n.keyPair.Public:
 			return fault.New(fault.Usage, "the address is this node's own")
+		case dialing && n.swarm.Connection(remote) != nil:
+			return &connectedError{remote}
 		}
 		return nil
 	}}
 }
+
+// connectedError means that there is a connection to the peer at an address
+// already.
+type connectedError struct{ key hypercrypto.PublicKey }
+
+func (e *connectedError) Error() string { return "connected already" }

@@ -238,7 +238,7 @@ func (n *Node) info(ctx context.Context) (api.Info, error) {
 	}
 	return api.Info{
 		Version: n.opts.Version, Home: n.opts.Home, Socket: n.socket, PID: os.Getpid(), Started: n.started.UTC(),
-		ID: n.network.keyPair.Public.String(), Listen: listen, Peers: n.network.peers(),
+		ID: n.network.keyPair.Public.String(), Listen: listen, Peers: n.network.peers(), DHT: n.network.dhtInfo(),
 		Drives: len(n.files.Records()), Logs: logs, DiskBytes: folderSize(n.opts.Home), FreeBytes: freeBytes(n.opts.Home),
 	}, nil
 }

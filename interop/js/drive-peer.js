@@ -1,5 +1,5 @@
 'use strict'
-// Hyperdrives in a corestore that replicates on every connection. Commands: lib/net.js and those below.
+// Hyperdrives in a corestore that replicates on every connection. Commands: lib/net.js, lib/swarm.js and those below.
 //
 //   node drive-peer.js [storageDir [primaryKeyHex]]
 //
@@ -14,10 +14,12 @@ const { say, serve } = require('./lib/commands')
 const { Cores, hex, unhex } = require('./lib/cores')
 const { prngBytes } = require('./lib/prng')
 const Net = require('./lib/net')
+const Swarm = require('./lib/swarm')
 
 const [dir = 'drives', primaryKey] = process.argv.slice(2)
 const store = new Corestore(path.resolve(dir), primaryKey ? { primaryKey: unhex(primaryKey), unsafe: true } : {})
 const net = new Net((stream) => { store.replicate(stream) })
+const swarm = new Swarm((stream) => { store.replicate(stream) })
 const cores = new Cores()
 const drives = new Map()
 
@@ -199,7 +201,7 @@ const own = {
 
 async function main () {
   await store.ready()
-  serve({ ...cores.commands(), ...net.commands(), ...own }, () => store.close())
+  serve({ ...cores.commands(), ...net.commands(), ...swarm.commands(), ...own }, () => store.close())
   say({ event: 'ready', hypercore: version })
 }
 main().catch((err) => { console.error(err); process.exit(1) })
