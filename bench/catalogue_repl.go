@@ -8,18 +8,19 @@ import (
 // cpuOfBoth is the processor time of both ends of a connection.
 const cpuOfBoth = "cpu_client_s+cpu_server_s"
 
-// replication are the works of repl-fetch over TCP. The base is always
-// JavaScript fetching from JavaScript.
+// replication are the works of repl-fetch. The base is always JavaScript fetching
+// from JavaScript over the same transport.
 func (c *catalogue) replication() []work {
 	jsServer := strings.Join([]string{c.node, filepath.Join(c.js, "repl-serve.js")}, " ")
 	goServer := c.self + " go repl-serve"
 	var works []work
 	// one adds a fetch by our side, or by JavaScript from our server, beside the same
 	// fetch among JavaScript programs.
+	transport := "tcp"
 	one := func(name, log, mode, direction string, lines ...line) {
 		jsLog, goLog := c.log(sideJS, log), c.log(sideGo, log)
 		args := func(set *set, more ...string) []string {
-			return append([]string{"--transport", "tcp", "--mode", mode, "--gets", n(c.scale.gets), "--dir", set.path}, more...)
+			return append([]string{"--transport", transport, "--mode", mode, "--gets", n(c.scale.gets), "--dir", set.path}, more...)
 		}
 		w := work{name: name, net: true, needs: []*set{jsLog, goLog}, base: c.jsProgram("repl-fetch", args(jsLog)...), lines: lines}
 		switch direction {
@@ -54,5 +55,13 @@ func (c *catalogue) replication() []work {
 	one("tcp-resume", "small", "resume", "go<-go",
 		line{name: "resume: reopen and first missing block", output: "repl-resume", figure: "reopen_ms+value", unit: "ms", better: lower, cpu: "cpu_s", floor: 15},
 		line{name: "resume: connect to first missing block", output: "repl-resume", better: lower})
+	transport = "dht"
+	one("udx-large", "large", "full", "go<-go", large("replicate 1 GiB, udx", 4.5, 0))
+	one("udx-small", "small", "full", "go<-go", small("replicate 100 B blocks, udx", 8))
+	one("udx-large-from-js", "large", "full", "go<-js", large("1 GiB over udx, Go <- JS", 1.4, 0))
+	one("udx-large-to-js", "large", "full", "js<-go", large("1 GiB over udx, JS <- Go", 1.05, 0))
+	one("udx-sparse-small", "small", "sparse", "go<-go",
+		line{name: "sparse remote get 100 B, udx, p50", output: "repl-sparse", better: lower, cpu: "cpu_s", floor: 5},
+		line{name: "first block after connect, udx", output: "repl-sparse", figure: "first_block_after_connect_start_ms", unit: "ms", better: lower, floor: 5})
 	return works
 }

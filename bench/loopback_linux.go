@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -65,7 +66,7 @@ func canIsolate() bool {
 	if err != nil {
 		return false
 	}
-	cmd := exec.Command(self, loopbackCommand, "0", "true")
+	cmd := exec.CommandContext(context.Background(), self, loopbackCommand, "0", "true")
 	isolate(cmd, true)
 	return cmd.Run() == nil
 }

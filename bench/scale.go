@@ -13,6 +13,9 @@ type scale struct {
 	smallBlocks    int // of 100 bytes, in the log that is replicated
 	millionBlocks  int // of 100 bytes, in the log that is opened and read
 	reads, gets    int
+	udxMiB         int // sent over one stream
+	dhtNodes       int
+	idle           int // connections
 	beeKeys        int
 	beeSingle      int
 	beeReads       int
@@ -28,6 +31,7 @@ func fullScale() scale {
 		appendBlocks: 100_000, smallAppends: 20_000, largeAppends: 8_192,
 		largeBlocks: 16_384, smallBlocks: 50_000, millionBlocks: 1_000_000,
 		reads: 50_000, gets: 1000,
+		udxMiB: 1024, dhtNodes: 100, idle: 500,
 		beeKeys: 100_000, beeSingle: 5000, beeReads: 20_000, beeMillionKeys: 1_000_000,
 		one: workload.One, many: workload.Many, edit: workload.Edit,
 	}
@@ -41,6 +45,7 @@ func quickScale() scale {
 		appendBlocks: 5000, smallAppends: 500, largeAppends: 128,
 		largeBlocks: 512, smallBlocks: 2000, millionBlocks: 20_000,
 		reads: 2000, gets: 50,
+		udxMiB: 32, dhtNodes: 10, idle: 50,
 		beeKeys: 3000, beeSingle: 200, beeReads: 500, beeMillionKeys: 20_000,
 		one: workload.One.Resized(32 << 20), many: workload.Many.Resized(400 * 4096), edit: workload.Edit.Resized(16 << 20),
 	}

@@ -32,7 +32,7 @@ type attachment struct {
 }
 
 // attach replicates core over conn in the background.
-func attach(ctx context.Context, core *hypercore.Core, conn *secretstream.Conn) (*attachment, error) {
+func attach(ctx context.Context, core *hypercore.Core, conn protomux.Stream) (*attachment, error) {
 	a := &attachment{mux: protomux.New(conn, nil), done: make(chan struct{})}
 	if err := core.Replicate(a.mux); err != nil {
 		conn.Close()

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/tradle/cloudpal/bench/internal/meter"
 	"github.com/tradle/cloudpal/bench/internal/workload"
 	"github.com/tradle/cloudpal/hyper/hypercore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/hyper/hyperdht"
 	"github.com/tradle/cloudpal/hyper/secretstream"
 )
 
@@ -29,6 +31,7 @@ type fetch struct {
 	info   ready
 	server *server   // nil for transport stream
 	local  *logStore // the peer, for transport stream
+	dht    *hyperdht.DHT
 	key    hypercrypto.Key
 	dir    string // of the fetched log
 
@@ -39,7 +42,7 @@ func replFetch(ctx context.Context, io IO, args []string) (err error) {
 	r := &fetch{io: io}
 	f := io.flags("repl-fetch")
 	dir := f.String("dir", "", "`folder` of the log")
-	f.StringVar(&r.transport, "transport", "tcp", "tcp, or stream: a pipe within this process")
+	f.StringVar(&r.transport, "transport", "tcp", "tcp, dht, or stream: a pipe within this process")
 	f.StringVar(&r.mode, "mode", "full", "full, sparse or resume")
 	f.IntVar(&r.gets, "gets", 1000, "random gets in mode sparse")
 	command := f.String("server", "", "`command` of the server program; default: this one's")
@@ -51,12 +54,18 @@ func replFetch(ctx context.Context, io IO, args []string) (err error) {
 		return fmt.Errorf("unknown mode %q", r.mode)
 	}
 	switch r.transport {
-	case "tcp":
-		r.server, err = startServer(ctx, io, *command, "repl-serve", []string{"--dir", *dir, "--transport", "tcp"}, &r.info)
+	case "tcp", "dht":
+		r.server, err = startServer(ctx, io, *command, "repl-serve", []string{"--dir", *dir, "--transport", r.transport}, &r.info)
 		if err != nil {
 			return err
 		}
 		defer r.server.kill()
+		if r.transport == "dht" {
+			if err := r.joinDHT(ctx); err != nil {
+				return err
+			}
+			defer r.dht.Close()
+		}
 	case "stream":
 		if r.local, err = openLog(ctx, *dir, hypercore.Options{}); err != nil {
 			return err
@@ -85,13 +94,34 @@ func (r *fetch) open(ctx context.Context) (*logStore, error) {
 	return openLog(ctx, r.dir, hypercore.Options{Key: &r.key})
 }
 
+// joinDHT starts the node that connects.
+func (r *fetch) joinDHT(ctx context.Context) (err error) {
+	var bootstrap []string
+	for _, b := range r.info.Bootstrap {
+		bootstrap = append(bootstrap, net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port))))
+	}
+	r.dht, err = joinTestnet(ctx, bootstrap, hyperdht.Ephemeral)
+	return err
+}
+
 // connect connects core with the peer.
 func (r *fetch) connect(ctx context.Context, core *hypercore.Core) (*attachment, error) {
 	var raw net.Conn
 	var err error
-	if r.transport == "tcp" {
+	switch r.transport {
+	case "dht":
+		key, err := hypercrypto.ParseKey(r.info.PublicKey)
+		if err != nil {
+			return nil, err
+		}
+		conn, err := r.dht.Connect(ctx, hypercrypto.PublicKey(key), nil)
+		if err != nil {
+			return nil, err
+		}
+		return attach(ctx, core, conn)
+	case "tcp":
 		raw, err = net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", r.info.Port))
-	} else {
+	default:
 		var far net.Conn
 		raw, far = net.Pipe()
 		go func() {

@@ -34,6 +34,9 @@ func programs() map[string]program {
 		"drive":       drive,
 		"drive-sync":  driveSync,
 		"rsync":       rsync,
+		"udx":         udxStream,
+		"dht":         dhtWork,
+		"dht-idle":    dhtIdle,
 		"phys":        phys,
 	}
 }
