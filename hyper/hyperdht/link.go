@@ -141,11 +141,6 @@ func (l *link) kindOf(from netip.AddrPort) Path {
 	case l.punching:
 		return PathPunched
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.punching {
-		return PathPunched
-	}
 	return PathDirect
 }
 
