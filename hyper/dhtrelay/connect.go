@@ -21,8 +21,9 @@ func (s *session) onConnect(m *connect) error {
 	st.client, st.claimed = m.alias, true
 	s.mu.Lock()
 	_, exists := s.streams[m.alias]
-	full := len(s.streams)+len(s.unpaired) >= s.opts.MaxStreams
+	full := s.count >= s.opts.MaxStreams
 	if !exists && !full {
+		s.count++
 		s.streams[m.alias] = st
 	}
 	s.mu.Unlock()
@@ -98,6 +99,7 @@ func (s *session) finish(st *stream, err error) {
 func (s *session) forget(st *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.count--
 	delete(s.unpaired, st.alias)
 	if s.streams[st.client] == st {
 		delete(s.streams, st.client)
@@ -150,11 +152,16 @@ func (s *session) onEnd(m *number) error {
 	return nil
 }
 
+// onDestroy ends a stream at once; the client may use its number again.
 func (s *session) onDestroy(m *destroy) error {
-	if st := s.stream(m.alias); m.paired && st != nil {
-		s.relay.opts.Log.Debug("dhtrelay: stream destroyed", "reason", m.err)
-		st.fail(errDestroyed)
+	st := s.stream(m.alias)
+	if !m.paired || st == nil {
+		return nil
 	}
+	s.mu.Lock()
+	delete(s.streams, m.alias)
+	s.mu.Unlock()
+	st.fail(errDestroyed)
 	return nil
 }
 

@@ -102,8 +102,9 @@ func (s *session) incoming(srv *server, conn Stream, h Handshake, custodial bool
 	st := s.newStream(custodial)
 	st.deadline = time.Now().Add(s.opts.AnswerTimeout)
 	s.mu.Lock()
-	full := len(s.streams)+len(s.unpaired) >= s.opts.MaxStreams
+	full := s.count >= s.opts.MaxStreams
 	if !full {
+		s.count++
 		s.unpaired[st.alias] = st
 	}
 	s.mu.Unlock()

@@ -54,6 +54,7 @@ type session struct {
 	last      alias             // last number given out
 	streams   map[alias]*stream // by the client's number, if it has one
 	unpaired  map[alias]*stream // by ours: the client has not answered yet
+	count     int               // streams that use something
 	servers   map[alias]*server // by the client's number
 	queries   int
 	questions map[alias]chan any
@@ -248,21 +249,20 @@ func (s *session) heartbeat() {
 // are read, and peers read what was sent.
 func (s *session) pace() error {
 	defer s.waiting.Store(false)
-	for since := time.Now(); ; {
+	for {
 		changed := s.changed.next()
 		if s.owed.Load() <= maxOwed && s.backlog() <= s.opts.MaxQueued {
 			break
 		}
 		s.waiting.Store(true)
-		timer := time.NewTimer(s.opts.StallTimeout)
+		timer := time.NewTimer(s.opts.StallTimeout / 4)
 		select {
 		case <-changed:
 		case <-s.mux.Done():
 		case <-timer.C:
 			for _, st := range s.all() {
-				st.expectProgress(since)
+				st.expectProgress()
 			}
-			since = time.Now()
 		}
 		timer.Stop()
 		if s.closed() {

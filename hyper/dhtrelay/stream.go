@@ -283,11 +283,11 @@ func (st *stream) expire() {
 	}
 }
 
-// expectProgress fails the stream if its peer has read nothing since then,
-// although there was something to read.
-func (st *stream) expectProgress(since time.Time) {
+// expectProgress fails the stream if its peer has not read for long, although
+// there is something to read. It is asked when the client has to wait for that.
+func (st *stream) expectProgress() {
 	st.mu.Lock()
-	stalled := st.conn != nil && st.pending > 0 && st.moved.Before(since)
+	stalled := st.conn != nil && st.pending > 0 && time.Since(st.moved) >= st.session.opts.StallTimeout
 	st.mu.Unlock()
 	if stalled {
 		st.fail(errStalled)
