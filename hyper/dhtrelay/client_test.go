@@ -88,7 +88,7 @@ func newLab(t *testing.T, opts *Options) *lab {
 // listen opens a server of the network itself, not through the relay.
 func (l *lab) listen(kp *hypercrypto.KeyPair) Server {
 	l.t.Helper()
-	srv, err := l.dht.Listen(context.Background(), Identity{PublicKey: kp.Public, KeyPair: kp}, nil)
+	srv, err := l.dht.Listen(context.Background(), Identity{KeyPair: kp}, nil)
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/hyper/hyperdht"
 )
 
 // onConnect opens a stream for the client.
@@ -35,20 +36,19 @@ func (s *session) onConnect(m *connect) error {
 		s.send(typeDestroy, &destroy{alias: m.alias, err: describe(errStreams)})
 		return nil
 	}
-	key := Identity{PublicKey: m.key.public, KeyPair: kp}
-	remote := m.remote
-	s.wg.Go(func() { s.connect(st, key, remote) })
+	own, remote := m.key.public, m.remote
+	s.wg.Go(func() { s.connect(st, kp, own, remote) })
 	return nil
 }
 
 // connect runs a stream that the client has asked for, until it ends.
-func (s *session) connect(st *stream, key Identity, remote hypercrypto.PublicKey) {
+func (s *session) connect(st *stream, kp *hypercrypto.KeyPair, own, remote hypercrypto.PublicKey) {
 	defer s.forget(st)
 	defer st.cancel()
-	var k *keeper
-	if !st.custodial {
-		k = &keeper{session: s, stream: st.client, remote: remote}
-		key.Keeper = k
+	key := Identity{KeyPair: kp}
+	d := &delegate{session: s, public: own, stream: st.client, remote: remote}
+	if kp == nil {
+		key.Delegate = d
 	}
 	ctx, cancel := context.WithTimeout(st.ctx, s.opts.RequestTimeout)
 	conn, err := s.relay.node.Connect(ctx, key, remote)
@@ -65,14 +65,14 @@ func (s *session) connect(st *stream, key Identity, remote hypercrypto.PublicKey
 		hash := conn.HandshakeHash()
 		from.hash = &hash
 	} else {
-		from.id = k.id
+		from.id = d.id
 	}
 	s.send(typeOpen, &open{alias: st.alias, remote: st.client, from: from})
 	s.finish(st, st.serve(conn))
 }
 
 // accept runs a stream that somebody has opened to a server, until it ends.
-func (s *session) accept(st *stream, srv *server, conn Stream, h Handshake) {
+func (s *session) accept(st *stream, srv *server, conn Stream, h hyperdht.Handshake) {
 	defer s.forget(st)
 	defer st.cancel()
 	if !st.attach(conn) {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/hyper/hyperdht"
 	"github.com/tradle/cloudpal/hyper/internal/noise"
 	"github.com/tradle/cloudpal/hyper/secretstream"
 )
@@ -23,12 +24,12 @@ type fakeDHT struct {
 
 	mu      sync.Mutex
 	servers map[hypercrypto.PublicKey]*fakeServer
-	topics  map[[32]byte][]Peer
+	topics  map[[32]byte][]hyperdht.Peer
 	open    int // streams not closed
 }
 
 func newFakeDHT(t *testing.T) *fakeDHT {
-	return &fakeDHT{t: t, servers: map[hypercrypto.PublicKey]*fakeServer{}, topics: map[[32]byte][]Peer{}}
+	return &fakeDHT{t: t, servers: map[hypercrypto.PublicKey]*fakeServer{}, topics: map[[32]byte][]hyperdht.Peer{}}
 }
 
 var (
@@ -75,15 +76,17 @@ func (h *localHandshake) HolepunchSecret() [32]byte {
 	return hypercrypto.KeyedSum(h.keys.Hash[:], nsHolepunch[:])
 }
 
-func (i *Identity) handshake(initiator bool, remote hypercrypto.PublicKey) (Handshake, error) {
-	if i.Keeper != nil {
-		return i.Keeper.Handshake(initiator), nil
+func (h *localHandshake) RemoteStreamID() [32]byte { panic("asked of nobody") }
+
+func (i *Identity) handshake(initiator bool, remote hypercrypto.PublicKey) (hyperdht.Handshake, error) {
+	if i.Delegate != nil {
+		return i.Delegate.Handshake(initiator), nil
 	}
 	return newLocalHandshake(i.KeyPair, initiator, remote)
 }
 
 // stream returns one end of a connection as a node hands it out.
-func (d *fakeDHT) stream(key Identity, h Handshake, initiator bool, end *pipeEnd) Stream {
+func (d *fakeDHT) stream(key Identity, h hyperdht.Handshake, initiator bool, end *pipeEnd) Stream {
 	d.mu.Lock()
 	d.open++
 	d.mu.Unlock()
@@ -94,14 +97,26 @@ func (d *fakeDHT) stream(key Identity, h Handshake, initiator bool, end *pipeEnd
 	}
 	local, ok := h.(*localHandshake)
 	if !ok {
-		return &rawStream{pipeEnd: end, remote: h.RemotePublicKey()}
+		return &rawEnd{pipeEnd: end, remote: h.RemotePublicKey()}
 	}
 	c, err := secretstream.New(end, secretstream.Session{Initiator: initiator, TX: local.keys.TX, RX: local.keys.RX,
-		HandshakeHash: local.keys.Hash, PublicKey: key.PublicKey, RemotePublicKey: local.keys.Remote}, nil)
+		HandshakeHash: local.keys.Hash, PublicKey: key.PublicKey(), RemotePublicKey: local.keys.Remote}, nil)
 	if err != nil {
 		panic(err)
 	}
-	return c
+	return secretEnd{c}
+}
+
+// secretEnd is a connection of this side's own.
+type secretEnd struct{ *secretstream.Conn }
+
+func (secretEnd) Linger(context.Context) error { return nil }
+
+func (*pipeEnd) Linger(context.Context) error { return nil }
+
+func targetOf(key Identity) [32]byte {
+	public := key.PublicKey()
+	return hypercrypto.Sum(public[:])
 }
 
 var errNotFound = errors.New("peer not found")
@@ -149,7 +164,7 @@ func (d *fakeDHT) Connect(ctx context.Context, key Identity, remote hypercrypto.
 	if client.HolepunchSecret() != server.HolepunchSecret() {
 		d.t.Error("hole punch secrets differ")
 	}
-	if client.RemotePublicKey() != remote || server.RemotePublicKey() != key.PublicKey {
+	if client.RemotePublicKey() != remote || server.RemotePublicKey() != key.PublicKey() {
 		d.t.Error("handshake with somebody else")
 	}
 	a, b := pipe()
@@ -163,7 +178,7 @@ func (d *fakeDHT) Connect(ctx context.Context, key Identity, remote hypercrypto.
 
 type accepted struct {
 	Stream
-	h Handshake
+	h hyperdht.Handshake
 }
 
 type fakeServer struct {
@@ -176,20 +191,20 @@ type fakeServer struct {
 }
 
 func (d *fakeDHT) Listen(ctx context.Context, key Identity, admit AdmitFunc) (Server, error) {
-	if err := d.announce(ctx, hypercrypto.Sum(key.PublicKey[:]), key, true); err != nil {
+	if err := d.announce(ctx, targetOf(key), key, true); err != nil {
 		return nil, err
 	}
 	srv := &fakeServer{dht: d, key: key, admit: admit, incoming: make(chan accepted, 64), closed: make(chan struct{})}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.servers[key.PublicKey] != nil {
+	if d.servers[key.PublicKey()] != nil {
 		return nil, errors.New("key pair is in use")
 	}
-	d.servers[key.PublicKey] = srv
+	d.servers[key.PublicKey()] = srv
 	return srv, nil
 }
 
-func (s *fakeServer) Accept(ctx context.Context) (Stream, Handshake, error) {
+func (s *fakeServer) Accept(ctx context.Context) (Stream, hyperdht.Handshake, error) {
 	select {
 	case a := <-s.incoming:
 		return a.Stream, a.h, nil
@@ -206,7 +221,7 @@ func (s *fakeServer) Close() error {
 	s.once.Do(func() {
 		close(s.closed)
 		s.dht.mu.Lock()
-		delete(s.dht.servers, s.key.PublicKey)
+		delete(s.dht.servers, s.key.PublicKey())
 		s.dht.mu.Unlock()
 	})
 	return nil
@@ -214,39 +229,36 @@ func (s *fakeServer) Close() error {
 
 // announce checks a signature as a storing node does.
 func (d *fakeDHT) announce(ctx context.Context, target [32]byte, key Identity, put bool) error {
-	ns, relays := nsAnnounce, []netip.AddrPort{fakeRelay}
+	ns, relays, public := nsAnnounce, []netip.AddrPort{fakeRelay}, key.PublicKey()
 	if !put {
 		ns, relays = nsUnannounce, nil
 	}
-	peer := appendAddresses(bytes.Clone(key.PublicKey[:]), relays)
+	peer := appendAddresses(bytes.Clone(public[:]), relays)
 	hash := hypercrypto.Sum(target[:], fakeNode.ID[:], fakeToken[:], peer)
 	signable := append(ns[:], hash[:]...)
 	var sig [64]byte
 	var err error
-	switch r := (SignRequest{Token: fakeToken, NodeID: *fakeNode.ID, Relays: relays}); {
-	case key.KeyPair != nil:
+	if key.KeyPair != nil {
 		sig = key.KeyPair.Sign(signable)
-	case put:
-		sig, err = key.Keeper.SignAnnounce(ctx, r)
-	default:
-		sig, err = key.Keeper.SignUnannounce(ctx, r)
+	} else {
+		sig, err = key.Delegate.Sign(ctx, hyperdht.SignRequest{Unannounce: !put, Target: target, Token: fakeToken, Node: *fakeNode.ID, Relays: relays})
 	}
 	if err != nil {
 		return err
 	}
-	if !ed25519.Verify(key.PublicKey[:], signable, sig[:]) {
+	if !ed25519.Verify(public[:], signable, sig[:]) {
 		return errors.New("wrong signature")
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var others []Peer
+	var others []hyperdht.Peer
 	for _, p := range d.topics[target] {
-		if p.PublicKey != key.PublicKey {
+		if p.PublicKey != key.PublicKey() {
 			others = append(others, p)
 		}
 	}
 	if put {
-		others = append(others, Peer{PublicKey: key.PublicKey, Relays: relays})
+		others = append(others, hyperdht.Peer{PublicKey: key.PublicKey(), Relays: relays})
 	}
 	d.topics[target] = others
 	return nil
@@ -272,14 +284,8 @@ func (d *fakeDHT) Announce(ctx context.Context, topic [32]byte, key Identity) it
 	}
 }
 
-func (d *fakeDHT) Unannounce(ctx context.Context, topic [32]byte, key Identity) iter.Seq2[Reply, error] {
-	return func(yield func(Reply, error) bool) {
-		if yield(d.reply(topic), nil) {
-			if err := d.announce(ctx, topic, key, false); err != nil {
-				yield(Reply{}, err)
-			}
-		}
-	}
+func (d *fakeDHT) Unannounce(ctx context.Context, topic [32]byte, key Identity) error {
+	return d.announce(ctx, topic, key, false)
 }
 
 // pipeSize is how many bytes a stream holds that nobody reads.
@@ -369,18 +375,18 @@ func (e *pipeEnd) Close() error {
 	return nil
 }
 
-// rawStream is the connection of a client that keeps its keys.
-type rawStream struct {
+// rawEnd is the connection of a client that keeps its keys.
+type rawEnd struct {
 	*pipeEnd
 	remote hypercrypto.PublicKey
 	buf    [32 << 10]byte
 }
 
-func (s *rawStream) ReadFrame() ([]byte, error) {
+func (s *rawEnd) ReadFrame() ([]byte, error) {
 	n, err := s.Read(s.buf[:])
 	return s.buf[:n], err
 }
 
-func (s *rawStream) HandshakeHash() [64]byte { panic("asked of a raw stream") }
+func (s *rawEnd) HandshakeHash() [64]byte { panic("asked of a raw stream") }
 
-func (s *rawStream) RemotePublicKey() hypercrypto.PublicKey { return s.remote }
+func (s *rawEnd) RemotePublicKey() hypercrypto.PublicKey { return s.remote }

@@ -114,7 +114,7 @@ func TestStreamsServersAndQueriesAreCounted(t *testing.T) {
 	other := hypercrypto.NewKeyPair()
 	conns := make(chan Stream, 1)
 	go func() {
-		conn, err := l.dht.Connect(context.Background(), Identity{PublicKey: other.Public, KeyPair: other}, client.Public)
+		conn, err := l.dht.Connect(context.Background(), Identity{KeyPair: other}, client.Public)
 		if err != nil {
 			t.Errorf("connect: %v", err)
 		}
@@ -353,7 +353,7 @@ func TestConnectionTheClientIgnoresIsClosed(t *testing.T) {
 		next[*listening](c)
 		conns := make(chan Stream, 1)
 		go func() {
-			conn, err := l.dht.Connect(context.Background(), Identity{PublicKey: client.Public, KeyPair: client}, server.Public)
+			conn, err := l.dht.Connect(context.Background(), Identity{KeyPair: client}, server.Public)
 			if err != nil {
 				t.Errorf("connect: %v", err)
 			}
@@ -376,7 +376,7 @@ func TestUnansweredQuestionRefuses(t *testing.T) {
 		c.send(typeListen, &listen{alias: 1, key: keyOf(server, true)})
 		next[*listening](c)
 		start := time.Now()
-		_, err := l.dht.Connect(context.Background(), Identity{PublicKey: client.Public, KeyPair: client}, server.Public)
+		_, err := l.dht.Connect(context.Background(), Identity{KeyPair: client}, server.Public)
 		if err == nil || time.Since(start) != 10*time.Second {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
@@ -424,7 +424,7 @@ func TestCloseEndsEverything(t *testing.T) {
 	if n := l.relay.Clients(); n != 0 {
 		t.Errorf("%d clients", n)
 	}
-	_, err := l.dht.Connect(t.Context(), Identity{PublicKey: kp.Public, KeyPair: kp}, kp.Public)
+	_, err := l.dht.Connect(t.Context(), Identity{KeyPair: kp}, kp.Public)
 	if !errors.Is(err, errNotFound) {
 		t.Errorf("the server is there: %v", err)
 	}

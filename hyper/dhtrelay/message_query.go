@@ -5,6 +5,7 @@ import (
 
 	"github.com/tradle/cloudpal/hyper/compact"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/hyper/hyperdht"
 )
 
 // lookup asks who has announced a topic.
@@ -74,7 +75,7 @@ func (m *Reply) decode(r *compact.Reader) {
 	m.To = decodeContact(r)
 	n := r.Count(33)
 	for range n {
-		m.Peers = append(m.Peers, Peer{PublicKey: hypercrypto.PublicKey(r.Fixed32()), Relays: decodeAddresses(r)})
+		m.Peers = append(m.Peers, hyperdht.Peer{PublicKey: hypercrypto.PublicKey(r.Fixed32()), Relays: decodeAddresses(r)})
 	}
 }
 

@@ -19,23 +19,28 @@ func (s *session) onAnnounce(m *announce) error {
 }
 
 func (s *session) onUnannounce(m *announce) error {
-	return s.announce(m, s.relay.node.Unannounce)
+	return s.announce(m, func(ctx context.Context, topic [32]byte, key Identity) iter.Seq2[Reply, error] {
+		return func(yield func(Reply, error) bool) {
+			if err := s.relay.node.Unannounce(ctx, topic, key); err != nil {
+				yield(Reply{}, err)
+			}
+		}
+	})
 }
 
 type announceFunc func(ctx context.Context, topic [32]byte, key Identity) iter.Seq2[Reply, error]
 
-func (s *session) announce(m *announce, fn announceFunc) error {
-	topic := m.topic
-	key := Identity{PublicKey: m.key.public}
+func (s *session) announce(m *announce, run announceFunc) error {
 	kp, err := m.key.check()
 	if err != nil {
 		s.send(typeFinished, &number{m.id})
 		return nil
 	}
-	if key.KeyPair = kp; kp == nil {
-		key.Keeper = &keeper{session: s, query: m.id}
+	key, topic := Identity{KeyPair: kp}, m.topic
+	if kp == nil {
+		key.Delegate = &delegate{session: s, public: m.key.public, query: m.id}
 	}
-	s.query(m.id, func(ctx context.Context) iter.Seq2[Reply, error] { return fn(ctx, topic, key) })
+	s.query(m.id, func(ctx context.Context) iter.Seq2[Reply, error] { return run(ctx, topic, key) })
 	return nil
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// Errors that a [Node] may get from a [Keeper], and a client as text.
+// Errors that a [Node] may get from a delegate, and a client as text.
 var (
 	// ErrRefused: the client does not want the connection.
 	ErrRefused = errors.New("dhtrelay: refused by the client")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/hyper/hyperdht"
 )
 
 var errServers = errors.New("dhtrelay: too many servers")
@@ -45,7 +46,10 @@ func (s *session) onListen(m *listen) error {
 		s.refuse(srv, errServers)
 		return nil
 	}
-	key := Identity{PublicKey: m.key.public, KeyPair: kp}
+	key := Identity{KeyPair: kp}
+	if kp == nil {
+		key.Delegate = &delegate{session: s, public: m.key.public, server: srv}
+	}
 	s.wg.Go(func() {
 		defer cancel()
 		s.listen(ctx, srv, key)
@@ -68,9 +72,6 @@ func (s *session) listen(ctx context.Context, srv *server, key Identity) {
 		delete(s.servers, srv.client)
 		s.mu.Unlock()
 	}()
-	if key.KeyPair == nil {
-		key.Keeper = &keeper{session: s, server: srv}
-	}
 	admit := func(ctx context.Context, remote hypercrypto.PublicKey, payload []byte) bool {
 		return s.admit(ctx, srv, remote, payload)
 	}
@@ -98,7 +99,7 @@ func (s *session) listen(ctx context.Context, srv *server, key Identity) {
 
 // incoming starts a stream that somebody has opened, if the client may have one
 // more.
-func (s *session) incoming(srv *server, conn Stream, h Handshake, custodial bool) {
+func (s *session) incoming(srv *server, conn Stream, h hyperdht.Handshake, custodial bool) {
 	st := s.newStream(custodial)
 	st.deadline = time.Now().Add(s.opts.AnswerTimeout)
 	s.mu.Lock()

@@ -98,12 +98,21 @@ func (st *stream) serve(conn Stream) error {
 		st.fail(err)
 	}
 	writer.Wait()
+	if st.failure() == nil {
+		ctx, cancel := context.WithTimeout(st.ctx, st.session.opts.StallTimeout)
+		_ = conn.Linger(ctx) // too late to tell the client
+		cancel()
+	}
 	if !stop() {
 		<-closed
 	}
 	st.cancel()
 	conn.Close()
 	st.drop()
+	return st.failure()
+}
+
+func (st *stream) failure() error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	return st.cause

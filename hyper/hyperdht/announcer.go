@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/hyper/internal/dhtrpc"
 )
 
@@ -21,10 +20,10 @@ const (
 // announcer keeps a server announced at the nodes nearest to its key, which are
 // its relays, and keeps the NAT open for them.
 type announcer struct {
-	d       *DHT
-	keyPair *hypercrypto.KeyPair
-	target  dhtrpc.ID
-	again   chan struct{} // announce now
+	d      *DHT
+	own    identity
+	target dhtrpc.ID
+	again  chan struct{} // announce now
 
 	mu      sync.Mutex // guards what follows
 	relays  []relayPair
@@ -35,8 +34,8 @@ type announcer struct {
 	ended   chan struct{}      // closed when the loop has ended
 }
 
-func newAnnouncer(d *DHT, kp *hypercrypto.KeyPair, target dhtrpc.ID) *announcer {
-	return &announcer{d: d, keyPair: kp, target: target, again: make(chan struct{}, 1)}
+func newAnnouncer(d *DHT, own identity, target dhtrpc.ID) *announcer {
+	return &announcer{d: d, own: own, target: target, again: make(chan struct{}, 1)}
 }
 
 // state returns the current relays, and what to tell peers about them.
@@ -215,9 +214,12 @@ func (a *announcer) announceAt(ctx context.Context, r *dhtrpc.Response) bool {
 	if r.Token == nil || r.ID == nil {
 		return false
 	}
-	ann := announcement{peer: &Peer{PublicKey: a.keyPair.Public}}
-	res, err := a.d.node.Request(ctx, dhtrpc.Call{To: r.From, Command: cmdAnnounce, Target: &a.target, Token: r.Token,
-		Value: ann.sign(a.keyPair, &nsAnnounce, &a.target, r.ID, r.Token)})
+	ann := announcement{peer: &Peer{PublicKey: a.own.public()}}
+	value, err := a.own.sign(ctx, &ann, false, &a.target, r.ID, r.Token)
+	if err != nil {
+		return false
+	}
+	res, err := a.d.node.Request(ctx, dhtrpc.Call{To: r.From, Command: cmdAnnounce, Target: &a.target, Token: r.Token, Value: value})
 	return err == nil && res.Code == dhtrpc.CodeNone
 }
 
@@ -228,7 +230,7 @@ func (a *announcer) unannounce(ctx context.Context, nodes []netip.AddrPort) {
 		wg.Go(func() {
 			r, err := a.d.node.Request(ctx, dhtrpc.Call{To: n, Command: cmdFindPeer, Target: &a.target})
 			if err == nil && r.Value != nil {
-				a.d.unannounceAt(ctx, r, a.target, a.keyPair)
+				a.d.unannounceAt(ctx, r, a.target, a.own)
 			}
 		})
 	}

@@ -50,6 +50,14 @@ func (d *DHT) Connect(ctx context.Context, key hypercrypto.PublicKey, o *Connect
 	if o == nil {
 		o = &ConnectOptions{}
 	}
+	kp := o.KeyPair
+	if kp == nil {
+		kp = d.o.KeyPair
+	}
+	return d.connect(ctx, identity{keyPair: kp}, key, o)
+}
+
+func (d *DHT) connect(ctx context.Context, own identity, key hypercrypto.PublicKey, o *ConnectOptions) (*Conn, error) {
 	if err := d.usable(); err != nil {
 		return nil, err
 	}
@@ -58,7 +66,7 @@ func (d *DHT) Connect(ctx context.Context, key hypercrypto.PublicKey, o *Connect
 		return nil, err
 	}
 	l.private = o.OnlyRelay
-	c := &dialer{d: d, o: o, link: l, key: key, target: targetOf(key)}
+	c := &dialer{d: d, o: o, own: own, link: l, key: key, target: targetOf(key)}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stop := context.AfterFunc(l.ctx, func() { cancel(context.Cause(l.ctx)) })
@@ -75,6 +83,7 @@ func (d *DHT) Connect(ctx context.Context, key hypercrypto.PublicKey, o *Connect
 type dialer struct {
 	d      *DHT
 	o      *ConnectOptions
+	own    identity
 	link   *link
 	key    hypercrypto.PublicKey
 	target dhtrpc.ID
@@ -94,7 +103,7 @@ type greeting struct {
 }
 
 func (c *dialer) run(ctx context.Context) (*Conn, error) {
-	first, err := c.initiator()
+	first, err := c.initiator(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -102,6 +111,7 @@ func (c *dialer) run(ctx context.Context) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.link.delegated = first.delegated
 	c.link.setKeys(g.session, g.payload.udx.id)
 	ways := c.ways(g)
 	if len(ways) == 0 {
@@ -139,11 +149,7 @@ func (c *dialer) run(ctx context.Context) (*Conn, error) {
 }
 
 // initiator makes the first message.
-func (c *dialer) initiator() (*initiator, error) {
-	kp := c.o.KeyPair
-	if kp == nil {
-		kp = c.d.o.KeyPair
-	}
+func (c *dialer) initiator(ctx context.Context) (*initiator, error) {
 	p := &payload{udx: &udxInfo{id: c.link.stream.ID()}, secret: true}
 	if !c.o.OnlyRelay {
 		if addr, ok := c.d.node.PublicAddr(); ok {
@@ -158,7 +164,10 @@ func (c *dialer) initiator() (*initiator, error) {
 		c.token = randomToken()
 		p.through = &relayThrough{key: *c.o.RelayThrough, token: c.token}
 	}
-	return newInitiator(kp, c.key, p)
+	if c.own.delegate != nil {
+		return delegatedInitiator(ctx, c.own.delegate, p)
+	}
+	return newInitiator(c.own.keyPair, c.key, p)
 }
 
 // handshake asks nodes that know the peer until one brings its answer: known

@@ -30,7 +30,7 @@ type answer struct {
 }
 
 func (c *dialer) punch(ctx context.Context, g *greeting) error {
-	p := &punchDial{dialer: c, g: g, p: c.d.newPuncher(c.link, true), cipher: newPunchCipher(&g.session.HandshakeHash), server: g.server}
+	p := &punchDial{dialer: c, g: g, p: c.d.newPuncher(c.link, true), cipher: c.link.punchCipher(g.session), server: g.server}
 	p.p.remote = g.payload.firewall
 	via := g.payload.punch.relays[0]
 	for _, r := range g.payload.punch.relays {

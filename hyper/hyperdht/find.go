@@ -17,6 +17,8 @@ type Topic [32]byte
 // Result is what one node knows about a topic or key.
 type Result struct {
 	From  netip.AddrPort
+	ID    *[32]byte      // of From, nil if it has none
+	Token *[32]byte      // of From, nil if it gave none
 	To    netip.AddrPort // where From sees this node
 	Peers []Peer
 	// Bump is the largest value that an announcer has given, 0 if none has:
@@ -77,7 +79,7 @@ func (d *DHT) find(ctx context.Context, q *dhtrpc.Query, search *Search, yield f
 			continue
 		}
 		if out, ok := decode(r); ok {
-			out.From, out.To = r.From, r.To
+			out.From, out.ID, out.Token, out.To = r.From, (*[32]byte)(r.ID), r.Token, r.To
 			if !yield(out, nil) {
 				return
 			}
@@ -103,6 +105,10 @@ type AnnounceOptions struct {
 // for 20 minutes or so. It returns how many took it; the error is ErrTooFew if
 // none did.
 func (d *DHT) Announce(ctx context.Context, topic Topic, kp *hypercrypto.KeyPair, o *AnnounceOptions) (int, error) {
+	return d.announce(ctx, topic, identity{keyPair: kp}, o)
+}
+
+func (d *DHT) announce(ctx context.Context, topic Topic, own identity, o *AnnounceOptions) (int, error) {
 	if o == nil {
 		o = &AnnounceOptions{}
 	}
@@ -111,13 +117,21 @@ func (d *DHT) Announce(ctx context.Context, topic Topic, kp *hypercrypto.KeyPair
 		return 0, fmt.Errorf("announce: %w", err)
 	}
 	return d.commit(&q, func(r *dhtrpc.Response) error {
-		ann := announcement{peer: &Peer{PublicKey: kp.Public, Relays: o.Relays}, bump: o.Bump}
-		return d.store1(ctx, r, cmdAnnounce, q.Target, ann.sign(kp, &nsAnnounce, &q.Target, r.ID, r.Token))
+		ann := announcement{peer: &Peer{PublicKey: own.public(), Relays: o.Relays}, bump: o.Bump}
+		value, err := own.sign(ctx, &ann, false, &q.Target, r.ID, r.Token)
+		if err != nil {
+			return err
+		}
+		return d.store1(ctx, r, cmdAnnounce, q.Target, value)
 	})
 }
 
 // Unannounce withdraws the record of a key pair from the nodes near a topic.
 func (d *DHT) Unannounce(ctx context.Context, topic Topic, kp *hypercrypto.KeyPair, search *Search) error {
+	return d.unannounce(ctx, topic, identity{keyPair: kp}, search)
+}
+
+func (d *DHT) unannounce(ctx context.Context, topic Topic, own identity, search *Search) error {
 	q := dhtrpc.Query{Target: dhtrpc.ID(topic), Command: cmdLookup}
 	var mu sync.Mutex
 	var holders []*dhtrpc.Response
@@ -138,7 +152,7 @@ func (d *DHT) Unannounce(ctx context.Context, topic Topic, kp *hypercrypto.KeyPa
 		// A full answer is a choice; the own record may be among the rest.
 		held := len(peers) >= lookupPeers
 		for _, p := range peers {
-			held = held || p.PublicKey == kp.Public
+			held = held || p.PublicKey == own.public()
 		}
 		if held {
 			mu.Lock()
@@ -148,19 +162,21 @@ func (d *DHT) Unannounce(ctx context.Context, topic Topic, kp *hypercrypto.KeyPa
 	}
 	var wg sync.WaitGroup
 	for _, r := range holders {
-		wg.Go(func() { d.unannounceAt(ctx, r, q.Target, kp) })
+		wg.Go(func() { d.unannounceAt(ctx, r, q.Target, own) })
 	}
 	wg.Wait()
 	return ctx.Err()
 }
 
 // unannounceAt withdraws a record from the node that gave an answer about it.
-func (d *DHT) unannounceAt(ctx context.Context, r *dhtrpc.Response, target dhtrpc.ID, kp *hypercrypto.KeyPair) {
+func (d *DHT) unannounceAt(ctx context.Context, r *dhtrpc.Response, target dhtrpc.ID, own identity) {
 	if r.Token == nil || r.ID == nil {
 		return
 	}
-	ann := announcement{peer: &Peer{PublicKey: kp.Public}}
-	_ = d.store1(ctx, r, cmdUnannounce, target, ann.sign(kp, &nsUnannounce, &target, r.ID, r.Token))
+	ann := announcement{peer: &Peer{PublicKey: own.public()}}
+	if value, err := own.sign(ctx, &ann, true, &target, r.ID, r.Token); err == nil {
+		_ = d.store1(ctx, r, cmdUnannounce, target, value)
+	}
 }
 
 // lookup runs a query of lookups to its end.

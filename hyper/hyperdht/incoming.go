@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tradle/cloudpal/hyper/internal/dhtrpc"
+	"github.com/tradle/cloudpal/hyper/secretstream"
 	"github.com/tradle/cloudpal/hyper/udx"
 )
 
@@ -132,9 +133,9 @@ func (in *incoming) run(r *dhtrpc.Request, client netip.AddrPort, direct bool) {
 			in.s.dropAccepted()
 		}
 	case <-t.C:
-		conn.Close()
+		conn.drop()
 	case <-in.s.ctx.Done():
-		conn.Close()
+		conn.drop()
 	}
 }
 
@@ -201,14 +202,8 @@ func (in *incoming) finish(noise []byte) {
 // nothing to wait for.
 func (in *incoming) compute(r *dhtrpc.Request, client netip.AddrPort, direct bool) *link {
 	s, d := in.s, in.s.d
-	select {
-	case d.halfOpen.cpu <- struct{}{}:
-	case <-s.ctx.Done():
-		return nil
-	}
-	resp, p, err := newResponder(s.keyPair, []byte(in.key))
-	<-d.halfOpen.cpu
-	if err != nil || s.o.Allow != nil && !s.o.Allow(resp.remote, client) {
+	resp, p, err := s.respond([]byte(in.key))
+	if err != nil || s.o.Allow != nil && !s.o.Allow(resp.remote, client) || s.o.Admit != nil && !s.o.Admit(s.ctx, resp.remote, resp.payload) {
 		in.finish(nil)
 		return nil
 	}
@@ -248,9 +243,7 @@ func (in *incoming) compute(r *dhtrpc.Request, client netip.AddrPort, direct boo
 		l.private = s.o.OnlyRelay
 		out.udx.id = l.stream.ID()
 	}
-	d.halfOpen.cpu <- struct{}{}
-	noise, session, err := resp.write(out)
-	<-d.halfOpen.cpu
+	noise, session, err := s.answer(resp, out)
 	if err != nil || l == nil {
 		s.freeSlot(in)
 		if err != nil {
@@ -262,12 +255,13 @@ func (in *incoming) compute(r *dhtrpc.Request, client netip.AddrPort, direct boo
 		}
 		return nil
 	}
+	l.delegated = resp.delegated
 	in.mu.Lock()
 	in.link = l
 	in.patient = time.Now().Add(incomingWait)
 	in.relayed = out.through != nil || p.through != nil
 	if out.punch != nil && !s.o.OnlyRelay && !s.o.NoPunch && !direct {
-		in.cipher = newPunchCipher(&session.HandshakeHash)
+		in.cipher = l.punchCipher(session)
 		in.puncher = d.newPuncher(l, false)
 		in.puncher.remote = p.firewall
 	}
@@ -288,6 +282,30 @@ func (in *incoming) compute(r *dhtrpc.Request, client netip.AddrPort, direct boo
 	}
 	in.finish(noise)
 	return l
+}
+
+// respond reads a client's message. What is computed here waits for its turn;
+// a delegate computes elsewhere.
+func (s *Server) respond(message []byte) (*responder, *payload, error) {
+	if s.own.delegate != nil {
+		return delegatedResponder(s.ctx, s.own.delegate, message)
+	}
+	select {
+	case s.d.halfOpen.cpu <- struct{}{}:
+	case <-s.ctx.Done():
+		return nil, nil, ErrClosed
+	}
+	defer func() { <-s.d.halfOpen.cpu }()
+	return newResponder(s.own.keyPair, message)
+}
+
+// answer makes the answer to a client's message.
+func (s *Server) answer(resp *responder, out *payload) ([]byte, *secretstream.Session, error) {
+	if resp.delegated == nil {
+		s.d.halfOpen.cpu <- struct{}{}
+		defer func() { <-s.d.halfOpen.cpu }()
+	}
+	return resp.write(out)
 }
 
 // startRelay connects through the relay that one of the two payloads names.

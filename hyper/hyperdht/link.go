@@ -31,8 +31,10 @@ const (
 type link struct {
 	d      *DHT
 	stream *udx.Stream
-	ctx    context.Context // ends with the connection or the attempt
-	cancel context.CancelCauseFunc
+	// delegated is the handshake, if it was a delegate's. Set before the keys.
+	delegated Handshake
+	ctx       context.Context // ends with the connection or the attempt
+	cancel    context.CancelCauseFunc
 
 	ready    chan struct{} // closed when conn is set
 	direct   context.Context
@@ -162,6 +164,9 @@ func (l *link) onMessage(packet []byte) {
 }
 
 func (l *link) openMessage(packet []byte) {
+	if l.unordered == nil {
+		return // a delegate has the keys
+	}
 	plain, ok := l.unordered.Open(nil, packet)
 	if !ok {
 		return
@@ -174,10 +179,12 @@ func (l *link) openMessage(packet []byte) {
 
 // setKeys ends the handshake. If a packet has come already its path is used.
 func (l *link) setKeys(session *secretstream.Session, remoteID uint32) {
-	u := secretstream.NewUnordered(&session.HandshakeHash, session.Initiator)
-	l.umu.Lock()
-	l.unordered = u
-	l.umu.Unlock()
+	if l.delegated == nil {
+		u := secretstream.NewUnordered(&session.HandshakeHash, session.Initiator)
+		l.umu.Lock()
+		l.unordered = u
+		l.umu.Unlock()
+	}
 	l.mu.Lock()
 	l.session, l.remoteID = session, remoteID
 	early, from := l.early, l.earlySource
@@ -239,7 +246,9 @@ func (l *link) useID(s *udx.Socket, addr netip.AddrPort, path Path, id uint32) b
 		err = l.stream.ChangeRemote(s, id, addr)
 	} else if err = l.stream.Connect(s, id, addr); err == nil {
 		raw = &bytestream{Stream: l.stream, link: l}
-		conn, err = secretstream.New(raw, session, &secretstream.Options{KeepAlive: l.d.o.KeepAlive})
+		if l.delegated == nil {
+			conn, err = secretstream.New(raw, session, &secretstream.Options{KeepAlive: l.d.o.KeepAlive})
+		}
 	}
 
 	l.mu.Lock()
@@ -252,7 +261,7 @@ func (l *link) useID(s *udx.Socket, addr netip.AddrPort, path Path, id uint32) b
 		return false
 	}
 	l.connected, l.path, l.remote, l.socket = true, path, addr, s
-	if conn != nil {
+	if raw != nil {
 		l.raw, l.conn = raw, conn
 		close(l.ready)
 	}
@@ -264,8 +273,8 @@ func (l *link) useID(s *udx.Socket, addr netip.AddrPort, path Path, id uint32) b
 	}
 	ended := l.ended
 	l.mu.Unlock()
-	if ended && conn != nil {
-		conn.Close()
+	if ended && raw != nil {
+		raw.Close()
 	}
 	if path != PathRelayed {
 		l.isDirect()
@@ -348,6 +357,9 @@ func (l *link) firstBytes(ctx context.Context) (*Conn, error) {
 	l.mu.Lock()
 	raw, conn, session := l.raw, l.conn, l.session
 	l.mu.Unlock()
+	if l.delegated != nil && session.Initiator {
+		return &Conn{link: l}, nil // only the delegate can tell
+	}
 	stop := context.AfterFunc(ctx, func() { _ = l.stream.SetReadDeadline(time.Unix(1, 0)) })
 	head := make([]byte, headerUnit)
 	_, err := io.ReadFull(raw.Stream, head)
@@ -358,7 +370,7 @@ func (l *link) firstBytes(ctx context.Context) (*Conn, error) {
 		return nil, fmt.Errorf("%w: %w", ErrConnectFailed, err)
 	}
 	_ = l.stream.SetReadDeadline(time.Time{})
-	if !secretstream.IsHeaderOf(head, session) {
+	if !l.isHeader(head, session) {
 		return nil, fmt.Errorf("%w: not the peer's stream", ErrConnectFailed)
 	}
 	raw.head = head

@@ -2,6 +2,7 @@ package hyperdht
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
@@ -12,6 +13,9 @@ import (
 // initiator is the client's side of a handshake. It can read several replies
 // until one is good: anybody may answer, only the server can answer right.
 type initiator struct {
+	ctx       context.Context // of the delegate
+	delegated Handshake       // instead of all below but message
+
 	keyPair *hypercrypto.KeyPair
 	remote  hypercrypto.PublicKey
 	payload []byte
@@ -39,6 +43,9 @@ func (i *initiator) begin() (err error) {
 
 // read takes the server's reply.
 func (i *initiator) read(message []byte) (*payload, *secretstream.Session, error) {
+	if i.delegated != nil {
+		return i.readDelegated(message)
+	}
 	plain, err := i.state.Read(nil, message)
 	if err != nil {
 		if again := i.begin(); again != nil {
@@ -55,9 +62,13 @@ func (i *initiator) read(message []byte) (*payload, *secretstream.Session, error
 
 // responder is the server's side of a handshake.
 type responder struct {
+	ctx       context.Context // of the delegate
+	delegated Handshake       // instead of keyPair and state
+
 	keyPair *hypercrypto.KeyPair
 	state   *noise.Handshake
 	remote  hypercrypto.PublicKey
+	payload []byte // as the client sent it
 }
 
 // newResponder reads the client's message.
@@ -75,10 +86,13 @@ func newResponder(kp *hypercrypto.KeyPair, message []byte) (*responder, *payload
 		return nil, nil, err
 	}
 	remote, _ := h.RemotePublicKey()
-	return &responder{keyPair: kp, state: h, remote: remote}, p, nil
+	return &responder{keyPair: kp, state: h, remote: remote, payload: plain}, p, nil
 }
 
 func (r *responder) write(p *payload) ([]byte, *secretstream.Session, error) {
+	if r.delegated != nil {
+		return r.writeDelegated(p)
+	}
 	message, err := r.state.Write(nil, p.appendTo(nil))
 	if err != nil {
 		return nil, nil, err

@@ -54,7 +54,7 @@ func (rt *router) get(now time.Time, target dhtrpc.ID) (*Server, route, bool) {
 func (rt *router) record(now time.Time, target dhtrpc.ID) []byte {
 	s, r, _ := rt.get(now, target)
 	if s != nil {
-		return (&Peer{PublicKey: s.keyPair.Public}).appendTo(nil)
+		return (&Peer{PublicKey: s.own.public()}).appendTo(nil)
 	}
 	return r.record
 }

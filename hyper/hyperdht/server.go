@@ -18,6 +18,9 @@ type ServerOptions struct {
 	// receives there. Who is refused gets no answer. Nil allows all. It may be
 	// called concurrently.
 	Allow func(remote hypercrypto.PublicKey, from netip.AddrPort) bool
+	// Admit is asked after Allow and may wait; payload is what the peer says of
+	// itself in the handshake. Nil admits all. It may be called concurrently.
+	Admit func(ctx context.Context, remote hypercrypto.PublicKey, payload []byte) bool
 	// RelayThrough is the key of a relay that peers may use as long as there is
 	// no direct path.
 	RelayThrough *hypercrypto.PublicKey
@@ -46,12 +49,12 @@ const (
 
 // Server accepts connections for one key pair.
 type Server struct {
-	d       *DHT                 // set once
-	o       ServerOptions        // set once
-	keyPair *hypercrypto.KeyPair // set once
-	target  dhtrpc.ID            // set once
-	ann     *announcer           // set once
-	conns   chan *Conn
+	d      *DHT          // set once
+	o      ServerOptions // set once
+	own    identity      // set once
+	target dhtrpc.ID     // set once
+	ann    *announcer    // set once
+	conns  chan *Conn
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -71,12 +74,16 @@ func (d *DHT) Listen(ctx context.Context, kp *hypercrypto.KeyPair, o *ServerOpti
 	if kp == nil {
 		kp = d.o.KeyPair
 	}
-	s := &Server{d: d, keyPair: kp, target: targetOf(kp.Public), conns: make(chan *Conn, acceptBacklog), incoming: make(map[string]*incoming)}
+	return d.listenAs(ctx, identity{keyPair: kp}, o)
+}
+
+func (d *DHT) listenAs(ctx context.Context, own identity, o *ServerOptions) (*Server, error) {
+	s := &Server{d: d, own: own, target: targetOf(own.public()), conns: make(chan *Conn, acceptBacklog), incoming: make(map[string]*incoming)}
 	if o != nil {
 		s.o = *o
 	}
 	s.ctx, s.cancel = context.WithCancel(d.ctx)
-	s.ann = newAnnouncer(d, kp, s.target)
+	s.ann = newAnnouncer(d, own, s.target)
 	if err := d.usable(); err != nil {
 		s.cancel()
 		return nil, err
@@ -113,11 +120,11 @@ func (s *Server) Accept(ctx context.Context) (*Conn, error) {
 }
 
 // PublicKey is the key that peers connect to.
-func (s *Server) PublicKey() hypercrypto.PublicKey { return s.keyPair.Public }
+func (s *Server) PublicKey() hypercrypto.PublicKey { return s.own.public() }
 
 // Address returns the key with the nodes that relay to this server now.
 func (s *Server) Address() Address {
-	return Address{PublicKey: s.keyPair.Public, Nodes: s.RelayAddresses()}
+	return Address{PublicKey: s.own.public(), Nodes: s.RelayAddresses()}
 }
 
 // RelayAddresses returns the nodes that relay to this server now, its own
@@ -155,7 +162,7 @@ func (s *Server) dropAccepted() {
 	for {
 		select {
 		case c := <-s.conns:
-			c.Close()
+			c.drop()
 		default:
 			return
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/hyper/hyperdht"
 )
 
 var (
@@ -74,10 +75,11 @@ func (s *session) admit(ctx context.Context, srv *server, remote hypercrypto.Pub
 	return err == nil && ok && v.accepted
 }
 
-// keeper is a client that keeps its secret key, asked in the name of one of its
+// delegate is a client that keeps its secret key, asked in the name of one of its
 // streams, servers or queries.
-type keeper struct {
+type delegate struct {
 	session *session
+	public  hypercrypto.PublicKey
 
 	// One of these, by which the client knows what is meant.
 	stream alias
@@ -85,35 +87,33 @@ type keeper struct {
 	query  alias
 
 	remote hypercrypto.PublicKey // of stream
-	id     alias                 // the last handshake of stream
+	id     alias                 // the handshake of stream
 }
 
-var _ Keeper = (*keeper)(nil)
+var _ hyperdht.Delegate = (*delegate)(nil)
+
+// PublicKey is the client's.
+func (d *delegate) PublicKey() hypercrypto.PublicKey { return d.public }
 
 // Handshake begins a handshake under a new number.
-func (k *keeper) Handshake(initiator bool) Handshake {
-	k2 := &remoteHandshake{keeper: k, initiator: initiator, id: k.session.next(), remote: k.remote}
+func (d *delegate) Handshake(initiator bool) hyperdht.Handshake {
+	h := &remoteHandshake{delegate: d, initiator: initiator, id: d.session.next(), remote: d.remote}
 	if initiator {
-		k.id = k2.id
+		d.id = h.id
 	}
-	return k2
+	return h
 }
 
-func (k *keeper) SignAnnounce(ctx context.Context, r SignRequest) ([64]byte, error) {
-	return k.sign(ctx, typeSignAnnounce, r)
-}
-
-func (k *keeper) SignUnannounce(ctx context.Context, r SignRequest) ([64]byte, error) {
-	return k.sign(ctx, typeSignUnannounce, r)
-}
-
-func (k *keeper) sign(ctx context.Context, typ int, r SignRequest) (sig [64]byte, err error) {
-	signee := k.query
-	if k.server != nil {
-		signee = k.server.client
+// Sign asks the client for a signature.
+func (d *delegate) Sign(ctx context.Context, r hyperdht.SignRequest) (sig [64]byte, err error) {
+	typ, signee, id := typeSignAnnounce, d.query, d.session.next()
+	if r.Unannounce {
+		typ = typeSignUnannounce
 	}
-	id := k.session.next()
-	a, err := k.session.ask(ctx, id, typ, &sign{id: id, signee: signee, token: r.Token, node: r.NodeID[:], relays: r.Relays})
+	if d.server != nil {
+		signee = d.server.client
+	}
+	a, err := d.session.ask(ctx, id, typ, &sign{id: id, signee: signee, token: r.Token, node: r.Node[:], relays: r.Relays})
 	if err != nil {
 		return sig, err
 	}
@@ -126,28 +126,31 @@ func (k *keeper) sign(ctx context.Context, typ int, r SignRequest) (sig [64]byte
 
 // remoteHandshake is a handshake that the client runs.
 type remoteHandshake struct {
-	keeper    *keeper
+	delegate  *delegate
 	initiator bool
 	id        alias
 	remote    hypercrypto.PublicKey
-	secret    [32]byte
+	secret    [32]byte // for hole punching
+	streamID  [32]byte // of the initiator
 }
 
-var _ Handshake = (*remoteHandshake)(nil)
+var _ hyperdht.Handshake = (*remoteHandshake)(nil)
 
 func (h *remoteHandshake) RemotePublicKey() hypercrypto.PublicKey { return h.remote }
 
 func (h *remoteHandshake) HolepunchSecret() [32]byte { return h.secret }
 
+func (h *remoteHandshake) RemoteStreamID() [32]byte { return h.streamID }
+
 func (h *remoteHandshake) Send(ctx context.Context, payload []byte) ([]byte, error) {
-	m := &noiseSend{initiator: h.initiator, id: h.id, stream: h.keeper.stream, payload: payload}
+	m := &noiseSend{initiator: h.initiator, id: h.id, stream: h.delegate.stream, payload: payload}
 	return h.step(ctx, typeNoiseSend, m, len(payload))
 }
 
 func (h *remoteHandshake) Receive(ctx context.Context, msg []byte) ([]byte, error) {
 	m := &noiseReceive{initiator: h.initiator, id: h.id, message: msg}
 	if !h.initiator {
-		m.server = h.keeper.server.alias
+		m.server = h.delegate.server.alias
 	}
 	return h.step(ctx, typeNoiseReceive, m, len(msg))
 }
@@ -156,7 +159,7 @@ func (h *remoteHandshake) step(ctx context.Context, typ int, m message, size int
 	if size > maxQuestion {
 		return nil, fmt.Errorf("%w: handshake of %d bytes", errAnswer, size)
 	}
-	a, err := h.keeper.session.ask(ctx, h.id, typ, m)
+	a, err := h.delegate.session.ask(ctx, h.id, typ, m)
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +168,7 @@ func (h *remoteHandshake) step(ctx context.Context, typ int, m message, size int
 		return nil, errAnswer
 	}
 	if r.complete {
-		h.secret = r.holepunchSecret
+		h.secret, h.streamID = r.holepunchSecret, r.streamID
 	} else if !r.initiator && !h.initiator {
 		h.remote = r.remote
 	}
