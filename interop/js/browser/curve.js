@@ -1,7 +1,7 @@
 'use strict'
 // noise-curve-ed for the browser: the sodium of browsers lacks multiplication on the Edwards curve.
 const { ed25519 } = require('@noble/curves/ed25519')
-const { sha512 } = require('@noble/hashes/sha2')
+const sodium = require('sodium-universal')
 const b4a = require('b4a')
 
 const { Point } = ed25519
@@ -15,7 +15,9 @@ function generateKeyPair (privKey) {
 
 function dh (publicKey, { scalar, secretKey }) {
   if (!scalar) {
-    scalar = sha512(secretKey.subarray(0, 32)).subarray(0, 32)
+    const hash = b4a.alloc(64)
+    sodium.crypto_hash_sha512(hash, secretKey.subarray(0, 32))
+    scalar = hash.subarray(0, 32)
     scalar[0] &= 248
     scalar[31] &= 127
     scalar[31] |= 64
