@@ -8,8 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
-	"os/exec"
 	"slices"
 	"sync"
 	"testing"
@@ -18,31 +16,6 @@ import (
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/hyper/hyperdht"
 )
-
-// isolatedVariable names the test that a process runs in a namespace of its own.
-const isolatedVariable = "CLOUDPAL_ISOLATED_TEST"
-
-// alone returns true in a process of its own whose network is nothing but a
-// loopback device, all its goroutines included. Elsewhere it runs the test in
-// such a process and returns false when that has passed.
-func alone(t *testing.T) bool {
-	t.Helper()
-	if os.Getenv(isolatedVariable) == t.Name() {
-		run(t, "ip", "link", "set", "lo", "up")
-		return true
-	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("unshare", "--net", "--", self, "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=20m")
-	cmd.Env = append(os.Environ(), isolatedVariable+"="+t.Name())
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("a network namespace of its own needs root: %v\n%s", err, out)
-	}
-	return false
-}
 
 // relayLab is a network of JavaScript nodes with a relay of ours in it.
 type relayLab struct {

@@ -121,6 +121,12 @@ var rules = []rule{
 		why:      "a swarm keeps connections; how they are made is the DHT's business, what they carry the handler's",
 	},
 	{
+		packages: []string{"hyper/dhtrelay"},
+		own:      []string{"hyper/compact", "hyper/hypercrypto", "hyper/hyperdht", "hyper/protomux"},
+		outside:  []string{"github.com/coder/websocket"},
+		why:      "a relay lends a DHT node; swarms and logs are its clients' business",
+	},
+	{
 		packages: []string{"hyper/hypercore"},
 		own: []string{"hyper/compact", "hyper/hypercrypto", "hyper/storage", "hyper/protomux", "hyper/internal/merkle", "hyper/internal/wire",
 			"hyper/internal/bitfield", "hyper/internal/flattree"},
@@ -257,6 +263,10 @@ func TestImports(t *testing.T) {
 			}
 			if strings.HasPrefix(imp, "golang.org/x/net/dns/") && name != "hyper/lan" {
 				t.Errorf("%s imports %s: DNS packets are made and read by hyper/lan only", name, imp)
+	},
+	{
+			if fromModule([]string{"github.com/coder/websocket"}, imp) && name != "hyper/dhtrelay" {
+				t.Errorf("%s imports WebSockets: only hyper/dhtrelay may", name)
 			}
 			for _, r := range rules {
 				if !matchAny(r.packages, name) {
@@ -276,7 +286,7 @@ func TestImports(t *testing.T) {
 // The towers meet in protomux: neither reaches into the other, directly or not.
 func TestTowersDoNotMeet(t *testing.T) {
 	data := []string{"hyper/storage", "hyper/hypercore", "hyper/corestore", "hyper/hyperbee", "hyper/hyperblobs", "hyper/hyperdrive"}
-	network := []string{"hyper/secretstream", "hyper/internal/noise", "hyper/udx", "hyper/internal/udpio", "hyper/lan", "hyper/internal/dhtrpc", "hyper/hyperdht", "hyper/blindrelay", "hyper/hyperswarm"}
+	network := []string{"hyper/secretstream", "hyper/internal/noise", "hyper/udx", "hyper/internal/udpio", "hyper/lan", "hyper/internal/dhtrpc", "hyper/hyperdht", "hyper/blindrelay", "hyper/hyperswarm", "hyper/dhtrelay"}
 	graph := make(map[string][]string)
 	for _, p := range list(t) {
 		graph[p.ImportPath] = p.Imports

@@ -18,7 +18,7 @@ func newDHT(g *globals) *cobra.Command {
 no node of yours. With "dht bootstrap" and "dht node" you run one of your own, for
 machines that have no way to the public one or should not use it.`,
 	}
-	cmd.AddCommand(newDHTBootstrap(g), newDHTNode(g))
+	cmd.AddCommand(newDHTBootstrap(g), newDHTNode(g), newDHTRelay(g))
 	return cmd
 }
 
