@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -25,6 +26,14 @@ func findBrowser(t testing.TB) string {
 	}
 	t.Fatal("the browser tests need Chromium: install it, or name it in the variable CHROMIUM")
 	return ""
+}
+
+// startBrowser opens the page of js/browser.
+func startBrowser(t testing.TB, path string) *Node {
+	t.Helper()
+	b := StartNode(t, "", "relay-browser.js", path)
+	t.Log("Chromium", b.Event(t, "ready").Str("version"))
+	return b
 }
 
 // serveStore replicates a store with whoever connects to a server of ours.
@@ -75,8 +84,7 @@ func TestRelayBrowserFetchesFile(t *testing.T) {
 		}
 	}
 	peer := serveStore(t, l.node(t), hub.Store)
-	browser := StartNode(t, "", "relay-browser.js", path)
-	t.Log(browser.Event(t, "ready").Str("version"))
+	browser := startBrowser(t, path)
 	key := drive.Key()
 	for _, mode := range relayModes {
 		t.Run(mode, func(t *testing.T) {
@@ -91,5 +99,30 @@ func TestRelayBrowserFetchesFile(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The same with nothing but the program: what "share" offers, a page finds by its
+// link over "dht relay".
+func TestBrowserFetchesFromShare(t *testing.T) {
+	path := findBrowser(t)
+	if !alone(t) {
+		return
+	}
+	b := newBench(t)
+	boot := b.network()
+	src, big := folder(t, 1<<20)
+	link := b.cloudpal(b.machine(), t.TempDir(), boot, "share", src).said(t, "shared").Str("link")
+	url := b.cloudpal("", t.TempDir(), boot, "dht", "relay", "--http", "127.0.0.1:0", "--listen", bridgeIP+":0").said(t, "relay").Str("url")
+	key, err := hypercrypto.ParseKey(strings.TrimPrefix(link, "hyper://"))
+	if err != nil {
+		t.Fatalf("link %s: %v", link, err)
+	}
+	browser := startBrowser(t, path)
+	for _, mode := range relayModes {
+		got := browser.Call(t, "fetch", Args{"relay": url, "drive": key.Hex(), "path": "/big.bin", "custodial": mode == "custodial"})
+		if got.Num("size") != uint64(len(big)) || got.Str("sha256") != shaHex(big) {
+			t.Errorf("%s: got %v", mode, got)
+		}
 	}
 }

@@ -10,7 +10,15 @@ import b4a from 'b4a'
 const hex = (b) => b4a.toString(b, 'hex')
 const unhex = (s) => b4a.from(s, 'hex')
 
-// {relay, peer, drive, path, custodial} -> {size, sha256, entries, own}
+// The keys of the peers that are announced for a drive.
+async function peersOf (dht, drive) {
+  const found = new Map()
+  for await (const r of dht.lookup(drive.discoveryKey)) for (const p of r.peers) found.set(hex(p.publicKey), p.publicKey)
+  return [...found.values()]
+}
+
+// {relay, drive, path, custodial, peer: who has the drive, default: whoever is announced for it} -> {size, sha256,
+// entries, own}
 window.fetchFile = async (o) => {
   const dht = new DHT(new Stream(true, new WebSocket(o.relay)), { custodial: o.custodial })
   await dht.ready()
@@ -18,10 +26,12 @@ window.fetchFile = async (o) => {
   const drive = new Hyperdrive(store, unhex(o.drive))
   await drive.ready()
   const done = drive.findingPeers()
-  const stream = dht.connect(unhex(o.peer))
-  stream.on('error', (err) => console.error('stream', err))
-  store.replicate(stream)
-  stream.once('open', done)
+  for (const key of o.peer ? [unhex(o.peer)] : await peersOf(dht, drive)) {
+    const stream = dht.connect(key)
+    stream.on('error', (err) => console.error('stream', err))
+    store.replicate(stream)
+    stream.once('open', done)
+  }
   await drive.update({ wait: true })
   const content = await drive.get(o.path)
   if (!content) throw new Error('no such file in version ' + drive.version)
