@@ -3,17 +3,16 @@
 //
 //   node relay-browser.js [path of chromium]
 //
-// Says {event: 'ready', version} when the page is loaded. The page comes from this program, on 127.0.0.1.
+// Says {event: 'ready', version} when the page is loaded. The page comes from this program, on 127.0.0.1; what the
+// browser writes goes to the current folder.
 const http = require('http')
-const fs = require('fs')
-const os = require('os')
 const path = require('path')
 const esbuild = require('esbuild')
 const { chromium } = require('playwright-core')
 const { say, serve } = require('./lib/commands')
 
 const executablePath = process.argv[2] || '/usr/bin/chromium'
-const profile = fs.mkdtempSync(path.join(os.tmpdir(), 'chromium-'))
+const profile = path.resolve('profile')
 
 async function bundle () {
   const built = await esbuild.build({
@@ -46,10 +45,6 @@ async function main () {
     args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync', '--no-proxy-server']
   })
-  const close = async () => {
-    await context.close()
-    fs.rmSync(profile, { recursive: true, force: true })
-  }
   const page = await context.newPage()
   page.on('console', (m) => console.error('console:', m.text()))
   page.on('pageerror', (err) => console.error('page:', err.stack || err.message))
@@ -57,7 +52,7 @@ async function main () {
   serve({
     // the arguments and the result of fetchFile in browser/page.js
     fetch: (o) => page.evaluate((args) => window.fetchFile(args), o)
-  }, close)
+  }, () => context.close())
   say({ event: 'ready', version: context.browser() ? context.browser().version() : await page.evaluate(() => navigator.userAgent) })
 }
 
