@@ -98,12 +98,13 @@ func (s *session) finish(st *stream, err error) {
 
 func (s *session) forget(st *stream) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.count--
 	delete(s.unpaired, st.alias)
 	if s.streams[st.client] == st {
 		delete(s.streams, st.client)
 	}
+	s.mu.Unlock()
+	st.drop()
 }
 
 // onConnected gives a stream the number by which the client calls it.

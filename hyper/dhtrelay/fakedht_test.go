@@ -170,6 +170,11 @@ func (d *fakeDHT) Connect(ctx context.Context, key Identity, remote hypercrypto.
 	a, b := pipe()
 	select {
 	case srv.incoming <- accepted{d.stream(srv.key, server, false, b), server}:
+		select {
+		case <-srv.closed:
+			srv.drain()
+		default:
+		}
 		return d.stream(key, client, true, a), nil
 	case <-srv.closed:
 		return nil, errNotFound
@@ -223,8 +228,22 @@ func (s *fakeServer) Close() error {
 		s.dht.mu.Lock()
 		delete(s.dht.servers, s.key.PublicKey())
 		s.dht.mu.Unlock()
+		s.drain()
 	})
 	return nil
+}
+
+// drain closes what nobody accepts any more.
+func (s *fakeServer) drain() {
+	for {
+		select {
+		case a := <-s.incoming:
+			a.Close()
+			continue
+		default:
+		}
+		return
+	}
 }
 
 // announce checks a signature as a storing node does.

@@ -38,6 +38,7 @@ type stream struct {
 	queue    []pieces
 	pending  int  // bytes that the peer has not taken
 	ended    bool // the client has ended its side
+	gone     bool // nothing is sent to the peer any more
 	used     bool // the client has sent something
 	moved    time.Time
 }
@@ -108,7 +109,6 @@ func (st *stream) serve(conn Stream) error {
 	}
 	st.cancel()
 	conn.Close()
-	st.drop()
 	return st.failure()
 }
 
@@ -209,25 +209,34 @@ func (st *stream) touch() {
 // enqueue takes what the client has sent; p is copied.
 func (st *stream) enqueue(p pieces) error {
 	s := st.session
+	st.count(len(p))
+	err := s.hold(len(p))
 	st.mu.Lock()
 	st.used = true
-	over := st.ended || st.cause != nil
-	st.mu.Unlock()
-	if over {
-		return nil
+	wanted := !st.ended && !st.gone
+	if wanted {
+		if len(st.queue) == 0 && st.pending == len(p) {
+			st.moved = time.Now() // the peer has had nothing to read so far
+		}
+		st.queue = append(st.queue, append(pieces(nil), p...))
 	}
-	s.mu.Lock()
-	s.queued += len(p)
-	s.mu.Unlock()
-	st.mu.Lock()
-	if st.pending == 0 {
-		st.moved = time.Now() // the peer has had nothing to read so far
-	}
-	st.queue = append(st.queue, append(pieces(nil), p...))
-	st.pending += len(p)
 	st.mu.Unlock()
+	if !wanted {
+		st.unqueue(len(p))
+	}
 	st.kick()
-	return s.hold(len(p))
+	return err
+}
+
+// count counts n bytes that wait for the peer.
+func (st *stream) count(n int) {
+	st.mu.Lock()
+	st.pending += n
+	st.mu.Unlock()
+	s := st.session
+	s.mu.Lock()
+	s.queued += n
+	s.mu.Unlock()
 }
 
 func (st *stream) dequeue() (next pieces, ended bool) {
@@ -243,19 +252,16 @@ func (st *stream) dequeue() (next pieces, ended bool) {
 
 // unqueue tells that n bytes wait no more.
 func (st *stream) unqueue(n int) {
-	st.mu.Lock()
-	st.pending -= n
-	st.mu.Unlock()
-	s := st.session
-	s.mu.Lock()
-	s.queued -= n
-	s.mu.Unlock()
-	s.relay.hold(-n)
-	s.changed.broadcast()
+	st.count(-n)
+	st.session.relay.hold(-n)
+	st.session.changed.broadcast()
 }
 
-// drop forgets what is queued. The goroutines of the stream have ended.
+// drop forgets what is queued and takes no more.
 func (st *stream) drop() {
+	st.mu.Lock()
+	st.gone = true
+	st.mu.Unlock()
 	for {
 		next, _ := st.dequeue()
 		if next == nil {
