@@ -165,6 +165,7 @@ func TestDelegatesConnect(t *testing.T) {
 						w.t.Fatalf("echo %q, %v", m, err)
 					}
 					conn.Close()
+					time.Sleep(time.Minute) // random punches have to wait for one another
 				}
 				// The server's is.
 				c, err := cd.Connect(w.t.Context(), theirs.Public, nil)

@@ -175,7 +175,7 @@ func (c *dialer) initiator(ctx context.Context) (*initiator, error) {
 func (c *dialer) handshake(ctx context.Context, first *initiator) (*greeting, error) {
 	hctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s := &handshakes{c: c, first: first, slots: make(chan struct{}, 2), found: make(chan struct{})}
+	s := &handshakes{c: c, first: first, slots: make(chan struct{}, 2), reading: make(chan struct{}, 1), found: make(chan struct{})}
 	known := c.known()
 	if len(known) > 0 {
 		s.wg.Go(func() {
@@ -239,7 +239,9 @@ type handshakes struct {
 	c     *dialer
 	first *initiator
 	slots chan struct{}
-	wg    sync.WaitGroup
+	// reading is held while an answer is read.
+	reading chan struct{}
+	wg      sync.WaitGroup
 
 	mu       sync.Mutex // guards what follows
 	asked    []netip.AddrPort
@@ -280,14 +282,18 @@ func (s *handshakes) search(ctx context.Context, known []netip.AddrPort) error {
 				<-s.slots
 			})
 		}
-		s.mu.Lock()
-		done := s.greeting != nil || s.err != nil
-		s.mu.Unlock()
-		if done {
+		if s.done() {
 			return nil
 		}
 	}
 	return nil
+}
+
+// done tells whether an answer was good, or a refusal.
+func (s *handshakes) done() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.greeting != nil || s.err != nil
 }
 
 // reserve notes that a node is asked; false if it was before.
@@ -320,15 +326,22 @@ func (s *handshakes) ask(ctx context.Context, node netip.AddrPort) {
 	if err != nil || a.mode != reply || len(a.noise) == 0 {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.greeting != nil || s.err != nil {
+	// One answer is read at a time, which may wait for a delegate.
+	select {
+	case s.reading <- struct{}{}:
+		defer func() { <-s.reading }()
+	case <-ctx.Done():
+		return
+	}
+	if s.done() {
 		return
 	}
 	p, session, err := s.first.read(a.noise)
 	if err != nil {
 		return
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
 	case p.version != payloadVersion || p.err != errorNone:
 		s.err = fmt.Errorf("%w: version %d, code %d", ErrRefused, p.version, p.err)
