@@ -69,7 +69,7 @@ serve({
   },
   // {name}
   close: (o) => servers.get(o.name).close(),
-  // {topic} -> {key}; a second announce with {again} uses the same key
+  // {topic} -> {key}
   announce: async (o) => {
     const keyPair = dht.defaultKeyPair
     await results(dht.announce(unhex(o.topic), keyPair))

@@ -56,7 +56,7 @@ const commands = {
     s.on('close', () => resolve({ key: hex(s.publicKey), echo }))
     s.write(Buffer.from(o.text))
   }),
-  // {peer, topic, seed} -> {key}
+  // {peer, topic} -> {key}
   announce: async (o) => {
     const keyPair = DHT.keyPair()
     for await (const _ of peer(o).announce(unhex(o.topic), keyPair, [])) { /* until done */ }
