@@ -23,7 +23,7 @@ keep their keys and encrypt by themselves. Let others use a relay over TLS only:
 with --cert and --key, or behind a web server that does TLS.`,
 		Example: `  cloudpal dht relay --http 127.0.0.1:49443
   cloudpal dht relay --http :443 --cert fullchain.pem --key privkey.pem`,
-		Args: args(cobra.NoArgs),
+		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDHTRelay(cmd.Context(), g, o) },
 	}
 	f := cmd.Flags()
