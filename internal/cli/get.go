@@ -24,7 +24,8 @@ func newGet(g *globals) *cobra.Command {
 		GroupID: "main",
 		Short:   "Fetch a drive, or a part of it, to disk",
 		Long: `Get fetches a drive, a folder or a file and writes it to DEST; without DEST, to the
-current folder under its own name. Everything is checked against the owner's
+current folder under its own name. A file goes into DEST if that is a folder or
+ends in a slash, else it is called DEST. Everything is checked against the owner's
 signature before it is written, and files appear whole or not at all.
 
 It may be interrupted at any moment: the same command goes on where it stopped.
@@ -33,6 +34,7 @@ Nothing is ever written outside of DEST.`,
 		Example: `  cloudpal get hyper://LINK
   cloudpal get hyper://LINK --no-dht --peer tcp://192.168.1.7:4100
   cloudpal get hyper://LINK/album/one.jpg
+  cloudpal get hyper://LINK/album/one.jpg first.jpg
   cloudpal get hyper://LINK Photos --at 2026-03-01`,
 		Args: args(1, 2),
 		RunE: func(cmd *cobra.Command, a []string) error { return runGet(cmd.Context(), g, &o, a) },

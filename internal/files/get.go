@@ -44,6 +44,7 @@ type getter struct {
 	dest  string // the folder that is written to
 	base  string // the folder of the drive that becomes dest
 	file  string // with a slash in front, if only one file of base is wanted
+	name  string // what it is called in dest
 	total Progress
 	past  []past
 }
@@ -99,10 +100,8 @@ func (g *getter) run() (got Got, err error) {
 		return got, err
 	}
 	defer release()
-	m := &mirror.Options{Base: g.base, NoPrune: true, Exclusive: g.brokenOff()}
-	if g.file != "" {
-		m.Prefixes = []string{g.file}
-	} else if len(g.past) > 0 {
+	m := &mirror.Options{Base: g.base + g.file, Name: g.name, NoPrune: true, Exclusive: g.brokenOff()}
+	if g.file == "" && len(g.past) > 0 {
 		m.NoPrune, m.Ignore = false, g.foreign
 	}
 	if !g.o.Overwrite {
@@ -120,12 +119,12 @@ func (g *getter) run() (got Got, err error) {
 	if err != nil {
 		return got, err
 	}
-	got = Got{Version: g.r.View.Version(), Dest: filepath.Join(g.dest, filepath.FromSlash(g.file)), Files: result.Files, Bytes: g.total.TotalBytes,
+	got = Got{Version: g.r.View.Version(), Dest: filepath.Join(g.dest, g.name), Files: result.Files, Bytes: g.total.TotalBytes,
 		Written: result.Added + result.Changed, Problems: result.Problems}
 	if len(got.Problems) > 0 {
 		return got, g.problem(got.Problems)
 	}
-	return got, g.end()
+	return got, g.end(got.Written)
 }
 
 func (g *getter) tell(p Progress) {
@@ -179,7 +178,7 @@ func (g *getter) place() error {
 	// A drive of one file is the file.
 	only, err := g.onlyFile()
 	if err != nil || only != "" {
-		g.file = only
+		g.file, g.name = only, strings.TrimPrefix(only, "/")
 		return err
 	}
 	name := g.r.Place.Record.Name
@@ -190,23 +189,40 @@ func (g *getter) place() error {
 	return nil
 }
 
-// placeFile writes one file: into Dest if that is a folder, else as Dest if it
-// keeps its name.
+// placeFile writes one file: into Dest if that is a folder, else as Dest.
 func (g *getter) placeFile(base, file string) error {
 	if base == "/" {
 		base = ""
 	}
-	g.base, g.file = base, file
+	g.base, g.file, g.name = base, file, file[1:]
 	info, err := os.Stat(g.o.Dest)
 	if g.o.DestIsParent || err == nil && info.IsDir() || g.o.Dest != g.dest {
 		return nil
 	}
-	if filepath.Base(g.o.Dest) != file[1:] {
-		return fault.New(fault.Usage, "the file would have to be renamed to %s", filepath.Base(g.o.Dest)).
-			Hint("name a folder as the destination, or write the content there: cloudpal cat %s > %s", quote(g.r.Place.shortRef()+g.r.Place.Path), quote(g.o.Dest))
-	}
-	g.dest = filepath.Dir(g.o.Dest)
+	g.dest, g.name = filepath.Split(g.dest)
+	g.dest = filepath.Clean(g.dest)
 	return nil
+}
+
+// renamed tells whether the one file gets another name.
+func (g *getter) renamed() bool { return g.file != "" && g.name != g.file[1:] }
+
+// goal returns where the record of what was written is kept, and what of the
+// drive it speaks of: the folders of both sides, but for a file under another
+// name just the file.
+func (g *getter) goal() (dest, path string) {
+	if g.renamed() {
+		return filepath.Join(g.dest, g.name), g.base + g.file
+	}
+	return g.dest, g.base
+}
+
+// source returns the path in the drive of what is at p in the destination.
+func (g *getter) source(p string) string {
+	if g.file != "" {
+		return g.base + g.file
+	}
+	return g.base + p
 }
 
 // onlyFile returns the path of the only file of the drive, if it is at the root.
@@ -230,6 +246,9 @@ func (g *getter) count() error {
 		if err != nil {
 			return err
 		}
+		if g.file != "" && e.Path != g.base+g.file {
+			continue // of a folder that has the same name
+		}
 		size, err := g.r.View.Size(g.r.ctx, e)
 		if err != nil {
 			return err
@@ -244,8 +263,9 @@ func (g *getter) count() error {
 // openPast opens the versions that earlier gets left at the destination.
 func (g *getter) openPast() error {
 	record, _ := g.l.registry.byKey(g.r.Place.Record.Key)
-	for _, get := range record.Gets[g.dest] {
-		if get.Path != g.base || get.Version > g.r.Newest {
+	dest, path := g.goal()
+	for _, get := range record.Gets[dest] {
+		if get.Path != path || get.Version > g.r.Newest {
 			continue
 		}
 		v, err := g.r.drive.Checkout(get.Version)
@@ -319,7 +339,7 @@ func (g *getter) wrote(p string) bool {
 		return errors.Is(err, fs.ErrNotExist)
 	}
 	return slices.ContainsFunc(g.past, func(old past) bool {
-		e, err := old.view.Entry(g.r.ctx, g.base+p)
+		e, err := old.view.Entry(g.r.ctx, g.source(p))
 		if err != nil {
 			return false
 		}
@@ -346,38 +366,44 @@ func (g *getter) begin() error {
 	if _, known := g.l.registry.byKey(place.Record.Key); !known {
 		r := place.Record
 		r.Added = time.Now().UTC().Truncate(time.Second)
-		r.Name = cleanName(strings.TrimPrefix(g.file, "/"))
-		if g.file == "" {
-			r.Name = cleanName(filepath.Base(g.dest))
-		}
+		r.Name = cleanName(filepath.Base(filepath.Join(g.dest, g.name)))
 		if _, err := g.l.registry.add(ctx, r, false); err != nil {
 			return err
 		}
 	}
-	run := Get{Version: g.r.View.Version(), Path: g.base, Began: time.Now().UTC()}
+	_, path := g.goal()
+	run := Get{Version: g.r.View.Version(), Path: path, Began: time.Now().UTC()}
 	return g.remember(func(old []Get) []Get {
 		old = slices.DeleteFunc(old, func(o Get) bool { return o.Version == run.Version && o.Path == run.Path && o.Ended.IsZero() })
 		return append(old, run)
 	})
 }
 
-// end forgets what was written before.
-func (g *getter) end() error {
+// end forgets what was written before. Of single files it forgets only what the
+// other records say too: beside them lie other files.
+func (g *getter) end(written uint64) error {
 	return g.remember(func(old []Get) []Get {
 		run := old[len(old)-1]
 		run.Ended = time.Now().UTC()
-		kept := slices.DeleteFunc(old, func(o Get) bool { return o.Path == run.Path && g.file == "" })
+		if g.file == "" || g.renamed() {
+			return append(slices.DeleteFunc(old, func(o Get) bool { return o.Path == run.Path }), run)
+		}
+		kept := old[:len(old)-1]
+		if written == 0 && slices.ContainsFunc(kept, func(o Get) bool { return o.Path == run.Path && o.Version == run.Version }) {
+			return kept
+		}
 		return append(kept, run)
 	})
 }
 
 func (g *getter) remember(change func([]Get) []Get) error {
+	dest, _ := g.goal()
 	return g.l.registry.update(context.WithoutCancel(g.r.ctx), g.r.Place.Record.Key, func(r *Record) {
 		gets := make(map[string][]Get, len(r.Gets)+1)
-		for dest, list := range r.Gets {
-			gets[dest] = list
+		for at, list := range r.Gets {
+			gets[at] = list
 		}
-		gets[g.dest] = change(slices.Clone(gets[g.dest]))
+		gets[dest] = change(slices.Clone(gets[dest]))
 		r.Gets = gets
 	})
 }

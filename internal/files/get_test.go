@@ -131,3 +131,63 @@ func TestGetStaysAwayFromOwnFolders(t *testing.T) {
 	}
 	wantFolder(t, dir, files{"a": "one"})
 }
+
+func TestGetGivesAFileAnotherName(t *testing.T) {
+	dir, out := t.TempDir(), t.TempDir()
+	files{"a": "one", "sub/b": "two"}.write(t, dir)
+	l, _ := openLibrary(t, t.TempDir())
+	s := share(t, l, dir)
+	imported(t, s)
+	ref, dest := s.Record.Name+"/sub/b", filepath.Join(out, "new", "name")
+	got, err := get(t.Context(), l, ref, State{}, dest, false)
+	if err != nil || got.Dest != dest || got.Written != 1 || got.Files != 1 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	wantFolder(t, out, files{"new/name": "two"})
+	if got, err := get(t.Context(), l, ref, State{}, dest, false); err != nil || got.Written != 0 {
+		t.Errorf("again: %+v, %v", got, err)
+	}
+	files{"sub/b": "2!"}.write(t, dir)
+	imported(t, s)
+	if got, err := get(t.Context(), l, ref, State{}, dest, false); err != nil || got.Written != 1 {
+		t.Errorf("the next version: %+v, %v", got, err)
+	}
+	wantFolder(t, out, files{"new/name": "2!"})
+
+	// What a person made is kept, under the new name too.
+	files{"new/name": "mine, all mine", "a": "mine"}.write(t, out)
+	if _, err := get(t.Context(), l, ref, State{}, dest, false); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("over a change: %v", err)
+	}
+	if _, err := get(t.Context(), l, s.Record.Name+"/sub/b", State{}, filepath.Join(out, "a"), false); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("over a file of the person: %v", err)
+	}
+	wantFolder(t, out, files{"new/name": "mine, all mine", "a": "mine"})
+	if _, err := get(t.Context(), l, ref, State{}, dest, true); err != nil {
+		t.Fatal(err)
+	}
+	wantFolder(t, out, files{"new/name": "2!", "a": "mine"})
+}
+
+// TestGetOfAFileKeepsFewRecords gets a file many times: only what was written is
+// remembered.
+func TestGetOfAFileKeepsFewRecords(t *testing.T) {
+	dir, out := t.TempDir(), t.TempDir()
+	files{"a": "one", "b": "two"}.write(t, dir)
+	l, _ := openLibrary(t, t.TempDir())
+	s := share(t, l, dir)
+	imported(t, s)
+	for range 5 {
+		for _, name := range []string{"a", "b"} {
+			for _, dest := range []string{out, filepath.Join(out, name+"2")} {
+				if _, err := get(t.Context(), l, s.Record.Name+"/"+name, State{}, dest, false); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	record, _ := l.registry.byKey(s.Record.Key)
+	if n := len(record.Gets[out]); n != 2 || len(record.Gets) != 3 {
+		t.Errorf("%d records of the folder, %d places", n, len(record.Gets))
+	}
+}

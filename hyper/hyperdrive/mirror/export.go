@@ -111,9 +111,12 @@ func (e *exporter) eachPrefix(fn func(src, dst *node) error) error {
 }
 
 // source yields what the drive has at prefix and below, with Options.Base as
-// the root.
+// the root; with Options.Name just what is at Base.
 func (e *exporter) source(prefix string) iter.Seq2[*node, error] {
 	base := e.opts.Base
+	if e.opts.Name != "" {
+		return e.single
+	}
 	if base == "" {
 		return e.driveNodes(e.ctx, e.view, prefix)
 	}
@@ -134,6 +137,28 @@ func (e *exporter) source(prefix string) iter.Seq2[*node, error] {
 				return
 			}
 		}
+	}
+}
+
+// single yields the file or link at Options.Base under Options.Name.
+func (e *exporter) single(yield func(*node, error) bool) {
+	entry, err := e.view.Entry(e.ctx, e.opts.Base)
+	if errors.Is(err, hyperdrive.ErrNotFound) {
+		return
+	}
+	if err != nil {
+		yield(nil, err)
+		return
+	}
+	n, err := driveNode(e.ctx, e.view, entry)
+	if err != nil {
+		yield(nil, err)
+		return
+	}
+	n = rebased(n, strings.TrimSuffix(path.Dir(e.opts.Base), "/"))
+	n.path = "/" + e.opts.Name
+	if e.opts.Ignore == nil || !e.opts.Ignore(n.path) {
+		yield(n, nil)
 	}
 }
 

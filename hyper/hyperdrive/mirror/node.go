@@ -35,8 +35,8 @@ func (t *tracker) driveNodes(ctx context.Context, v *hyperdrive.View, prefix str
 			if t.opts.Ignore != nil && t.opts.Ignore(e.Path) {
 				continue
 			}
-			n := &node{path: e.Path, link: e.Linkname, executable: e.Executable, modTime: e.Meta().ModTime, entry: e}
-			if n.size, err = v.Size(ctx, e); err != nil {
+			n, err := driveNode(ctx, v, e)
+			if err != nil {
 				yield(nil, err)
 				return
 			}
@@ -45,6 +45,16 @@ func (t *tracker) driveNodes(ctx context.Context, v *hyperdrive.View, prefix str
 			}
 		}
 	}
+}
+
+func driveNode(ctx context.Context, v *hyperdrive.View, e *hyperdrive.Entry) (*node, error) {
+	size, err := v.Size(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	return &node{
+		path: e.Path, link: e.Linkname, executable: e.Executable, size: size, modTime: e.Meta().ModTime, entry: e,
+	}, nil
 }
 
 // merge walks two sequences in the order of paths and calls fn for each path

@@ -74,6 +74,10 @@ type Options struct {
 	// folder were the drive's root. All other paths are then relative to it. Links
 	// that lead out of it cannot be written. Other functions do not use it.
 	Base string
+	// Name makes Export write nothing but the file or link at Base, which may thus
+	// be one, under this name in the folder. Prefixes are of no use then. If
+	// nothing is at Base and NoPrune is not set, what has the name is removed.
+	Name string
 	// Ignore leaves paths alone on both sides; of a folder also all that is below
 	// it. See [IgnorePaths].
 	Ignore func(path string) bool
@@ -115,6 +119,15 @@ func (o *Options) withDefaults() (Options, error) {
 		return c, fmt.Errorf("base %q: %w", c.Base, err)
 	}
 	c.Base = base
+	if c.Name != "" {
+		if p, err := hyperdrive.Clean(c.Name); err != nil || p != "/"+c.Name || strings.Contains(c.Name, "/") {
+			return c, fmt.Errorf("%w: %q", ErrName, c.Name)
+		}
+		if base == "" {
+			return c, fmt.Errorf("the whole drive cannot be written as the file %q", c.Name)
+		}
+		c.Prefixes = []string{c.Name}
+	}
 	var clean []string
 	for _, p := range c.Prefixes {
 		folder, err := hyperdrive.CleanFolder(p)
