@@ -128,13 +128,15 @@ func (p *Peer) serve(m *wire.Request) error {
 	if m.Manifest && rules != nil && !rules.Compat() {
 		d.Manifest = rules.Manifest()
 	}
-	if m.Fork != h.Fork || now != h.Fork || !held || frozen && m.Block != nil || seq&1 == 1 {
+	// The head has left the fork that peers know, or is about to.
+	stale := m.Fork != h.Fork || now != h.Fork || seq&1 == 1
+	if stale || !held || frozen && m.Block != nil {
 		if d.Manifest != nil && m.Block == nil && m.Hash == nil {
 			d.Fork = h.Fork
 			p.ch.SendFunc(wire.TypeData, d.Size(), d.AppendTo)
 			return nil
 		}
-		p.refuse(m, h.Fork)
+		p.refuse(m, stale)
 		return nil
 	}
 	proof, err := h.Tree.Prove(l, &m.Request, l.prologue())
@@ -150,11 +152,11 @@ func (p *Peer) serve(m *wire.Request) error {
 	case errors.Is(err, merkle.ErrInvalidRequest):
 		return p.invalidRequest(m, err)
 	case errors.Is(err, merkle.ErrMissingNode), errors.Is(err, storage.ErrNotFound):
-		p.refuse(m, h.Fork)
+		p.refuse(m, false)
 		return nil
 	case err != nil:
 		l.opts.Log.Debug("cannot serve request", "core", l.key, "err", err)
-		p.refuse(m, h.Fork)
+		p.refuse(m, false)
 		return nil
 	}
 	if proof.Upgrade != nil {
@@ -185,9 +187,9 @@ func (p *Peer) countUpload(i uint64, n int) {
 // refuse says that there is no data. A reason is only given for blocks that were
 // never here: JavaScript peers count reasons and give up on who gives many, so
 // requests that this side's own truncate or clear made stale get none.
-func (p *Peer) refuse(m *wire.Request, fork uint64) {
+func (p *Peer) refuse(m *wire.Request, stale bool) {
 	reason := uint64(wire.ReasonNotAvailable)
-	if m.Fork != fork || m.Block == nil {
+	if stale || m.Block == nil {
 		reason = wire.ReasonNone
 	} else {
 		p.repl.mu.Lock()
