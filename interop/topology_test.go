@@ -193,7 +193,9 @@ func TestEncryptedCoreThroughBlindPeer(t *testing.T) {
 }
 
 // Appends and truncates at random under peers that download everything, with connections that are cut: in the end all
-// hold what the writer has. A JavaScript writer drops connections by itself now and then when it truncates.
+// hold what the writer has. A JavaScript writer drops connections by itself now and then when it truncates. A JavaScript
+// reader that forks overtake can be stuck for good, among its own kind as well: it counts answers that it does not like
+// and pauses the peer, or waits for a request that it has forgotten. So readers are opened anew when the load is over.
 func TestRandomAppendsAndTruncatesUnderLoad(t *testing.T) {
 	for seed := range uint32(2) {
 		t.Run(fmt.Sprintf("writer at a peer, seed %d", seed), func(t *testing.T) {
@@ -213,8 +215,8 @@ func TestRandomAppendsAndTruncatesUnderLoad(t *testing.T) {
 			writer.Call(t, "mark", Args{"core": "a"})
 			length, fork := end.Num("length")+1, end.Num("fork")
 			until(t, c, "the last state", func() bool { return c.Length() == length && c.Fork() == fork && c.ContiguousLength() == length })
-			reader.Call(t, "wait", Args{"core": "a", "length": length, "fork": fork, "contiguous": length})
 			wantSame(t, writer, "a", c)
+			reopen(t, reader, c)
 			wantSame(t, reader, "a", c)
 		})
 		t.Run(fmt.Sprintf("our writer, seed %d", seed), func(t *testing.T) {
@@ -232,11 +234,19 @@ func TestRandomAppendsAndTruncatesUnderLoad(t *testing.T) {
 			}
 			load(t, c, 21+seed, 150)
 			for _, n := range readers {
-				n.Call(t, "wait", Args{"core": "a", "length": c.Length(), "fork": c.Fork(), "contiguous": c.Length()})
+				reopen(t, n, c)
 				wantSame(t, n, "a", c)
 			}
 		})
 	}
+}
+
+// reopen closes a peer's copy of c and opens it again, with what it has stored, until it has caught up.
+func reopen(t testing.TB, n *Node, c *hypercore.Core) {
+	t.Helper()
+	n.Call(t, "close", Args{"core": "a"})
+	n.Call(t, "open", Args{"core": "a", "key": c.Key().Hex(), "download": true})
+	n.Call(t, "wait", Args{"core": "a", "length": c.Length(), "fork": c.Fork()})
 }
 
 // load does what the load command of a peer does, without the pauses, and ends with a marker.

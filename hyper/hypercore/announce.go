@@ -15,7 +15,7 @@ func (p *Peer) announceHead() {
 	p.sendSync()
 	l := p.repl.log
 	l.mu.RLock()
-	length, fork := l.published.Length, l.published.Fork
+	length := l.published.Length
 	l.mu.RUnlock()
 	held := l.contiguous(length)
 	since := p.toldLength
@@ -26,9 +26,8 @@ func (p *Peer) announceHead() {
 	if held <= p.told || p.paused {
 		return
 	}
-	// What the peer announced on another fork says nothing about this one.
-	known := p.synced && p.remote.Fork == fork && p.contiguous >= held
-	if held == length && !known || p.told == 0 && !p.synced {
+	// That all is here is told to peers that have it too: they count who has.
+	if held == length || p.told == 0 && !p.synced {
 		p.sendRange(false, 0, held)
 	}
 	p.told = held

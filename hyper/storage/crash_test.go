@@ -2,6 +2,7 @@ package storage
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -33,11 +34,13 @@ func (fs renamingFS) ReuseForWrite(oldname, newname string, category vfs.DiskWri
 	return fs.OpenReadWrite(newname, category)
 }
 
+var crashSeeds = flag.Uint64("crash.seeds", 2, "how often to crash at every step, each time with other parts lost")
+
 // TestCrashAtEveryStep stops the machine before every change to the disk, with
 // some of what was not synced gone, and opens what is left. All durable commits
 // and a prefix of the others must be there, each of them whole.
 func TestCrashAtEveryStep(t *testing.T) {
-	for seed := range uint64(4) {
+	for seed := range *crashSeeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { crashRun(t, seed) })
 	}
 }
