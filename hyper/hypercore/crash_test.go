@@ -2,6 +2,7 @@ package hypercore
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -50,13 +51,15 @@ type witness struct {
 	cuts []powerCut
 }
 
+var crashSeeds = flag.Uint64("crash.seeds", 2, "how often to cut the power at every step, each time with other parts lost")
+
 // TestNothingThatWasSeenIsForgotten cuts the power of a writer before every
 // change to its disk while a peer follows it, and opens what is left: every head
 // that the peer saw must still be part of the log, under the same fork, with the
 // same content and all its blocks.
 func TestNothingThatWasSeenIsForgotten(t *testing.T) {
 	for _, relaxed := range []bool{false, true} {
-		for seed := range uint64(3) {
+		for seed := range *crashSeeds {
 			t.Run(fmt.Sprintf("relaxed=%v/%d", relaxed, seed), func(t *testing.T) { seenRun(t, relaxed, seed) })
 		}
 	}
