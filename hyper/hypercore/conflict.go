@@ -2,6 +2,8 @@ package hypercore
 
 import (
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/hyper/internal/merkle"
@@ -68,19 +70,16 @@ func (r *replicator) conflict(d *received, h *head) bool {
 	if err != nil {
 		return true // nothing that the signer has to answer for
 	}
-	// What was asked for is compared: the state may be longer.
-	theirs := merkle.Tree{Length: d.Upgrade.Length, Roots: d.Upgrade.Nodes}
-	if len(d.Upgrade.Additional) == 0 {
-		theirs = g.Tree
-	}
-	ours, err := merkle.Load(l, h.Fork, d.Upgrade.Length)
-	if err != nil {
-		return true
-	}
 	if d.Block != nil || d.Hash != nil || d.Seek != nil {
 		return false // a pushed block, not evidence
 	}
-	if ours.Hash() == theirs.Hash() {
+	// What was asked for is compared: the state may be longer.
+	theirs, ok := g.RootHashes(d.Upgrade.Length)
+	ours, err := merkle.Load(l, h.Fork, d.Upgrade.Length)
+	if err != nil || !ok {
+		return true
+	}
+	if slices.EqualFunc(ours.Roots, theirs, func(n hypercrypto.TreeNode, h hypercrypto.Hash) bool { return n.Hash == h }) {
 		r.mu.Lock()
 		if d.peer.askedConflict {
 			d.peer.paused, d.peer.askedConflict = false, false
@@ -152,6 +151,7 @@ func VerifyEvidence(key hypercrypto.Key, m *hypercrypto.Manifest, e *Evidence) e
 	}
 	v := merkle.Verifier{Key: key, Rules: rules}
 	var heads [2]*merkle.Reorg
+	length := uint64(math.MaxUint64)
 	for i, raw := range [][]byte{e.Local, e.Remote} {
 		d, err := wire.DecodeData(raw)
 		if err != nil {
@@ -160,9 +160,15 @@ func VerifyEvidence(key hypercrypto.Key, m *hypercrypto.Manifest, e *Evidence) e
 		if heads[i], err = v.Full(&d.Proof); err != nil {
 			return err
 		}
+		length = min(length, d.Upgrade.Length)
 	}
 	if heads[0].Tree.Fork != heads[1].Tree.Fork {
 		return fmt.Errorf("hypercore: the heads are of forks %d and %d, which is no conflict", heads[0].Tree.Fork, heads[1].Tree.Fork)
+	}
+	ours, ok := heads[0].RootHashes(length)
+	theirs, ok2 := heads[1].RootHashes(length)
+	if !ok || !ok2 || slices.Equal(ours, theirs) {
+		return fmt.Errorf("hypercore: the heads do not differ in the first %d blocks, which is no conflict", length)
 	}
 	return nil
 }

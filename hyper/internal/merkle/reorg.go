@@ -3,6 +3,7 @@ package merkle
 import (
 	"fmt"
 
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/hyper/internal/flattree"
 )
 
@@ -69,6 +70,23 @@ func (v *Verifier) Full(p *Proof) (*Reorg, error) {
 	}
 	g.take(c)
 	return g, nil
+}
+
+// RootHashes returns the hashes of the roots over the first length blocks, which
+// the signature covers. Sizes are not among them, since the signature covers
+// those of pairs only. ok is false if the proof does not have all of them.
+func (g *Reorg) RootHashes(length uint64) (hashes []hypercrypto.Hash, ok bool) {
+	if length > g.Tree.Length {
+		return nil, false
+	}
+	for _, x := range flattree.FullRoots(length, nil) {
+		n, ok := g.nodes[x]
+		if !ok {
+			return nil, false
+		}
+		hashes = append(hashes, n.Hash)
+	}
+	return hashes, true
 }
 
 // Ancestors is the number of blocks at the start that both logs are known to
