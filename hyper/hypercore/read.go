@@ -36,11 +36,15 @@ func (c *Core) GetLocal(i uint64) ([]byte, error) {
 // AppendLocal is GetLocal that appends the block to dst and returns the
 // extended slice, for readers that use their buffers again.
 func (c *Core) AppendLocal(dst []byte, i uint64) ([]byte, error) {
-	if c.encryption() == nil {
-		return c.rawLocal(i, dst)
+	b, err := c.rawLocal(i, dst)
+	if err != nil {
+		return nil, err
 	}
-	b, err := c.GetLocal(i)
-	return append(dst, b...), err
+	value, err := c.open1(i, b[len(dst):])
+	if err != nil {
+		return nil, err
+	}
+	return append(b[:len(dst)], value...), nil
 }
 
 // GetRaw is Get without decryption: it returns the block in stored form.
