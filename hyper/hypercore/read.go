@@ -62,9 +62,13 @@ func (c *Core) GetRaw(ctx context.Context, i uint64) ([]byte, error) {
 			return nil, err
 		}
 		err = c.waitBlock(ctx, w)
-		c.log.repl.unwant(w)
+		value := c.log.repl.unwant(w)
 		if err != nil {
 			return nil, fmt.Errorf("get block %d: %w", i, err)
+		}
+		// A snapshot or a branch may have another block there.
+		if value != nil && c.snap == nil && c.branch == nil {
+			return value, nil
 		}
 	}
 }
