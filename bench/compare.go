@@ -100,7 +100,7 @@ func runCompare(ctx context.Context, args []string) error {
 	if o.modules == "" {
 		o.modules = filepath.Join(root, "interop", "node_modules")
 	}
-	r := &runner{tmp: filepath.Join(data, "run"), modules: o.modules, timeout: o.timeout, loopback: !o.plain && canIsolate()}
+	r := &runner{tmp: filepath.Join(data, "run"), kept: filepath.Join(data, "kept"), modules: o.modules, timeout: o.timeout, loopback: !o.plain && canIsolate()}
 	sc := fullScale()
 	if o.quick {
 		sc = quickScale()
@@ -127,7 +127,7 @@ func runCompare(ctx context.Context, args []string) error {
 	if err := checkJS(o.node, o.modules); err != nil {
 		return err
 	}
-	return c.all(ctx, cat.works())
+	return errors.Join(c.all(ctx, cat.works()), r.finish())
 }
 
 // list prints what --only can choose from.

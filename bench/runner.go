@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 // runner starts measured programs, one at a time.
 type runner struct {
 	tmp      string        // where programs make their temporary folders
+	kept     string        // where those with many files wait for finish
 	modules  string        // node_modules
 	timeout  time.Duration // of one program
 	loopback bool          // programs with sockets get a network of their own
@@ -45,7 +48,7 @@ func (r *runner) run(ctx context.Context, c *command, net bool) ([]meter.Line, e
 		return nil, err
 	}
 	settle()
-	cmd.Env = append(os.Environ(), "NODE_PATH="+r.modules, "BENCH_TMP="+r.tmp, fmt.Sprintf("%s=%d", meter.StartVar, time.Now().UnixNano()))
+	cmd.Env = append(os.Environ(), "NODE_PATH="+r.modules, "BENCH_TMP="+r.tmp, "BENCH_KEEP=1", fmt.Sprintf("%s=%d", meter.StartVar, time.Now().UnixNano()))
 	err := cmd.Run()
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -65,14 +68,60 @@ func (r *runner) run(ctx context.Context, c *command, net bool) ([]meter.Line, e
 	return lines, errors.Join(err, r.clean())
 }
 
-// clean empties the folder for temporary folders: a program that was killed
-// leaves its own behind.
+// manyFiles is the number of files from which on a folder is kept until finish.
+const manyFiles = 1000
+
+// clean empties the folder for temporary folders. Those with many files are only
+// moved away: ext4 avoids inodes that were freed in the last minutes and skips
+// them one by one, so that whoever runs next would make files up to ten times
+// slower, whatever program that is.
 func (r *runner) clean() error {
-	if err := os.RemoveAll(r.tmp); err != nil {
+	if err := os.MkdirAll(r.tmp, 0o755); err != nil {
 		return err
 	}
-	return os.MkdirAll(r.tmp, 0o755)
+	list, err := os.ReadDir(r.tmp)
+	if err != nil {
+		return err
+	}
+	for _, d := range list {
+		dir := filepath.Join(r.tmp, d.Name())
+		if few(dir) {
+			err = os.RemoveAll(dir)
+		} else {
+			err = r.keep(dir)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
+
+// few tells whether a folder has less than manyFiles files.
+func few(dir string) bool {
+	n := 0
+	err := filepath.WalkDir(dir, func(string, fs.DirEntry, error) error {
+		if n++; n >= manyFiles {
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return err == nil && n < manyFiles
+}
+
+func (r *runner) keep(dir string) error {
+	if err := os.MkdirAll(r.kept, 0o755); err != nil {
+		return err
+	}
+	to, err := os.MkdirTemp(r.kept, "")
+	if err != nil {
+		return err
+	}
+	return os.Rename(dir, filepath.Join(to, "run"))
+}
+
+// finish removes what clean has kept.
+func (r *runner) finish() error { return os.RemoveAll(r.kept) }
 
 // tail is the end of a text.
 func tail(b []byte) []byte {

@@ -72,7 +72,8 @@ function tmp (tag) {
   const base = process.env.BENCH_TMP || os.tmpdir()
   return fs.mkdtempSync(path.join(base, 'b-' + tag + '-'))
 }
-function rm (dir) { try { fs.rmSync(dir, { recursive: true, force: true, maxRetries: 3 }) } catch {} }
+// With BENCH_KEEP the benchmark removes temporary folders itself.
+function rm (dir) { if (process.env.BENCH_KEEP) return; try { fs.rmSync(dir, { recursive: true, force: true, maxRetries: 3 }) } catch {} }
 const now = () => Number(process.hrtime.bigint()) / 1e6 // ms
 const rss = () => Math.round(process.memoryUsage.rss() / 1048576)
 function peakRss () { return Math.round(process.resourceUsage().maxRSS / 1024) }

@@ -2,6 +2,7 @@ package hyperblobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -34,10 +35,11 @@ func New(core *hypercore.Core) *Blobs { return &Blobs{core: core} }
 // would wait for a peer fail with [hypercore.ErrNotAvailable].
 func (b *Blobs) LocalOnly() *Blobs { return &Blobs{core: b.core, local: true} }
 
-// block returns a block of the log.
-func (b *Blobs) block(ctx context.Context, i uint64) ([]byte, error) {
-	if b.local {
-		return b.core.GetLocal(i)
+// block returns a block of the log, in buf if it is held here and fits.
+func (b *Blobs) block(ctx context.Context, buf []byte, i uint64) ([]byte, error) {
+	data, err := b.core.AppendLocal(buf[:0], i)
+	if b.local || !errors.Is(err, hypercore.ErrNotAvailable) {
+		return data, err
 	}
 	return b.core.Get(ctx, i)
 }

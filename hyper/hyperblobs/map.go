@@ -25,7 +25,7 @@ func (b *Blobs) Map(ctx context.Context, id ID) ([]Piece, error) {
 	var pieces []Piece
 	n := uint64(0)
 	for i := id.BlockOffset; i < id.End(); i++ {
-		block, err := b.block(ctx, i)
+		block, err := b.block(ctx, nil, i)
 		if err != nil {
 			return nil, fmt.Errorf("read block map: %w", err)
 		}

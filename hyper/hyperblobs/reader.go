@@ -100,7 +100,7 @@ func (r *Reader) ReadAt(p []byte, off int64) (n int, err error) {
 	s := r.cached()
 	for len(p) > 0 {
 		if !s.contains(off) {
-			if s, err = r.spanAt(off, s); err != nil {
+			if s, err = r.spanAt(nil, off, s); err != nil {
 				return n, err
 			}
 		}
@@ -168,22 +168,22 @@ func (r *Reader) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// spanAt returns the block that holds offset off. prev is the block read before,
-// which often is its neighbour.
-func (r *Reader) spanAt(off int64, prev span) (span, error) {
+// spanAt returns the block that holds offset off, in buf if that is large enough.
+// prev is where the block read before was, which often is its neighbour.
+func (r *Reader) spanAt(buf []byte, off int64, prev span) (span, error) {
 	block, start, err := r.locate(off, prev)
 	if err != nil {
 		return span{}, err
 	}
-	s, err := r.load(block, start)
+	s, err := r.load(buf, block, start)
 	if err == nil && !s.contains(off) {
 		err = fmt.Errorf("%w: byte %d is not in block %d", ErrInvalid, off, block)
 	}
 	return s, err
 }
 
-func (r *Reader) load(block uint64, start int64) (span, error) {
-	data, err := r.b.block(r.ctx, block)
+func (r *Reader) load(buf []byte, block uint64, start int64) (span, error) {
+	data, err := r.b.block(r.ctx, buf, block)
 	if err == nil && r.core.Fork() != r.fork {
 		err = hypercore.ErrTruncated
 	}

@@ -40,7 +40,7 @@ func (b *Blobs) getSingle(ctx context.Context, id ID) ([]byte, error) {
 	if id.ByteLength == 0 {
 		return []byte{}, nil
 	}
-	s, err := r.load(id.BlockOffset, 0)
+	s, err := r.load(nil, id.BlockOffset, 0)
 	return s.data, err
 }
 
@@ -92,11 +92,16 @@ func (r *Reader) WriteTo(w io.Writer) (total int64, err error) {
 	}
 	ctx, cancel := context.WithCancel(r.ctx)
 	spans := make(chan streamed, streamAhead)
+	// One more is being read, and one being written.
+	free := make(chan []byte, streamAhead+2)
+	for range cap(free) {
+		free <- nil
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		defer close(spans)
-		r.stream(ctx, pos, spans)
+		r.stream(ctx, pos, spans, free)
 	}()
 	defer func() {
 		cancel()
@@ -114,6 +119,7 @@ func (r *Reader) WriteTo(w io.Writer) (total int64, err error) {
 		if err != nil {
 			return total, err
 		}
+		free <- s.buf
 	}
 	if total < r.size-pos {
 		return total, context.Cause(ctx)
@@ -123,16 +129,24 @@ func (r *Reader) WriteTo(w io.Writer) (total int64, err error) {
 
 type streamed struct {
 	data []byte
+	buf  []byte // what data lies in
 	err  error
 }
 
-// stream sends the content from offset off on, block by block.
-func (r *Reader) stream(ctx context.Context, off int64, out chan<- streamed) {
+// stream sends the content from offset off on, block by block. The buffers that
+// it reads into come from free, to which the receiver returns them.
+func (r *Reader) stream(ctx context.Context, off int64, out chan<- streamed, free <-chan []byte) {
 	var s span
 	for off < r.size {
+		var buf []byte
+		select {
+		case buf = <-free:
+		case <-ctx.Done():
+			return
+		}
 		var err error
-		s, err = r.spanAt(off, s)
-		item := streamed{err: err}
+		s, err = r.spanAt(buf, off, s)
+		item := streamed{buf: s.data, err: err}
 		if err == nil {
 			item.data = s.data[off-s.start:]
 		}

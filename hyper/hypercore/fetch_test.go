@@ -274,3 +274,31 @@ func TestFullDiskFailsTheReadsThatWait(t *testing.T) {
 		t.Errorf("with room again: %v", err)
 	}
 }
+
+func TestReadersThatWaitForOneBlockGetTheirOwn(t *testing.T) {
+	w := openCore(t, openDB(t), &Options{KeyPair: seeded(1)})
+	mustAppend(t, w, testBlocks(0, 10)...)
+	r := reader(t, w, nil)
+	got := make(chan error, 3)
+	for range cap(got) {
+		go func() {
+			b, err := r.Get(timeout(t), 7)
+			if err == nil && !bytes.Equal(b, testBlock(7)) {
+				err = errors.New("another block")
+			}
+			clear(b)
+			_ = append(b, make([]byte, 100)...)
+			got <- err
+		}()
+	}
+	stop := join(t, w, r)
+	defer stop()
+	for range cap(got) {
+		if err := <-got; err != nil {
+			t.Error(err)
+		}
+	}
+	if b, err := r.GetLocal(7); err != nil || !bytes.Equal(b, testBlock(7)) {
+		t.Errorf("%q, %v", b, err)
+	}
+}

@@ -37,7 +37,8 @@ func (r *replicator) finish(batch []*received) {
 			d.peer.bytesDownloaded.Add(uint64(len(d.Block.Value)))
 			l.stats.blocksDownloaded.Add(1)
 			l.stats.bytesDownloaded.Add(uint64(len(d.Block.Value)))
-			r.wake(d.Block.Index)
+			n := len(d.Block.Value)
+			r.arrived(d.Block.Index, d.Block.Value[:n:n])
 			r.settle(d.Block.Index)
 		}
 	}

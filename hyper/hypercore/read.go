@@ -36,11 +36,15 @@ func (c *Core) GetLocal(i uint64) ([]byte, error) {
 // AppendLocal is GetLocal that appends the block to dst and returns the
 // extended slice, for readers that use their buffers again.
 func (c *Core) AppendLocal(dst []byte, i uint64) ([]byte, error) {
-	if c.encryption() == nil {
-		return c.rawLocal(i, dst)
+	b, err := c.rawLocal(i, dst)
+	if err != nil {
+		return nil, err
 	}
-	b, err := c.GetLocal(i)
-	return append(dst, b...), err
+	value, err := c.open1(i, b[len(dst):])
+	if err != nil {
+		return nil, err
+	}
+	return append(b[:len(dst)], value...), nil
 }
 
 // GetRaw is Get without decryption: it returns the block in stored form.
@@ -58,9 +62,13 @@ func (c *Core) GetRaw(ctx context.Context, i uint64) ([]byte, error) {
 			return nil, err
 		}
 		err = c.waitBlock(ctx, w)
-		c.log.repl.unwant(w)
+		value := c.log.repl.unwant(w)
 		if err != nil {
 			return nil, fmt.Errorf("get block %d: %w", i, err)
+		}
+		// A snapshot or a branch may have another block there.
+		if value != nil && c.snap == nil && c.branch == nil {
+			return value, nil
 		}
 	}
 }

@@ -24,6 +24,7 @@ type request struct {
 type blockWait struct {
 	index   uint64
 	waiters int
+	value   []byte // the block if it came from a peer; the last reader may have it
 	ready   chan struct{}
 	err     error // set before ready is closed
 	closed  bool
@@ -64,18 +65,19 @@ func (r *replicator) want(i uint64) (*blockWait, error) {
 }
 
 // unwant takes the reader back. When nobody waits for the block any more, its
-// requests are cancelled.
-func (r *replicator) unwant(w *blockWait) {
+// requests are cancelled. The last reader gets the block if it has come, so that
+// it need not be read from the store; it is the reader's own.
+func (r *replicator) unwant(w *blockWait) (value []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if w.waiters--; w.waiters > 0 {
-		return
+		return nil
 	}
 	if r.gets[w.index] == w {
 		delete(r.gets, w.index)
 	}
 	if w.closed || r.asked[w.index] == 0 || r.inDownloads(w.index) {
-		return
+		return w.value
 	}
 	for _, p := range r.peers {
 		for id, q := range p.inflight {
@@ -84,6 +86,7 @@ func (r *replicator) unwant(w *blockWait) {
 			}
 		}
 	}
+	return nil
 }
 
 func (r *replicator) inDownloads(i uint64) bool {
@@ -96,9 +99,13 @@ func (r *replicator) inDownloads(i uint64) bool {
 }
 
 // wake tells the readers of block i to look again.
-func (r *replicator) wake(i uint64) {
+func (r *replicator) wake(i uint64) { r.arrived(i, nil) }
+
+// arrived hands block i to a reader that waits for it and wakes the others.
+func (r *replicator) arrived(i uint64, value []byte) {
 	if w := r.gets[i]; w != nil {
 		delete(r.gets, i)
+		w.value = value
 		w.fail(nil)
 	}
 }

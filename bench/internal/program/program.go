@@ -72,11 +72,18 @@ func (io IO) print(name string, value float64, unit string, params, extra meter.
 // the disk that is measured.
 const tempVar = "BENCH_TMP"
 
-// tempDir makes a folder for one run. remove removes it.
+// keepVar is set if the benchmark removes temporary folders itself.
+const keepVar = "BENCH_KEEP"
+
+// tempDir makes a folder for one run. remove removes it, unless keepVar is set.
 func tempDir(tag string) (dir string, remove func(), err error) {
 	dir, err = os.MkdirTemp(os.Getenv(tempVar), "b-"+tag+"-")
 	if err != nil {
 		return "", nil, err
 	}
-	return dir, func() { os.RemoveAll(dir) }, nil
+	return dir, func() {
+		if os.Getenv(keepVar) == "" {
+			os.RemoveAll(dir)
+		}
+	}, nil
 }

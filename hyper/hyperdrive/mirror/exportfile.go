@@ -42,30 +42,41 @@ func (e *exporter) apply() error {
 		// Only a head start: what fails here fails for the file that needs it.
 		_ = e.view.DownloadEntries(ctx, entries)
 	})
-	work := make(chan *change)
+	work := make(chan []change)
 	for range e.opts.Workers {
 		workers.Go(func() {
 			w := &exportWorker{e: e, ctx: ctx}
 			defer w.close()
-			for c := range work {
-				if err := w.write(c); err != nil && ctx.Err() == nil {
-					e.problem(c.src.path, err)
-				}
-				e.looked(c.src.size)
+			for some := range work {
+				w.writeAll(some)
 			}
 		})
 	}
-	for i := range changes {
-		if ctx.Err() != nil {
-			break
-		}
-		work <- &changes[i]
+	for len(changes) > 0 && ctx.Err() == nil {
+		n := portion(changes)
+		work <- changes[:n]
+		changes = changes[n:]
 	}
 	close(work)
 	workers.Wait()
 	cancel()
 	ahead.Wait()
 	return context.Cause(e.ctx)
+}
+
+// portion returns how many changes from the front one worker makes in a row. Two
+// that make files in one folder wait for each other, so small files of a folder
+// go to one worker; files so large that this matters little do not.
+func portion(changes []change) int {
+	const maxChanges, maxBytes = 256, 4 << 20
+	dir, size := path.Dir(changes[0].src.path), changes[0].src.size
+	for n := 1; n < min(len(changes), maxChanges); n++ {
+		src := changes[n].src
+		if size += src.size; size > maxBytes || path.Dir(src.path) != dir {
+			return n
+		}
+	}
+	return min(len(changes), maxChanges)
 }
 
 // exportWorker writes files. It keeps the folder of the last one open.
@@ -124,6 +135,20 @@ func enterOne(at *os.Root, name string) (*os.Root, error) {
 		}
 	}
 	return at.OpenRoot(name)
+}
+
+// writeAll makes changes until all are made or the export ends.
+func (w *exportWorker) writeAll(changes []change) {
+	for i := range changes {
+		if w.ctx.Err() != nil {
+			return
+		}
+		c := &changes[i]
+		if err := w.write(c); err != nil && w.ctx.Err() == nil {
+			w.e.problem(c.src.path, err)
+		}
+		w.e.looked(c.src.size)
+	}
 }
 
 // write makes one file or link what it is in the drive.
