@@ -21,7 +21,7 @@ test-unit:
 
 # The JavaScript stack as referee. npm installs exactly what the lock file says.
 interop: interop/node_modules/.package-lock.json
-	cd interop && $(GO) test -timeout 15m -count=1 ./...
+	cd interop && $(GO) test -timeout 40m -count=1 ./...
 
 interop/node_modules/.package-lock.json: interop/package-lock.json
 	cd interop && npm ci --no-audit --no-fund
