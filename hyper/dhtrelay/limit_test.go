@@ -26,8 +26,6 @@ func TestHostileClientsAreDisconnected(t *testing.T) {
 		"mixed keys":                   func(c *wsClient) { c.send(typeHandshake, &handshake{mixed}) },
 		"short message":                func(c *wsClient) { c.hello(kp, true).channel.Send(typeLookup, []byte{1}) },
 		"array without elements":       func(c *wsClient) { c.hello(kp, true).channel.Send(typeData, []byte{1, 0, 0, 0, 0xfd, 0xff, 0xff}) },
-		"text":                         func(c *wsClient) { c.ws.conn.Write(context.Background(), websocket.MessageText, []byte("hi")) },
-		"no frame":                     func(c *wsClient) { c.ws.conn.Write(context.Background(), websocket.MessageBinary, []byte{0, 9}) },
 		"number used twice": func(c *wsClient) {
 			c.hello(kp, false)
 			for range 2 {
@@ -41,6 +39,33 @@ func TestHostileClientsAreDisconnected(t *testing.T) {
 			send(c)
 			if code := c.status(); code != websocket.StatusPolicyViolation {
 				t.Errorf("status %v, %v", code, c.err)
+			}
+		})
+	}
+}
+
+func TestClientsThatSpeakNoProtomuxAreDisconnected(t *testing.T) {
+	for name, m := range map[string]struct {
+		typ  websocket.MessageType
+		body []byte
+	}{
+		"text":     {websocket.MessageText, []byte("hi")},
+		"no frame": {websocket.MessageBinary, []byte{0, 9}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, _, err := newLab(t, nil).dialWS()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.CloseNow()
+			if err := conn.Write(t.Context(), m.typ, m.body); err != nil {
+				t.Fatal(err)
+			}
+			for err == nil {
+				_, _, err = conn.Read(t.Context())
+			}
+			if code := websocket.CloseStatus(err); code != websocket.StatusPolicyViolation {
+				t.Errorf("status %v, %v", code, err)
 			}
 		})
 	}
