@@ -30,6 +30,9 @@ func (c *Core) Append(ctx context.Context, blocks ...[]byte) (length uint64, err
 	if c.branch != nil {
 		return c.branch.append(c, blocks)
 	}
+	if c.draft != nil {
+		return c.draft.append(c, blocks)
+	}
 	r := &appendRequest{blocks: blocks, enc: c.encryption(), done: make(chan struct{})}
 	c.log.queue.submit(c.log, r)
 	return r.length, r.err
@@ -39,7 +42,7 @@ func (c *Core) Append(ctx context.Context, blocks ...[]byte) (length uint64, err
 // that need several signers: it must cover exactly the length after the blocks.
 // See [Core.Signable].
 func (c *Core) AppendSigned(ctx context.Context, signature []byte, blocks ...[]byte) (length uint64, err error) {
-	if c.readOnly || c.snap != nil || c.branch != nil {
+	if c.readOnly || c.pinned() {
 		return 0, ErrNotWritable
 	}
 	if err := c.checkBlocks(blocks); err != nil {

@@ -36,7 +36,7 @@ func Atomic(ctx context.Context, cores []*Core, fn func(tx *Tx) error) error {
 	tx := &Tx{logs: make(map[*log]*txLog)}
 	var order []*txLog
 	for _, c := range cores {
-		if !c.Writable() || c.branch != nil {
+		if !c.Writable() || c.pinned() {
 			return fmt.Errorf("%w: log %s", ErrNotWritable, c.Key())
 		}
 		if tx.logs[c.log] != nil {

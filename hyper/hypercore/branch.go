@@ -42,7 +42,7 @@ func (c *Core) Branch(ctx context.Context, name string, opts *BranchOptions) (*C
 	if err := c.open(); err != nil {
 		return nil, err
 	}
-	if c.snap != nil || c.branch != nil {
+	if c.pinned() {
 		return nil, fmt.Errorf("%w: branches are made of the log itself", ErrNotWritable)
 	}
 	var o BranchOptions

@@ -19,6 +19,8 @@ type Core struct {
 	snap *snapshot
 	// branch is set once for handles on a named branch.
 	branch *branch
+	// draft is set once for handles on a draft.
+	draft *draft
 
 	readOnly bool
 	passive  atomic.Bool
@@ -73,7 +75,7 @@ func (c *Core) Session(opts *SessionOptions) (*Core, error) {
 	if opts != nil {
 		o = *opts
 	}
-	s := &Core{log: c.log, snap: c.snap, branch: c.branch, readOnly: c.readOnly || o.ReadOnly, done: make(chan struct{})}
+	s := &Core{log: c.log, snap: c.snap, branch: c.branch, draft: c.draft, readOnly: c.readOnly || o.ReadOnly, done: make(chan struct{})}
 	c.encMu.Lock()
 	s.encKey, s.enc = c.encKey, c.enc
 	c.encMu.Unlock()
@@ -82,6 +84,9 @@ func (c *Core) Session(opts *SessionOptions) (*Core, error) {
 	}
 	s.onClose = o.OnClose
 	s.passive.Store(o.Passive)
+	if s.draft != nil {
+		return s, nil
+	}
 	if s.snap != nil {
 		c.log.holdSnapshot(s.snap)
 	}
@@ -92,7 +97,7 @@ func (c *Core) Session(opts *SessionOptions) (*Core, error) {
 // SetActive says whether the handle wants data. A log without an active handle
 // is served to peers but asks for nothing.
 func (c *Core) SetActive(active bool) {
-	if c.passive.Swap(!active) == !active {
+	if c.passive.Swap(!active) == !active || c.draft != nil {
 		return
 	}
 	l := c.log
@@ -122,6 +127,12 @@ func (c *Core) Close() error {
 		return nil
 	}
 	close(c.done)
+	if c.draft != nil {
+		if c.onClose != nil {
+			c.onClose()
+		}
+		return nil
+	}
 	l := c.log
 	if c.snap != nil {
 		l.dropSnapshot(c.snap)
@@ -170,15 +181,15 @@ func (l *log) close() error {
 }
 
 // Key returns the key of the log: who knows it can read it.
-func (c *Core) Key() hypercrypto.Key { return c.log.key }
+func (c *Core) Key() hypercrypto.Key { return c.under().key }
 
 // DiscoveryKey returns the hash of the key by which peers find the log.
-func (c *Core) DiscoveryKey() hypercrypto.DiscoveryKey { return c.log.dk }
+func (c *Core) DiscoveryKey() hypercrypto.DiscoveryKey { return c.under().dk }
 
 // Manifest returns the manifest, nil while it is unknown. It must not be
 // changed.
 func (c *Core) Manifest() *hypercrypto.Manifest {
-	l := c.log
+	l := c.under()
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if l.rules == nil {
@@ -199,7 +210,7 @@ func (c *Core) Writable() bool {
 	if c.readOnly || c.snap != nil || c.closed.Load() {
 		return false
 	}
-	if c.branch != nil {
+	if c.branch != nil || c.draft != nil {
 		return true
 	}
 	l := c.log
@@ -215,6 +226,8 @@ func (c *Core) view() head {
 		return c.snap.head
 	case c.branch != nil:
 		return c.branch.state()
+	case c.draft != nil:
+		return c.draft.state()
 	default:
 		return c.log.state()
 	}
@@ -235,7 +248,7 @@ func (c *Core) ByteLength() uint64 {
 
 // ContiguousLength returns how many blocks from the first on are held here.
 func (c *Core) ContiguousLength() uint64 {
-	return c.log.contiguous(c.Length())
+	return c.under().contiguous(c.Length())
 }
 
 // RemoteContiguousLength returns the largest number of blocks from the first on

@@ -37,7 +37,7 @@ type Download struct {
 
 // Download orders the blocks of r from peers. It returns at once.
 func (c *Core) Download(r Range) *Download {
-	d := &Download{log: c.log, core: c, r: r, done: make(chan struct{}), next: r.Start, ended: r.End != 0 || r.Live || r.Blocks != nil}
+	d := &Download{log: c.under(), core: c, r: r, done: make(chan struct{}), next: r.Start, ended: r.End != 0 || r.Live || r.Blocks != nil}
 	if r.Blocks != nil {
 		d.r.Blocks = append([]uint64{}, r.Blocks...)
 	}
@@ -45,10 +45,10 @@ func (c *Core) Download(r Range) *Download {
 		d.finish(ErrClosed)
 		return d
 	}
-	if !d.ended && (c.snap != nil || c.branch != nil) {
+	if !d.ended && c.pinned() {
 		d.r.End, d.ended = c.Length(), true
 	}
-	c.log.repl.addDownload(d)
+	d.log.repl.addDownload(d)
 	return d
 }
 

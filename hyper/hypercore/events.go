@@ -78,4 +78,9 @@ func (l *listeners) emit(e Event) {
 // Events calls fn for everything that happens to the log from now on, until
 // cancel is called. fn runs on the goroutine that made the change, one call at
 // a time per goroutine: it must return quickly and must not change the log.
-func (c *Core) Events(fn func(Event)) (cancel func()) { return c.log.events.add(fn) }
+func (c *Core) Events(fn func(Event)) (cancel func()) {
+	if c.draft != nil {
+		return c.draft.events.add(fn)
+	}
+	return c.log.events.add(fn)
+}

@@ -54,15 +54,16 @@ func (c *Core) GetRaw(ctx context.Context, i uint64) ([]byte, error) {
 		if !errors.Is(err, ErrNotAvailable) {
 			return b, err
 		}
-		if c.snap == nil && c.branch != nil && i >= c.branch.state().Length {
+		if c.snap == nil && (c.branch != nil || c.draft != nil) && i >= c.Length() {
 			return nil, fmt.Errorf("%w: block %d of %d", ErrOutOfRange, i, c.Length())
 		}
-		w, err := c.log.repl.want(i)
+		l := c.under()
+		w, err := l.repl.want(i)
 		if err != nil {
 			return nil, err
 		}
 		err = c.waitBlock(ctx, w)
-		value := c.log.repl.unwant(w)
+		value := l.repl.unwant(w)
 		if err != nil {
 			return nil, fmt.Errorf("get block %d: %w", i, err)
 		}
@@ -102,6 +103,9 @@ func (c *Core) rawLocal(i uint64, dst []byte) ([]byte, error) {
 	}
 	if c.branch != nil {
 		return c.branch.block(i, dst)
+	}
+	if c.draft != nil {
+		return c.draft.block(i, dst)
 	}
 	return c.log.block(i, dst)
 }
@@ -151,6 +155,9 @@ func (c *Core) Has(start, end uint64) bool {
 	}
 	if c.branch != nil {
 		return true
+	}
+	if c.draft != nil {
+		return c.draft.has(start, end)
 	}
 	return c.log.st.Has(start, end)
 }

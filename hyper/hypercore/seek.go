@@ -27,7 +27,7 @@ func (c *Core) Seek(ctx context.Context, offset uint64) (block, within uint64, e
 		pos, err := h.Seek(c.nodes(), offset, c.padding())
 		switch {
 		case errors.Is(err, merkle.ErrBeyondEnd):
-			if c.snap != nil || c.branch != nil || c.Writable() {
+			if c.pinned() || c.Writable() {
 				return 0, 0, fmt.Errorf("%w: byte %d of %d", ErrOutOfRange, offset, c.ByteLength())
 			}
 			if err := c.waitGrowth(ctx, h.Length, h.Fork); err != nil {
@@ -87,6 +87,9 @@ func (c *Core) ByteOffset(block uint64) (uint64, error) {
 func (c *Core) nodes() merkle.Reader {
 	if c.branch != nil {
 		return c.branch
+	}
+	if c.draft != nil {
+		return c.draft
 	}
 	return c.log
 }

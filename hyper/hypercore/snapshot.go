@@ -36,6 +36,9 @@ func (c *Core) SnapshotAt(length uint64) (*Core, error) {
 	if c.branch != nil {
 		return c.branch.snapshot(c, length)
 	}
+	if c.draft != nil {
+		return c.draft.snapshot(c, length)
+	}
 	l := c.log
 	h := c.view()
 	if length < h.Length {

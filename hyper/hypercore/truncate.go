@@ -33,6 +33,9 @@ func (c *Core) Truncate(ctx context.Context, length uint64, opts *TruncateOption
 	if c.branch != nil {
 		return c.branch.truncate(length)
 	}
+	if c.draft != nil {
+		return c.draft.truncate(length)
+	}
 	var o TruncateOptions
 	if opts != nil {
 		o = *opts
@@ -124,7 +127,7 @@ func (c *Core) Clear(ctx context.Context, start, end uint64) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if c.branch != nil {
+	if c.branch != nil || c.draft != nil {
 		return fmt.Errorf("%w: a branch cannot be cleared", ErrNotWritable)
 	}
 	l := c.log

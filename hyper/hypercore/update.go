@@ -27,7 +27,7 @@ func (c *Core) Update(ctx context.Context) (changed bool, err error) {
 	if err := c.open(); err != nil {
 		return false, err
 	}
-	if c.snap != nil || c.branch != nil || c.Writable() {
+	if c.pinned() || c.Writable() {
 		return false, nil
 	}
 	r := c.log.repl
