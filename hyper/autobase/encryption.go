@@ -1,11 +1,13 @@
 package autobase
 
 import (
+	"context"
 	"fmt"
 	"sync/atomic"
 
 	"github.com/tradle/cloudpal/hyper/hypercore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/hyper/internal/oplog"
 )
 
 // viewEncryption returns the scheme of a view's blocks; nil for a base in clear.
@@ -77,4 +79,23 @@ func (l *lineage) logKeys(log hypercrypto.Key) func(entropy [32]byte) (block, ha
 		block = hypercrypto.Sum(nsBlockKey[:], l.base[:], l.encryption[:], entropy[:], log[:])
 		return block, hypercrypto.Sum(nsHashKey[:], block[:])
 	}
+}
+
+// plainOptimistic decodes a block that somebody without the key wrote to a log of
+// an encrypted base: a zero byte, seven of the hash of what follows, then the
+// block in clear. It returns nil if the block is no such.
+func plainOptimistic(c *hypercore.Core, i uint64) *oplog.Block {
+	m := c.Manifest()
+	if m == nil || m.Version < 2 {
+		return nil
+	}
+	raw, err := c.GetRaw(context.Background(), i)
+	if err != nil || len(raw) < hypercrypto.EncryptionPadding || raw[0] != 0 {
+		return nil
+	}
+	b, err := oplog.Decode(raw[hypercrypto.EncryptionPadding:])
+	if err != nil || !b.Optimistic {
+		return nil
+	}
+	return b
 }

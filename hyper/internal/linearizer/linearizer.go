@@ -50,6 +50,14 @@ func (l *Linearizer) writer(k hypercrypto.Key) *writer {
 	return w
 }
 
+// Start says that a log's nodes up to length are confirmed, as far as they count.
+// It has to come before the first node of that log.
+func (l *Linearizer) Start(k hypercrypto.Key, length uint64) {
+	if w := l.writer(k); len(w.nodes) == 0 {
+		w.offset, w.started = length, true
+	}
+}
+
 // Length returns how many nodes of a log were added, confirmed ones included.
 func (l *Linearizer) Length(k hypercrypto.Key) uint64 {
 	if w := l.writers[k]; w != nil {
@@ -65,7 +73,7 @@ func (l *Linearizer) Unconfirmed() int { return len(l.tip) }
 // have been added or be confirmed. The error wraps [ErrNode].
 func (l *Linearizer) Add(n *Node) error {
 	w := l.writer(n.Key)
-	if len(w.nodes) == 0 && !w.known && n.Length > 0 {
+	if len(w.nodes) == 0 && !w.known && !w.started && n.Length > 0 {
 		w.offset = n.Length - 1 // the log begins here
 	}
 	if n.Length != w.length()+1 {
@@ -79,7 +87,7 @@ func (l *Linearizer) Add(n *Node) error {
 		hw := l.writers[h.Key]
 		if hw == nil {
 			hw = l.writer(h.Key)
-			hw.offset, hw.gone, hw.known = h.Length, h.Length, true
+			hw.offset, hw.started = h.Length, true
 		}
 		if h.Length > hw.length() || h.Key == n.Key && h.Length >= n.Length {
 			return fmt.Errorf("%w: it refers to node %d of a log of which there are %d", ErrNode, h.Length, hw.length())

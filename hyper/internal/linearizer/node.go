@@ -70,6 +70,8 @@ type writer struct {
 
 	gone  uint64 // highest confirmed length
 	known bool   // gone is known
+
+	started bool // offset was given
 }
 
 // length is how many nodes were added, dropped ones included.

@@ -1,0 +1,312 @@
+package autobase
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/tradle/cloudpal/hyper/hypercore"
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/hyper/internal/oplog"
+)
+
+// request is a call that writes, waiting for its turn.
+type request struct {
+	entry
+	ack  bool // only if it helps
+	done chan struct{}
+	err  error
+}
+
+// Append writes values to the own log as one append, which is applied as a
+// whole, and returns when that is durable and applied here. The receipts say what
+// becomes of each value. Calls from several goroutines share a write.
+//
+// Errors: [ErrNotMember] unless this device is a member, [ErrEmpty].
+func (b *Base) Append(ctx context.Context, values ...[]byte) ([]*Receipt, error) {
+	if len(values) == 0 {
+		return nil, nil
+	}
+	r := &request{done: make(chan struct{})}
+	for _, v := range values {
+		if len(v) == 0 {
+			return nil, ErrEmpty
+		}
+		r.values = append(r.values, slices.Clone(v))
+		r.receipts = append(r.receipts, newReceipt())
+	}
+	if len(values) > maxBatch {
+		return nil, fmt.Errorf("autobase: %d values in one append, %d are possible", len(values), maxBatch)
+	}
+	return r.receipts, b.submit(ctx, r)
+}
+
+// AppendOptimistic writes a value also if this device is no member: it has an
+// effect only if Apply takes it; see [Host.AckWriter].
+func (b *Base) AppendOptimistic(ctx context.Context, value []byte) (*Receipt, error) {
+	if len(value) == 0 {
+		return nil, ErrEmpty
+	}
+	r := &request{done: make(chan struct{})}
+	r.values, r.receipts, r.optimistic = [][]byte{slices.Clone(value)}, []*Receipt{newReceipt()}, true
+	return r.receipts[0], b.submit(ctx, r)
+}
+
+// Ack writes an empty node, by which an indexer says what it has seen and signs
+// what is confirmed. It does nothing if this device is no indexer.
+func (b *Base) Ack(ctx context.Context) error {
+	r := &request{done: make(chan struct{})}
+	r.values = [][]byte{nil}
+	return b.submit(ctx, r)
+}
+
+// submit waits for its turn and writes everything that waits.
+func (b *Base) submit(ctx context.Context, r *request) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	b.queueMu.Lock()
+	b.queue = append(b.queue, r)
+	b.queueMu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	select {
+	case <-r.done: // somebody else's turn wrote it
+		return r.err
+	default:
+	}
+	b.queueMu.Lock()
+	all := b.queue
+	b.queue = nil
+	b.queueMu.Unlock()
+	b.writeAll(all)
+	return r.err
+}
+
+// writeAll writes requests as one change. b.mu is held.
+func (b *Base) writeAll(all []*request) {
+	finish := func(err error) {
+		for _, r := range all {
+			select {
+			case <-r.done:
+			default:
+				if r.err == nil {
+					r.err = err
+				}
+				close(r.done)
+			}
+		}
+	}
+	if err := b.usable(); err != nil {
+		finish(err)
+		return
+	}
+	e := b.e
+	if err := b.advance(b.ctx); err != nil {
+		b.fail(err)
+		finish(err)
+		return
+	}
+	var entries []*entry
+	acked := false
+	for _, r := range all {
+		if err := b.permit(r); err != nil {
+			r.err = err
+			continue
+		}
+		if r.values[0] == nil {
+			if acked || !e.ackable() {
+				continue
+			}
+			acked = true
+		}
+		entries = append(entries, &r.entry)
+	}
+	if len(entries) == 0 {
+		finish(nil)
+		return
+	}
+	if err := e.write(b.ctx, entries); err != nil {
+		b.fail(err)
+		finish(err)
+		return
+	}
+	if err := b.settle(b.ctx); err != nil {
+		b.fail(err)
+	}
+	finish(nil)
+}
+
+// permit tells whether a request may be written.
+func (b *Base) permit(r *request) error {
+	if r.optimistic && b.opts.Optimistic || r.values[0] == nil {
+		return nil
+	}
+	ok, err := b.e.writable(b.ctx)
+	if err == nil && !ok {
+		return ErrNotMember
+	}
+	return err
+}
+
+// Update takes in everything that the logs have here, and returns the position.
+// The base does so by itself, shortly after blocks arrive.
+func (b *Base) Update(ctx context.Context) (Position, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.usable(); err != nil {
+		return Position{}, err
+	}
+	if err := b.advance(b.ctx); err != nil {
+		b.fail(err)
+		return Position{}, err
+	}
+	return b.last, nil
+}
+
+// Position returns how far the base is.
+func (b *Base) Position() Position {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.last
+}
+
+// WaitChange waits until the position is another than p, and returns it.
+func (b *Base) WaitChange(ctx context.Context, p Position) (Position, error) {
+	for {
+		b.mu.Lock()
+		last, changed, err := b.last, b.changed, b.usable()
+		b.mu.Unlock()
+		if err != nil || last != p {
+			return last, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return p, ctx.Err()
+		}
+	}
+}
+
+// WaitWritable waits until this device is a member.
+func (b *Base) WaitWritable(ctx context.Context) error {
+	for {
+		b.mu.Lock()
+		ok, changed, err := b.writable, b.changed, b.usable()
+		b.mu.Unlock()
+		if err != nil || ok {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Err returns why the base stopped, nil while it runs. An error that wraps
+// [ErrInterrupted] is the application's wish.
+func (b *Base) Err() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.usable()
+}
+
+// Key returns the key of the base: that of the first writer's log. Who knows it,
+// and the encryption key, can read the base.
+func (b *Base) Key() hypercrypto.Key { return b.e.lineage.base }
+
+// LocalKey returns the key of the own log, which a member has to add.
+func (b *Base) LocalKey() hypercrypto.Key { return b.e.local.key }
+
+// Status is what a base knows of itself.
+type Status struct {
+	Position
+	System   hypercrypto.Key // core of the system view
+	Hash     hypercrypto.Hash
+	Writable bool
+	Members  uint64
+	Indexers []Ref
+	// Pending are those who become indexers with their first node.
+	Pending []hypercrypto.Key
+	Heads   []Ref
+	Views   []ViewStatus
+	// Frozen are logs that break the rules.
+	Frozen map[hypercrypto.Key]error
+}
+
+// ViewStatus is the state of a view.
+type ViewStatus struct {
+	Name           string
+	Key            hypercrypto.Key
+	Length, Signed uint64
+	Hash           hypercrypto.Hash
+}
+
+// Status returns the present state of the base.
+func (b *Base) Status() Status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.e
+	info := cloneInfo(&e.sys.info)
+	s := Status{
+		Position: b.last, System: e.system.Key(), Hash: e.sys.draft.TreeHash(), Writable: b.writable,
+		Members: info.Members, Indexers: info.Indexers, Pending: info.Pending, Heads: info.Heads,
+		Frozen: make(map[hypercrypto.Key]error),
+	}
+	for _, v := range e.views {
+		s.Views = append(s.Views, ViewStatus{Name: v.name, Key: v.under.Key(), Length: v.draft.Length(), Hash: v.draft.TreeHash(), Signed: v.under.Length()})
+	}
+	for _, w := range e.writers {
+		if w.frozen != nil {
+			s.Frozen[w.key] = w.frozen
+		}
+	}
+	return s
+}
+
+// Member is what the base records of somebody who writes or wrote.
+type Member = oplog.Member
+
+// Member returns the record of the owner of a log, and whether there is one.
+func (b *Base) Member(ctx context.Context, log hypercrypto.Key) (Member, bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.usable(); err != nil {
+		return Member{}, false, err
+	}
+	r, err := b.e.sys.member(ctx, log)
+	return r.member, r.found, err
+}
+
+// System returns a handle on the signed system core. Close it.
+func (b *Base) System() (*hypercore.Core, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.e.system.Session(&hypercore.SessionOptions{ReadOnly: true, Passive: true})
+}
+
+// ackInBackground acknowledges what others wrote, at random times so that not all
+// indexers do so at once.
+func (b *Base) ackInBackground() {
+	for {
+		d := b.opts.AckInterval + time.Duration(rand.Int64N(int64(b.opts.AckInterval)+1))
+		t := time.NewTimer(d)
+		select {
+		case <-t.C:
+		case <-b.ctx.Done():
+			t.Stop()
+			return
+		}
+		b.mu.Lock()
+		if b.usable() == nil && b.e.ackNeeded() {
+			r := &request{done: make(chan struct{})}
+			r.values = [][]byte{nil}
+			b.writeAll([]*request{r})
+		}
+		b.mu.Unlock()
+	}
+}

@@ -1,0 +1,348 @@
+package autobase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/tradle/cloudpal/hyper/corestore"
+	"github.com/tradle/cloudpal/hyper/hyperbee"
+	"github.com/tradle/cloudpal/hyper/hypercore"
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/hyper/internal/oplog"
+)
+
+// ErrClosed: the base is closed.
+var ErrClosed = errors.New("autobase: closed")
+
+// Handlers are the application.
+type Handlers struct {
+	// Open asks for the views, always the same ones in the same order. It is
+	// called once, before anything is applied.
+	Open func(v *Views) error
+	// Apply writes the effect of nodes, which are the values of one append, to the
+	// views. It must be a function of the nodes, the views and the host: no clock,
+	// no randomness, no order of a map. If it returns an error, or panics, the
+	// nodes have no effect, here and on all other peers.
+	Apply func(ctx context.Context, nodes []Node, h *Host) error
+}
+
+// Options configures Open. The zero value is ready to use.
+type Options struct {
+	// EncryptionKey encrypts logs and views. All members have it.
+	EncryptionKey *hypercrypto.EncryptionKey
+	// Local is the key pair of the own log. Nil: the one that the store derives.
+	Local *hypercrypto.KeyPair
+	// Optimistic lets Apply see nodes of those who are no members.
+	Optimistic bool
+	// AckInterval is about how long an indexer waits before it acknowledges what
+	// others wrote. Default 10 s; negative: only Ack does.
+	AckInterval time.Duration
+	// NoForward always replays all nodes, instead of jumping to a signed state
+	// that peers have when that is far ahead.
+	NoForward bool
+	// OnEvent is called with everything that happens to the base, while the base
+	// is locked: it must return quickly and not use the base.
+	OnEvent func(Event)
+	// Log receives debug messages; nil discards them.
+	Log *slog.Logger
+}
+
+// Base is one state of the logs of many writers. It is safe for concurrent use.
+type Base struct {
+	e     *engine
+	opts  Options
+	log   *slog.Logger
+	store *corestore.Store // own view of the caller's
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	signal chan struct{} // there may be news in a log
+	wg     sync.WaitGroup
+
+	mu       sync.Mutex // guards the engine and what follows
+	failed   error
+	closed   bool
+	writable bool
+	last     Position
+	changed  chan struct{} // closed and replaced when the state changed
+	peers    map[*wakeupPeer]struct{}
+	hinted   int
+	forward  forwarding
+
+	queueMu sync.Mutex // guards queue
+	queue   []*request
+}
+
+// Position says how far a base is, in blocks of the system view, which has one
+// version for every node.
+type Position struct {
+	Tip       uint64 // all that is applied
+	Confirmed uint64 // its order is final
+	Signed    uint64 // a quorum of the indexers signed it
+}
+
+// Open opens the base whose first writer's log is bootstrap, or makes one if
+// bootstrap is nil and the store has none yet.
+func Open(ctx context.Context, store *corestore.Store, bootstrap *hypercrypto.Key, h Handlers, opts *Options) (*Base, error) {
+	b := &Base{signal: make(chan struct{}, 1), changed: make(chan struct{}), peers: make(map[*wakeupPeer]struct{})}
+	if opts != nil {
+		b.opts = *opts
+	}
+	if b.opts.AckInterval == 0 {
+		b.opts.AckInterval = 10 * time.Second
+	}
+	if b.log = b.opts.Log; b.log == nil {
+		b.log = slog.New(slog.DiscardHandler)
+	}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	b.store = store.Session()
+	e := &engine{
+		store: b.store, apply: h.Apply, optimistic: b.opts.Optimistic, emit: b.event, wake: b.poke,
+		byKey: make(map[hypercrypto.Key]*writer), receipts: make(map[oplog.Ref]*Receipt),
+	}
+	b.e = e
+	if err := b.open(ctx, bootstrap, h); err != nil {
+		b.cancel()
+		b.release()
+		return nil, err
+	}
+	b.wg.Go(b.run)
+	if b.opts.AckInterval > 0 {
+		b.wg.Go(b.ackInBackground)
+	}
+	return b, nil
+}
+
+// referrerKey is where the local log keeps the key of its base.
+const referrerKey = "referrer"
+
+func (b *Base) open(ctx context.Context, bootstrap *hypercrypto.Key, h Handlers) error {
+	e := b.e
+	o := corestore.GetOptions{Name: "local"}
+	if b.opts.Local != nil {
+		o = corestore.GetOptions{KeyPair: b.opts.Local}
+	}
+	local, err := b.store.Get(ctx, o)
+	if err != nil {
+		return fmt.Errorf("open the own log: %w", err)
+	}
+	defer local.Close()
+	known, err := local.UserData(referrerKey)
+	if err != nil {
+		return err
+	}
+	base := local.Key()
+	switch {
+	case bootstrap != nil:
+		base = *bootstrap
+	case len(known) == 32:
+		base = hypercrypto.Key(known)
+	}
+	if own := base; string(known) != string(own[:]) {
+		if err := local.SetUserData(referrerKey, own[:]); err != nil {
+			return err
+		}
+	}
+	e.lineage = &lineage{base: base, encryption: b.opts.EncryptionKey}
+	// The system view says where to begin in every log, and the own log where
+	// the system view is.
+	e.local = &writer{core: local}
+	if err := e.boot(ctx); err != nil {
+		return err
+	}
+	if e.local, err = e.writer(ctx, local.Key()); err != nil {
+		return err
+	}
+	e.local.missing.Close()
+	if _, err := e.writer(ctx, base); err != nil {
+		return err
+	}
+	v := &Views{e: e, ctx: ctx}
+	if h.Open != nil {
+		err = h.Open(v)
+	}
+	v.done = true
+	if err = errors.Join(err, v.err); err != nil {
+		return fmt.Errorf("open views: %w", err)
+	}
+	if err := e.openMembers(ctx); err != nil {
+		return err
+	}
+	if err := e.begin(ctx); err != nil {
+		return err
+	}
+	return b.advance(ctx)
+}
+
+// openMembers opens the logs of all members that have something to load.
+func (e *engine) openMembers(ctx context.Context) error {
+	for x, err := range e.sys.tree.LocalOnly().Entries(ctx, hyperbee.Range{GTE: oplog.MemberKey(hypercrypto.Key{})}) {
+		if errors.Is(err, hypercore.ErrNotAvailable) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read members: %w", err)
+		}
+		m, err := oplog.DecodeMember(x.Value)
+		if err != nil || len(x.Key) < 34 {
+			continue
+		}
+		k := hypercrypto.Key(x.Key[len(x.Key)-32:])
+		if m.Removed {
+			continue
+		}
+		if _, err := e.writer(ctx, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// poke makes the base look for news. It never waits.
+func (b *Base) poke() {
+	select {
+	case b.signal <- struct{}{}:
+	default:
+	}
+}
+
+func (b *Base) event(ev Event) {
+	b.log.Debug("base", "event", ev.Type, "key", ev.Key, "length", ev.Length, "err", ev.Err)
+	if b.opts.OnEvent != nil {
+		b.opts.OnEvent(ev)
+	}
+}
+
+// run follows the logs until the base is closed.
+func (b *Base) run() {
+	for {
+		select {
+		case <-b.signal:
+		case <-b.ctx.Done():
+			return
+		}
+		b.mu.Lock()
+		if b.usable() == nil {
+			if err := b.advance(b.ctx); err != nil && b.ctx.Err() == nil {
+				b.fail(err)
+			}
+		}
+		b.mu.Unlock()
+	}
+}
+
+// usable returns why the base cannot be used. b.mu is held.
+func (b *Base) usable() error {
+	if b.closed {
+		return ErrClosed
+	}
+	return b.failed
+}
+
+// fail stops the base. b.mu is held.
+func (b *Base) fail(err error) {
+	if b.failed == nil {
+		b.failed = err
+		b.event(Event{Type: EventFailed, Err: err})
+		close(b.changed)
+		b.changed = make(chan struct{})
+	}
+}
+
+// advance takes in what the logs have and writes what waits. b.mu is held, or
+// the base not known yet.
+func (b *Base) advance(ctx context.Context) error {
+	e := b.e
+	for first := true; ; first = false {
+		// What is applied may add writers, who have nodes already.
+		any, err := e.load(ctx)
+		if err != nil {
+			return err
+		}
+		if !any && !first {
+			break
+		}
+		if err := e.update(ctx); err != nil {
+			return err
+		}
+		if err := e.collect(ctx); err != nil {
+			return err
+		}
+	}
+	if e.pendingIndexer() {
+		if err := e.write(ctx, []*entry{{values: [][]byte{nil}}}); err != nil {
+			return err
+		}
+	}
+	return b.settle(ctx)
+}
+
+// settle tells everybody what changed. b.mu is held.
+func (b *Base) settle(ctx context.Context) error {
+	e := b.e
+	e.settleReceipts()
+	w, err := e.writable(ctx)
+	if err != nil {
+		return err
+	}
+	if w != b.writable {
+		b.writable = w
+		t := EventUnwritable
+		if w {
+			t = EventWritable
+		}
+		b.event(Event{Type: t, Key: e.local.key})
+	}
+	p := Position{Tip: e.sys.draft.Length(), Confirmed: e.indexed.length, Signed: e.signed}
+	if p != b.last {
+		b.last = p
+		b.event(Event{Type: EventUpdate, Length: p.Tip})
+		close(b.changed)
+		b.changed = make(chan struct{})
+	}
+	b.announceAll()
+	b.considerForward()
+	return nil
+}
+
+// Close ends the base. What is written is kept; the store stays open.
+func (b *Base) Close() error {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return nil
+	}
+	b.closed = true
+	close(b.changed)
+	b.changed = make(chan struct{})
+	b.mu.Unlock()
+	b.cancel()
+	b.closePeers()
+	b.wg.Wait()
+	b.release()
+	return nil
+}
+
+func (b *Base) release() {
+	e := b.e
+	for _, w := range e.writers {
+		w.close()
+	}
+	for _, v := range e.views {
+		if v.tree != nil {
+			v.tree.Close()
+		}
+		v.draft.Close()
+		v.under.Close()
+	}
+	if e.sys != nil {
+		e.sys.tree.Close()
+		e.sys.draft.Close()
+		e.system.Close()
+	}
+	b.store.Close()
+}

@@ -1,0 +1,260 @@
+package autobase
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/tradle/cloudpal/hyper/corestore"
+	"github.com/tradle/cloudpal/hyper/hypercore"
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/hyper/internal/linearizer"
+	"github.com/tradle/cloudpal/hyper/internal/oplog"
+)
+
+// engine computes the state of a base from the logs. It is not safe for
+// concurrent use.
+type engine struct {
+	store      *corestore.Store
+	lineage    *lineage
+	optimistic bool
+	apply      func(ctx context.Context, nodes []Node, h *Host) error
+	emit       func(Event)
+	wake       func() // called from anywhere when a log may have news
+
+	local *writer
+
+	writers []*writer
+	byKey   map[hypercrypto.Key]*writer
+
+	sys    *system
+	system *hypercore.Core // what sys.draft lies on
+	views  []*view
+
+	indexers []hypercrypto.Key // of the epoch
+	lin      *linearizer.Linearizer
+	heads    []oplog.Ref // nodes without a successor among those that were loaded
+	applied  []unit      // the tip
+	indexed  *point      // the confirmed state
+	signed   uint64      // length of the system view that is signed
+
+	receipts map[oplog.Ref]*Receipt // of own nodes that are not confirmed
+	refused  error                  // why the last apply had no effect
+	note     []byte                 // what the last apply left for the writer
+}
+
+// unit are nodes that are applied together: one append, or a node that is left
+// out.
+type unit struct {
+	nodes   []*node
+	after   *point
+	linked  []oplog.Ref // what became part of the base
+	updated bool        // the indexers changed
+}
+
+// begin starts an epoch at the present state, which is confirmed, and enters all
+// nodes that are not part of it.
+func (e *engine) begin(ctx context.Context) error {
+	e.indexed, e.applied = e.here(), nil
+	info := &e.indexed.info
+	e.indexers = e.indexers[:0]
+	for _, r := range info.Indexers {
+		e.indexers = append(e.indexers, r.Key)
+	}
+	if len(e.indexers) == 0 {
+		e.indexers = append(e.indexers, e.lineage.base)
+	}
+	confirmed := make([]linearizer.Ref, len(info.Heads))
+	for i, h := range info.Heads {
+		confirmed[i] = linearizer.Ref(h)
+	}
+	e.lin = linearizer.New(e.indexers, confirmed)
+	e.heads = slices.Clone(info.Heads)
+	for _, k := range e.indexers {
+		if _, err := e.writer(ctx, k); err != nil {
+			return err
+		}
+	}
+	for _, h := range info.Heads {
+		if _, err := e.writer(ctx, h.Key); err != nil {
+			return err
+		}
+	}
+	for _, w := range e.writers {
+		e.lin.Start(w.key, w.offset)
+		w.given = w.offset
+	}
+	for again := true; again; {
+		again = false
+		for _, w := range e.writers {
+			for w.given < w.length() {
+				n := w.nodes[w.given-w.offset]
+				if !e.ready(n) {
+					break
+				}
+				if err := e.enter(n); err != nil {
+					return err
+				}
+				again = true
+			}
+		}
+	}
+	return nil
+}
+
+// ready tells whether everything that a node refers to was entered.
+func (e *engine) ready(n *node) bool {
+	for _, h := range n.block.Heads {
+		if w := e.byKey[h.Key]; h.Key != n.Key && w != nil && w.given < h.Length {
+			return false
+		}
+	}
+	return true
+}
+
+// enter adds the next node of a writer to the order.
+func (e *engine) enter(n *node) error {
+	if err := e.lin.Add(n.enter()); err != nil {
+		return err
+	}
+	n.w.given++
+	e.heads = slices.DeleteFunc(e.heads, func(h oplog.Ref) bool {
+		return h.Key == n.Key && h.Length < n.Length || slices.Contains(n.block.Heads, h)
+	})
+	e.heads = append(e.heads, n.Ref)
+	return nil
+}
+
+// update puts all nodes in order and applies what changed.
+func (e *engine) update(ctx context.Context) error {
+	for {
+		confirmed, tip := e.lin.Update()
+		if err := e.reconcile(ctx, confirmed); err != nil {
+			return err
+		}
+		ended, err := e.confirm(ctx, len(confirmed))
+		if err != nil {
+			return err
+		}
+		if ended {
+			if err := e.migrate(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := e.reconcile(ctx, tip); err != nil {
+			return err
+		}
+		return e.cutTip(ctx, len(tip))
+	}
+}
+
+// reconcile makes the given nodes the first that are applied. What is applied
+// already in this order stays.
+func (e *engine) reconcile(ctx context.Context, nodes []*linearizer.Node) error {
+	u := 0
+	for u < len(e.applied) && len(nodes) > 0 {
+		un := e.applied[u].nodes
+		if len(un) > len(nodes) || !slices.EqualFunc(un, nodes[:len(un)], func(n *node, l *linearizer.Node) bool { return n.lin == l }) {
+			break
+		}
+		nodes, u = nodes[len(un):], u+1
+	}
+	if len(nodes) == 0 {
+		return nil
+	}
+	if err := e.undo(ctx, u); err != nil {
+		return err
+	}
+	for len(nodes) > 0 {
+		n, err := e.applyNext(ctx, nodes)
+		if err != nil {
+			return err
+		}
+		nodes = nodes[n:]
+	}
+	return nil
+}
+
+// undo takes back all but the first u applied units.
+func (e *engine) undo(ctx context.Context, u int) error {
+	if u == len(e.applied) {
+		return nil
+	}
+	p := e.indexed
+	if u > 0 {
+		p = e.applied[u-1].after
+	}
+	e.applied = e.applied[:u]
+	return e.back(ctx, p)
+}
+
+// cutTip takes back what is applied after the first n nodes.
+func (e *engine) cutTip(ctx context.Context, n int) error {
+	for u := range e.applied {
+		if n <= 0 {
+			return e.undo(ctx, u)
+		}
+		n -= len(e.applied[u].nodes)
+	}
+	return nil
+}
+
+// confirm takes the first n applied nodes as final, up to the first that changes
+// the indexers. It tells whether there is one; then all else is taken back.
+func (e *engine) confirm(ctx context.Context, n int) (ended bool, err error) {
+	u := 0
+	for n > 0 && !ended {
+		x := &e.applied[u]
+		n -= len(x.nodes)
+		e.indexed = x.after
+		for _, r := range x.linked {
+			if w := e.byKey[r.Key]; w != nil {
+				w.drop(r.Length)
+			}
+		}
+		e.confirmed(x)
+		ended = x.updated
+		u++
+	}
+	if ended {
+		if err := e.undo(ctx, u); err != nil {
+			return false, err
+		}
+	}
+	e.applied = slices.Delete(e.applied, 0, u)
+	return ended, nil
+}
+
+// migrate moves the base to the cores of a new epoch and begins it.
+func (e *engine) migrate(ctx context.Context) error {
+	s, err := e.signers(ctx, e.sys.info.Indexers)
+	if err != nil {
+		return err
+	}
+	for _, v := range e.views {
+		core, err := e.viewCore(ctx, v.name, v.manifest)
+		if err != nil {
+			return err
+		}
+		if err := v.draft.Rebase(ctx, core); err != nil {
+			return fmt.Errorf("migrate view %q: %w", v.name, err)
+		}
+		v.under.Close()
+		v.under, v.manifest = core, nil
+	}
+	length := e.sys.draft.Length()
+	m := e.lineage.manifest(systemName, s, hypercrypto.TreeState{Hash: e.sys.draft.TreeHash(), Length: length}, nil, e.userData(e.sys.draft))
+	core, err := e.viewCore(ctx, systemName, m)
+	if err != nil {
+		return err
+	}
+	if err := e.sys.draft.Rebase(ctx, core); err != nil {
+		return fmt.Errorf("migrate the system view: %w", err)
+	}
+	if err := e.setSystem(core, length); err != nil {
+		return err
+	}
+	e.emit(Event{Type: EventEpoch})
+	return e.begin(ctx)
+}

@@ -1,0 +1,27 @@
+package autobase
+
+import "github.com/tradle/cloudpal/hyper/hypercrypto"
+
+// EventType says what happened to a base.
+type EventType uint8
+
+// The types of events, with the fields of [Event] they set.
+const (
+	EventUpdate     EventType = iota // the views changed, or more is confirmed or signed
+	EventWritable                    // this device became a member
+	EventUnwritable                  // this device is no member any more
+	EventEpoch                       // the indexers changed
+	EventFrozen                      // the log Key breaks the rules, with Err: no more of it is read
+	EventRefused                     // Apply refused the node Length of log Key with Err
+	EventForward                     // the base jumped to a signed state that peers have
+	EventWarning                     // something went wrong that is tried again: Err
+	EventFailed                      // the base stopped: Err
+)
+
+// Event is something that happened to a base.
+type Event struct {
+	Type   EventType
+	Key    hypercrypto.Key
+	Length uint64
+	Err    error
+}

@@ -1,0 +1,5 @@
+package autobase
+
+type forwarding struct{}
+
+func (b *Base) considerForward() {}

@@ -1,0 +1,246 @@
+package autobase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tradle/cloudpal/hyper/corestore"
+	"github.com/tradle/cloudpal/hyper/hypercore"
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/hyper/internal/oplog"
+)
+
+const (
+	// maxBatch bounds the nodes of one append.
+	maxBatch = 1 << 16
+	// maxWriters bounds the logs that are open, most of which nobody may have
+	// made members.
+	maxWriters = 1 << 14
+	// preload bounds the bytes of values that are loaded between two updates.
+	preload = 32 << 20
+)
+
+// writer is somebody's log.
+type writer struct {
+	key  hypercrypto.Key
+	core *hypercore.Core
+
+	offset uint64  // nodes that are part of the confirmed state
+	nodes  []*node // the others that were loaded
+	given  uint64  // length up to which nodes were entered in the epoch's order
+
+	frozen  error // why no more is loaded
+	missing *hypercore.Download
+	cancel  func()
+
+	signs signs // what its newest node says about signatures
+}
+
+// length is how many nodes were loaded, confirmed ones included.
+func (w *writer) length() uint64 { return w.offset + uint64(len(w.nodes)) }
+
+// drop forgets the nodes up to length, which are part of the confirmed state.
+func (w *writer) drop(length uint64) {
+	for len(w.nodes) > 0 && w.offset < length {
+		w.nodes[0] = nil
+		w.nodes = w.nodes[1:]
+		w.offset++
+	}
+	w.offset = max(w.offset, length)
+	w.given = max(w.given, w.offset)
+}
+
+// writer returns the log with a key, opened at what is confirmed of it.
+func (e *engine) writer(ctx context.Context, k hypercrypto.Key) (*writer, error) {
+	if w := e.byKey[k]; w != nil {
+		return w, nil
+	}
+	if len(e.writers) >= maxWriters {
+		return nil, fmt.Errorf("autobase: more than %d logs", maxWriters)
+	}
+	w := &writer{key: k}
+	if e.indexed != nil {
+		r, err := e.recordAt(ctx, e.indexed, k)
+		if err != nil {
+			return nil, err
+		}
+		w.offset = r.member.Length
+	} else {
+		r, err := e.sys.written(ctx, k)
+		if err != nil {
+			return nil, err
+		}
+		w.offset = r.member.Length
+	}
+	w.given = w.offset
+	o := corestore.GetOptions{Key: &k}
+	var enc *logEncryption
+	if e.lineage.encryption != nil {
+		enc = &logEncryption{lineage: e.lineage}
+		o.Encryption = enc
+	}
+	core, err := e.store.Get(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("open log %s: %w", k, err)
+	}
+	if enc != nil {
+		enc.core = core
+	}
+	w.core = core
+	w.cancel = core.Events(func(ev hypercore.Event) {
+		if ev.Type == hypercore.EventAppend || ev.Type == hypercore.EventDownload || ev.Type == hypercore.EventManifest {
+			e.wake()
+		}
+	})
+	w.missing = core.Download(hypercore.Range{Start: w.offset, Live: true, Linear: true})
+	e.writers = append(e.writers, w)
+	e.byKey[k] = w
+	if e.lin != nil {
+		e.lin.Start(k, w.offset)
+	}
+	return w, nil
+}
+
+// recordAt returns a member's entry in the confirmed state.
+func (e *engine) recordAt(ctx context.Context, p *point, k hypercrypto.Key) (record, error) {
+	if p.length == e.sys.draft.Length() {
+		return e.sys.written(ctx, k)
+	}
+	t, err := e.sys.tree.Checkout(p.length)
+	if err != nil {
+		return record{}, err
+	}
+	defer t.Close()
+	b, ok, err := t.Get(ctx, oplog.MemberKey(k))
+	if err != nil || !ok {
+		return record{}, err
+	}
+	m, err := oplog.DecodeMember(b.Value)
+	return record{m, true}, err
+}
+
+func (w *writer) close() {
+	if w.missing != nil {
+		w.missing.Close()
+	}
+	if w.cancel != nil {
+		w.cancel()
+	}
+	w.core.Close()
+}
+
+// load enters what the logs have to offer, up to a bound, and tells whether that
+// is anything.
+func (e *engine) load(ctx context.Context) (any bool, err error) {
+	budget := preload
+	for again := true; again; {
+		again = false
+		for i := 0; i < len(e.writers); i++ { // grows meanwhile
+			w := e.writers[i]
+			for budget > 0 {
+				ok, err := e.loadNext(ctx, w, &budget)
+				if err != nil {
+					return false, err
+				}
+				if !ok {
+					break
+				}
+				again, any = true, true
+			}
+		}
+		if budget <= 0 {
+			break
+		}
+	}
+	return any, nil
+}
+
+// loadNext enters the next append of a log.
+func (e *engine) loadNext(ctx context.Context, w *writer, budget *int) (bool, error) {
+	if w.frozen != nil || w.given < w.length() {
+		return false, nil
+	}
+	at, end := w.length(), w.core.Length()
+	if at >= end {
+		return false, nil
+	}
+	freeze := func(err error) (bool, error) {
+		w.frozen = err
+		e.emit(Event{Type: EventFrozen, Key: w.key, Err: err})
+		return false, nil
+	}
+	b, err := e.block(w, at)
+	if errors.Is(err, hypercore.ErrNotAvailable) {
+		return false, nil
+	}
+	if err != nil {
+		return freeze(err)
+	}
+	if b.Batch == 0 || b.Batch > maxBatch {
+		return freeze(fmt.Errorf("%w: node %d counts %d to the end of its batch", ErrLog, at+1, b.Batch))
+	}
+	if at+b.Batch > end {
+		return false, nil
+	}
+	blocks := append(make([]*oplog.Block, 0, b.Batch), b)
+	size := len(b.Value)
+	for i := uint64(1); i < b.Batch; i++ {
+		b, err := e.block(w, at+i)
+		if errors.Is(err, hypercore.ErrNotAvailable) {
+			return false, nil
+		}
+		if err != nil {
+			return freeze(err)
+		}
+		blocks, size = append(blocks, b), size+len(b.Value)
+	}
+	if err := checkBatch(w.key, at+1, blocks); err != nil {
+		return freeze(err)
+	}
+	for _, b := range blocks {
+		for _, h := range b.Heads {
+			if h.Key == w.key {
+				continue
+			}
+			hw, err := e.writer(ctx, h.Key)
+			if err != nil {
+				return freeze(err)
+			}
+			if hw.given < h.Length {
+				return false, nil // it comes later
+			}
+			if d := e.node(h); d != nil && d.block.Batch != 1 {
+				return freeze(fmt.Errorf("%w: a node behind %d names the middle of a batch of log %s", ErrLog, at, h.Key))
+			}
+		}
+	}
+	*budget -= size + 256*len(blocks)
+	for i, b := range blocks {
+		n := &node{Ref: oplog.Ref{Key: w.key, Length: at + uint64(i) + 1}, w: w, block: b, batch: uint64(len(blocks))}
+		w.nodes = append(w.nodes, n)
+		if err := e.enter(n); err != nil {
+			w.nodes = w.nodes[:len(w.nodes)-1]
+			return freeze(err)
+		}
+	}
+	return true, nil
+}
+
+// block reads a block of a log that is held here.
+func (e *engine) block(w *writer, i uint64) (*oplog.Block, error) {
+	raw, err := w.core.GetLocal(i)
+	if err != nil {
+		return nil, err
+	}
+	b, err := oplog.Decode(raw)
+	if err != nil && e.lineage.encryption != nil {
+		if plain := plainOptimistic(w.core, i); plain != nil {
+			return plain, nil
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("node %d: %w", i+1, err)
+	}
+	return b, nil
+}
