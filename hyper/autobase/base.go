@@ -70,7 +70,8 @@ type Base struct {
 	last     Position
 	changed  chan struct{} // closed and replaced when the state changed
 	peers    map[*wakeupPeer]struct{}
-	hinted   int
+	hinted   int // logs of no members that peers named
+	hints    hints
 	forward  forwarding
 
 	queueMu sync.Mutex // guards queue
@@ -227,7 +228,11 @@ func (b *Base) run() {
 		}
 		b.mu.Lock()
 		if b.usable() == nil {
-			if err := b.advance(b.ctx); err != nil && b.ctx.Err() == nil {
+			err := b.takeHints(b.ctx)
+			if err == nil {
+				err = b.advance(b.ctx)
+			}
+			if err != nil && b.ctx.Err() == nil {
 				b.fail(err)
 			}
 		}

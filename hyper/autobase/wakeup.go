@@ -2,18 +2,232 @@ package autobase
 
 import (
 	"context"
+	"slices"
+	"sync"
+	"time"
 
+	"github.com/tradle/cloudpal/hyper/compact"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/hyper/internal/oplog"
+	"github.com/tradle/cloudpal/hyper/protomux"
 )
 
-// maxHinted bounds the logs that are opened because a peer named them and nobody
-// else did.
-const maxHinted = 256
+const (
+	wakeupProtocol = "wakeup"
+	// maxHinted bounds the logs that are opened because a peer named them and
+	// nobody else did.
+	maxHinted = 256
+	// maxAnnounced bounds the logs in one announcement that are looked at.
+	maxAnnounced = 1024
+	keepAlive    = 5 * time.Second
+)
 
-type wakeupPeer struct{}
+// Messages of the wakeup channel.
+const (
+	wakeupLookup = iota
+	wakeupAnnounce
+	wakeupInfo
+)
 
-func (b *Base) announceAll() {}
-func (b *Base) closePeers()  {}
+// wakeupPeer is one connection. Peers tell each other which logs have nodes that
+// are not part of the signed state yet.
+type wakeupPeer struct {
+	b  *Base
+	ch *protomux.Channel
+
+	mu   sync.Mutex // guards what follows
+	open bool
+	sent map[hypercrypto.Key]struct{} // announced already
+	asks bool                         // wants an announcement
+}
+
+// hints are logs that peers named and that were not looked at yet.
+type hints struct {
+	mu   sync.Mutex
+	list []oplog.Ref
+}
+
+// Replicate exchanges the logs and views of the base, and everything else in its
+// store that the peer asks for, on a connection until it ends or ctx does. The
+// connection is closed when it returns.
+func (b *Base) Replicate(ctx context.Context, stream protomux.Stream) error {
+	m := protomux.New(stream, &protomux.Options{KeepAlive: keepAlive, Log: b.log})
+	if err := b.Attach(m); err != nil {
+		m.Close()
+		return err
+	}
+	return b.store.ReplicateMux(ctx, m)
+}
+
+// Attach tells the peer on a connection about the base, and hears from it. The
+// logs themselves are exchanged by the store, whose ReplicateMux the caller has
+// to run on the same connection, after this call.
+func (b *Base) Attach(m *protomux.Mux) error {
+	p := &wakeupPeer{b: b, sent: make(map[hypercrypto.Key]struct{})}
+	key := b.e.lineage.base
+	dk := key.Discovery()
+	s := m.Stream()
+	own := wakeupCapability(s, key, s.IsInitiator())
+	hs := compact.AppendUint(nil, 0)
+	hs = append(hs, own[:]...)
+	hs = compact.AppendUint(hs, 1)
+	var err error
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return ErrClosed
+	}
+	p.ch, err = m.Open(protomux.ChannelOptions{
+		Protocol: wakeupProtocol, ID: dk[:], Handshake: hs,
+		OnOpen: p.onOpen,
+		Messages: []func(*protomux.Channel, []byte) error{
+			wakeupLookup:   p.onLookup,
+			wakeupAnnounce: p.onAnnounce,
+			wakeupInfo:     func(*protomux.Channel, []byte) error { return nil },
+		},
+		OnClose: func(*protomux.Channel, bool) {
+			// The base may be busy; the peer must not wait for it.
+			p.mu.Lock()
+			p.open = false
+			p.mu.Unlock()
+			b.poke()
+		},
+	})
+	if err != nil {
+		return err
+	}
+	b.peers[p] = struct{}{}
+	return nil
+}
+
+// wakeupCapability proves that its sender knows the key of the base.
+func wakeupCapability(s protomux.Stream, key hypercrypto.Key, initiator bool) hypercrypto.Hash {
+	ns := hypercrypto.Namespace("wakeup", 1)
+	if initiator {
+		ns = hypercrypto.Namespace("wakeup", 0)
+	}
+	hash := s.HandshakeHash()
+	return hypercrypto.Sum(ns[:], key[:], hash[:])
+}
+
+func (p *wakeupPeer) onOpen(c *protomux.Channel, handshake []byte) error {
+	r := compact.NewReader(handshake)
+	r.Uint()
+	proof := r.Fixed32()
+	s := c.Mux().Stream()
+	if r.Err() != nil || proof != wakeupCapability(s, p.b.e.lineage.base, !s.IsInitiator()) {
+		c.Close()
+		return nil
+	}
+	p.mu.Lock()
+	p.open, p.asks = true, true
+	p.mu.Unlock()
+	c.Send(wakeupLookup, compact.AppendUint(nil, 0))
+	p.b.poke()
+	return nil
+}
+
+func (p *wakeupPeer) onLookup(*protomux.Channel, []byte) error {
+	p.mu.Lock()
+	p.asks = true
+	p.mu.Unlock()
+	p.b.poke()
+	return nil
+}
+
+func (p *wakeupPeer) onAnnounce(_ *protomux.Channel, body []byte) error {
+	refs, err := decodeAnnouncement(body)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	open := p.open
+	p.mu.Unlock()
+	if !open {
+		return nil
+	}
+	h := &p.b.hints
+	h.mu.Lock()
+	if len(h.list) < maxAnnounced {
+		h.list = append(h.list, refs...)
+	}
+	h.mu.Unlock()
+	p.b.poke()
+	return nil
+}
+
+// decodeAnnouncement reads the logs in an announcement, as far as they are
+// looked at: uint count, { 32 key, uint length } …
+func decodeAnnouncement(body []byte) ([]oplog.Ref, error) {
+	r := compact.NewReader(body)
+	n := r.Count(33)
+	var refs []oplog.Ref
+	for range min(n, maxAnnounced) {
+		k := oplog.Ref{Key: r.Fixed32(), Length: r.Uint()}
+		if r.Err() != nil {
+			break
+		}
+		refs = append(refs, k)
+	}
+	return refs, r.Err()
+}
+
+func appendAnnouncement(b []byte, refs []oplog.Ref) []byte {
+	b = compact.AppendUint(b, uint64(len(refs)))
+	for _, r := range refs {
+		b = append(b, r.Key[:]...)
+		b = compact.AppendUint(b, r.Length)
+	}
+	return b
+}
+
+// announceAll tells peers about logs of others than indexers with nodes that are
+// not confirmed. b.mu is held.
+func (b *Base) announceAll() {
+	var refs []oplog.Ref
+	for _, w := range b.e.writers {
+		if len(w.nodes) > 0 && w.frozen == nil && !slices.Contains(b.e.indexers, w.key) && len(refs) < maxAnnounced {
+			refs = append(refs, oplog.Ref{Key: w.key, Length: w.given})
+		}
+	}
+	for p := range b.peers {
+		if p.ch.Closed() {
+			delete(b.peers, p)
+			continue
+		}
+		p.announce(refs)
+	}
+}
+
+func (p *wakeupPeer) announce(refs []oplog.Ref) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.open || len(refs) == 0 {
+		return
+	}
+	news := p.asks
+	for _, r := range refs {
+		if _, ok := p.sent[r.Key]; !ok {
+			news = true
+			p.sent[r.Key] = struct{}{}
+		}
+	}
+	if news {
+		p.asks = false
+		p.ch.Send(wakeupAnnounce, appendAnnouncement(nil, refs))
+	}
+}
+
+// closePeers ends the wakeup channels.
+func (b *Base) closePeers() {
+	b.mu.Lock()
+	peers := b.peers
+	b.peers = nil
+	b.mu.Unlock()
+	for p := range peers {
+		p.ch.Close()
+	}
+}
 
 // Hint says that a log has at least length nodes, so that the base looks for
 // them, also if its owner is no member.
@@ -23,20 +237,34 @@ func (b *Base) Hint(ctx context.Context, log hypercrypto.Key, length uint64) err
 	if err := b.usable(); err != nil {
 		return err
 	}
-	return b.hint(ctx, log, length)
+	return b.hint(ctx, oplog.Ref{Key: log, Length: length})
+}
+
+// takeHints looks at what peers announced. b.mu is held.
+func (b *Base) takeHints(ctx context.Context) error {
+	b.hints.mu.Lock()
+	list := b.hints.list
+	b.hints.list = nil
+	b.hints.mu.Unlock()
+	for _, r := range list {
+		if err := b.hint(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // hint opens a log that is news. b.mu is held.
-func (b *Base) hint(ctx context.Context, log hypercrypto.Key, length uint64) error {
+func (b *Base) hint(ctx context.Context, log oplog.Ref) error {
 	e := b.e
-	if e.byKey[log] != nil {
+	if e.byKey[log.Key] != nil {
 		return nil
 	}
-	r, err := e.sys.member(ctx, log)
+	r, err := e.sys.member(ctx, log.Key)
 	if err != nil {
 		return err
 	}
-	if r.found && length <= r.member.Length {
+	if r.found && log.Length <= r.member.Length {
 		return nil
 	}
 	if !r.found {
@@ -45,9 +273,7 @@ func (b *Base) hint(ctx context.Context, log hypercrypto.Key, length uint64) err
 		}
 		b.hinted++
 	}
-	if _, err := e.writer(ctx, log); err != nil {
-		return err
-	}
+	_, err = e.writer(ctx, log.Key)
 	b.poke()
-	return nil
+	return err
 }
