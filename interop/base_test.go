@@ -344,6 +344,10 @@ func converge(t *testing.T, what string, ok func(s baseState) bool, peers ...bas
 		if time.Now().After(deadline) {
 			for i, s := range states {
 				t.Logf("%s: %s", peers[i].name(), s.text())
+				if j, ok := peers[i].(*jsBase); ok {
+					b, _ := json.MarshalIndent(j.Call(t, "writers", nil), "", " ")
+					t.Logf("%s", b)
+				}
 			}
 			t.Fatalf("%s: peers do not agree", what)
 		}

@@ -93,7 +93,17 @@ const commands = {
     const n = await base.view.kv.get(b4a.from(o.key))
     return { value: n ? b4a.toString(n.value) : null }
   },
-  // The tree of the signed system core, as a reader that has nothing but its key sees it.
+  // What is known of the writers' logs and who has them open.
+  writers: () => ({
+    writers: [...base.activeWriters].map((w) => ({
+      key: hex(w.core.key),
+      given: w.length,
+      length: w.core.length,
+      active: w.isActive,
+      seen: w.seenLength,
+      peers: w.core.peers.map((p) => hex(p.remotePublicKey).slice(0, 8) + ' ' + p.remoteLength + (p.remoteOpened ? '' : ' opening'))
+    }))
+  }),
   oplog: async () => {
     const blocks = []
     for (let i = 0; i < base.local.length; i++) blocks.push(hex(await base.local.session({ valueEncoding: 'binary' }).get(i)))
