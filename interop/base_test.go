@@ -148,6 +148,8 @@ type goBase struct {
 	store *corestore.Store
 	base  *autobase.Base
 	app   *baseApp
+
+	onEvent func(autobase.Event)
 }
 
 func startGoBase(t *testing.T, seed byte, boot string, opts baseOptions) *goBase {
@@ -167,6 +169,9 @@ func (g *goBase) start(t *testing.T) {
 	}
 	o := &autobase.Options{AckInterval: -1, NoForward: !g.opts.fastForward, Optimistic: g.opts.optimistic}
 	o.OnEvent = func(e autobase.Event) {
+		if g.onEvent != nil {
+			g.onEvent(e)
+		}
 		if e.Err != nil {
 			fmt.Fprintln(os.Stderr, g.n, "event", e.Type, e.Key, e.Length, e.Err)
 		}

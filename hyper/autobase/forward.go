@@ -1,5 +1,317 @@
 package autobase
 
-type forwarding struct{}
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
 
-func (b *Base) considerForward() {}
+	"github.com/tradle/cloudpal/hyper/corestore"
+	"github.com/tradle/cloudpal/hyper/hyperbee"
+	"github.com/tradle/cloudpal/hyper/hypercore"
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/hyper/internal/oplog"
+)
+
+const (
+	// forwardMinimum is how many blocks of the system view a signed state has to
+	// be ahead to jump to it.
+	forwardMinimum = 16
+	// forwardTime is how long the peers have to send what it takes.
+	forwardTime = 20 * time.Second
+	// forwardPause is how long a jump that failed is not tried again.
+	forwardPause = 30 * time.Second
+)
+
+// forwarding is the jump that is under way.
+type forwarding struct {
+	running bool
+	after   time.Time // not before
+}
+
+// considerForward begins a jump if peers have a signed state far ahead. b.mu is
+// held.
+func (b *Base) considerForward() {
+	f := &b.forward
+	if b.opts.NoForward || f.running || b.closed || time.Now().Before(f.after) {
+		return
+	}
+	key, ok := b.e.ahead()
+	if !ok {
+		return
+	}
+	f.running = true
+	b.wg.Go(func() {
+		err := b.jump(key)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		f.running = false
+		if err != nil && b.ctx.Err() == nil {
+			f.after = time.Now().Add(forwardPause)
+			b.event(Event{Type: EventWarning, Err: fmt.Errorf("jump to a signed state: %w", err)})
+		}
+		b.poke()
+	})
+}
+
+// ahead returns the system core that has a signed state far ahead.
+func (e *engine) ahead() (hypercrypto.Key, bool) {
+	tip := e.sys.draft.Length()
+	if e.system.Length() >= tip+forwardMinimum {
+		return e.system.Key(), true
+	}
+	votes := make(map[hypercrypto.Key]int)
+	for _, k := range e.indexers {
+		w := e.byKey[k]
+		length := w.core.Length()
+		if length < w.given+forwardMinimum/2 {
+			continue
+		}
+		d := e.digest(w, length)
+		if d == nil || *d == e.system.Key() {
+			continue
+		}
+		if votes[*d]++; votes[*d] > len(e.indexers)/2 {
+			return *d, true
+		}
+	}
+	return hypercrypto.Key{}, false
+}
+
+// digest returns which system core a log of the given length names last, nil
+// while the block is not held.
+func (e *engine) digest(w *writer, length uint64) *hypercrypto.Key {
+	for range 2 {
+		b, err := e.block(w, length-1)
+		if errors.Is(err, hypercore.ErrNotAvailable) && w.peeked != length {
+			w.peeked = length
+			w.core.Download(hypercore.Range{Blocks: []uint64{length - 1}})
+		}
+		if err != nil || b.Digest == nil {
+			return nil
+		}
+		if b.Digest.Pointer == 0 {
+			return &b.Digest.Key
+		}
+		if b.Digest.Pointer >= length {
+			return nil
+		}
+		length -= b.Digest.Pointer
+	}
+	return nil
+}
+
+// landing is a signed state that all is known of that it takes to go on from it.
+type landing struct {
+	core   *hypercore.Core
+	length uint64
+	info   *oplog.Info
+	views  []*hypercore.Core // of info.Views
+}
+
+func (l *landing) close() {
+	if l.core != nil {
+		l.core.Close()
+	}
+	for _, c := range l.views {
+		if c != nil {
+			c.Close()
+		}
+	}
+}
+
+// jump fetches the newest signed state of a system core and goes on from there.
+func (b *Base) jump(key hypercrypto.Key) error {
+	ctx, cancel := context.WithTimeout(b.ctx, forwardTime)
+	defer cancel()
+	l := &landing{}
+	ok := false
+	defer func() {
+		if !ok {
+			l.close()
+		}
+	}()
+	if err := b.fetch(ctx, key, l); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.usable(); err != nil {
+		return err
+	}
+	if l.length < b.e.sys.draft.Length()+forwardMinimum {
+		return nil // got there by itself
+	}
+	if err := b.e.land(ctx, l); err != nil {
+		b.fail(fmt.Errorf("go on from a signed state: %w", err))
+		return err
+	}
+	ok = true
+	b.event(Event{Type: EventForward, Length: l.length})
+	return b.settle(ctx)
+}
+
+// fetch gets everything that is needed of a signed state.
+func (b *Base) fetch(ctx context.Context, key hypercrypto.Key, l *landing) (err error) {
+	e := b.e
+	if l.core, err = b.store.Get(ctx, corestore.GetOptions{Key: &key, Encryption: e.lineage.viewEncryption(systemName)}); err != nil {
+		return err
+	}
+	if err := waitLength(ctx, l.core, 1); err != nil {
+		return fmt.Errorf("system view: %w", err)
+	}
+	l.length = l.core.Length()
+	tree := hyperbee.New(l.core, &hyperbee.Options{NoExtension: true})
+	defer tree.Close()
+	at, err := tree.Checkout(l.length)
+	if err != nil {
+		return err
+	}
+	defer at.Close()
+	if l.info, err = readInfo(ctx, at); err != nil {
+		return err
+	}
+	if l.info.EncryptionLength > 0 {
+		return errors.New("autobase: the base was forked, which is not supported")
+	}
+	b.mu.Lock()
+	keys := []hypercrypto.Key{e.local.key}
+	for k := range e.byKey {
+		keys = append(keys, k)
+	}
+	b.mu.Unlock()
+	for _, h := range l.info.Heads {
+		keys = append(keys, h.Key)
+	}
+	for _, r := range l.info.Indexers {
+		keys = append(keys, r.Key)
+		// A block of its log brings the manifest of an indexer.
+		if err := b.fetchLast(ctx, r, nil); err != nil {
+			return fmt.Errorf("log of indexer %s: %w", r.Key, err)
+		}
+	}
+	for _, k := range keys {
+		if _, _, err := at.Get(ctx, oplog.MemberKey(k)); err != nil {
+			return fmt.Errorf("member %s: %w", k, err)
+		}
+	}
+	l.views = make([]*hypercore.Core, len(l.info.Views))
+	for i, r := range l.info.Views {
+		if err := b.fetchLast(ctx, r, &l.views[i]); err != nil {
+			return fmt.Errorf("view %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// fetchLast gets block r.Length-1 of a core, and with it the manifest and what
+// is needed to go on from that length. The core is kept in *keep, if there is.
+func (b *Base) fetchLast(ctx context.Context, r oplog.Ref, keep **hypercore.Core) error {
+	c, err := b.store.Get(ctx, corestore.GetOptions{Key: &r.Key})
+	if err != nil {
+		return err
+	}
+	if keep != nil {
+		*keep = c
+	} else {
+		defer c.Close()
+	}
+	if r.Length == 0 {
+		return nil
+	}
+	_, err = c.GetRaw(ctx, r.Length-1)
+	return err
+}
+
+// waitLength waits until a log has at least n blocks.
+func waitLength(ctx context.Context, c *hypercore.Core, n uint64) error {
+	news := make(chan struct{}, 1)
+	cancel := c.Events(func(hypercore.Event) {
+		select {
+		case news <- struct{}{}:
+		default:
+		}
+	})
+	defer cancel()
+	for c.Length() < n {
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// land makes a signed state the confirmed one, whatever was computed so far.
+func (e *engine) land(ctx context.Context, l *landing) error {
+	s := e.sys
+	if err := s.draft.Reset(l.core, l.length); err != nil {
+		return err
+	}
+	if err := s.load(ctx); err != nil {
+		return err
+	}
+	// Writers begin where the state ends.
+	e.indexed, e.lin, e.applied = nil, nil, nil
+	for _, w := range e.writers {
+		r, err := s.written(ctx, w.key)
+		if err != nil {
+			return err
+		}
+		w.nodes, w.offset, w.given = nil, r.member.Length, r.member.Length
+		w.missing.Close()
+		if w != e.local {
+			w.missing = w.core.Download(hypercore.Range{Start: w.offset, Live: true, Linear: true})
+		}
+	}
+	sg, err := e.signers(ctx, s.info.Indexers)
+	if err != nil {
+		return err
+	}
+	taken := make(map[*hypercore.Core]bool)
+	for _, v := range e.views {
+		if err := e.landView(ctx, v, l, sg, taken); err != nil {
+			return fmt.Errorf("view %q: %w", v.name, err)
+		}
+	}
+	for _, c := range l.views {
+		if !taken[c] {
+			c.Close()
+		}
+	}
+	l.views = nil
+	if err := e.setSystem(l.core, l.length); err != nil {
+		return err
+	}
+	if err := e.begin(ctx); err != nil {
+		return err
+	}
+	e.landReceipts()
+	return nil
+}
+
+// landView puts a view on the core that a state has for it.
+func (e *engine) landView(ctx context.Context, v *view, l *landing, s *signers, taken map[*hypercore.Core]bool) error {
+	old := v.under
+	v.viewState = viewState{mapped: -1}
+	for i, r := range l.info.Views {
+		if c := l.views[i]; !taken[c] && e.belongs(c.Manifest(), v.name, s) {
+			taken[c] = true
+			v.under, v.key, v.length, v.mapped = c, r.Key, r.Length, i
+			break
+		}
+	}
+	if v.mapped < 0 {
+		var err error
+		if v.under, err = e.viewCore(ctx, v.name, e.lineage.manifest(v.name, s, hypercrypto.TreeState{}, nil, nil)); err != nil {
+			return err
+		}
+		v.key = v.under.Key()
+	}
+	if err := v.draft.Reset(v.under, v.length); err != nil {
+		return err
+	}
+	old.Close()
+	return nil
+}

@@ -128,3 +128,24 @@ func (e *engine) settleReceipts() {
 		}
 	}
 }
+
+// landReceipts settles those of nodes that are part of a state which the base
+// jumped to.
+func (e *engine) landReceipts() {
+	for k, r := range e.receipts {
+		if k.Length > e.local.offset {
+			continue
+		}
+		r.mu.Lock()
+		if !r.seen {
+			r.seen = true
+			close(r.visible)
+		}
+		if !r.outcome.Confirmed {
+			r.outcome.Confirmed = true
+			close(r.confirmed)
+		}
+		r.at = e.signed
+		r.mu.Unlock()
+	}
+}

@@ -34,7 +34,8 @@ type writer struct {
 	missing *hypercore.Download
 	cancel  func()
 
-	signs signs // what its newest node says about signatures
+	signs  signs  // what its newest node says about signatures
+	peeked uint64 // length whose last block was asked for ahead of the others
 }
 
 // length is how many nodes were loaded, confirmed ones included.
@@ -89,7 +90,8 @@ func (e *engine) writer(ctx context.Context, k hypercrypto.Key) (*writer, error)
 	}
 	w.core = core
 	w.cancel = core.Events(func(ev hypercore.Event) {
-		if ev.Type == hypercore.EventAppend || ev.Type == hypercore.EventDownload || ev.Type == hypercore.EventManifest {
+		switch ev.Type {
+		case hypercore.EventAppend, hypercore.EventDownload, hypercore.EventManifest, hypercore.EventPeerRemove:
 			e.wake()
 		}
 	})

@@ -236,6 +236,10 @@ func (c *Core) view() head {
 // Length returns the number of blocks.
 func (c *Core) Length() uint64 { return c.view().Length }
 
+// PublishedLength returns the number of blocks that peers may know of: those
+// that are durable.
+func (c *Core) PublishedLength() uint64 { return c.under().public().Length }
+
 // Fork returns the fork: how often the log was truncated, as its writer counts.
 func (c *Core) Fork() uint64 { return c.view().Fork }
 

@@ -279,3 +279,30 @@ func (c *Core) Rebase(ctx context.Context, to *Core) error {
 	d.settle(to.log, h.Length)
 	return nil
 }
+
+// Reset makes the draft, whatever it has, the first length blocks of another
+// log. It is a truncation to nothing followed by an append.
+func (c *Core) Reset(to *Core, length uint64) error {
+	d := c.draft
+	if d == nil || c.readOnly || to.pinned() {
+		return fmt.Errorf("%w: only a draft can be put on another log", ErrNotWritable)
+	}
+	d.change.Lock()
+	defer d.change.Unlock()
+	if have := to.log.state().Length; length > have {
+		return fmt.Errorf("%w: %d of %d blocks", ErrOutOfRange, length, have)
+	}
+	t, err := merkle.Load(to.log, 0, length)
+	if err != nil {
+		return fmt.Errorf("reset draft: %w", err)
+	}
+	d.mu.Lock()
+	d.log, d.head, d.base, d.blocks = to.log, head{Tree: t}, length, nil
+	clear(d.nodes)
+	d.mu.Unlock()
+	d.events.emit(Event{Type: EventTruncate, Length: length})
+	if length > 0 {
+		d.events.emit(Event{Type: EventAppend, Length: length})
+	}
+	return nil
+}
