@@ -83,9 +83,8 @@ func (e *engine) ahead() (hypercrypto.Key, bool) {
 func (e *engine) digest(w *writer, length uint64) *hypercrypto.Key {
 	for range 2 {
 		b, err := e.block(w, length-1)
-		if errors.Is(err, hypercore.ErrNotAvailable) && w.peeked != length {
-			w.peeked = length
-			w.core.Download(hypercore.Range{Blocks: []uint64{length - 1}})
+		if errors.Is(err, hypercore.ErrNotAvailable) {
+			w.ask(length - 1)
 		}
 		if err != nil || b.Digest == nil {
 			return nil

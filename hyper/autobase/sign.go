@@ -108,7 +108,7 @@ func (e *engine) pointed(w *writer, length, p uint64) (*oplog.Block, uint64) {
 	}
 	b, err := e.block(w, length-p-1)
 	if errors.Is(err, hypercore.ErrNotAvailable) {
-		w.core.Download(hypercore.Range{Blocks: []uint64{length - p - 1}})
+		w.ask(length - p - 1)
 	}
 	if err != nil {
 		return nil, 0

@@ -17,6 +17,8 @@ const (
 	// maxWriters bounds the logs that are open, most of which nobody may have
 	// made members.
 	maxWriters = 1 << 14
+	// maxAsked bounds the blocks of a log that are asked for ahead of the others.
+	maxAsked = 16
 	// preload bounds the bytes of values that are loaded between two updates.
 	preload = 32 << 20
 )
@@ -34,8 +36,8 @@ type writer struct {
 	missing *hypercore.Download
 	cancel  func()
 
-	signs  signs  // what its newest node says about signatures
-	peeked uint64 // length whose last block was asked for ahead of the others
+	signs signs                          // what its newest node says about signatures
+	asked map[uint64]*hypercore.Download // blocks wanted ahead of the others
 }
 
 // length is how many nodes were loaded, confirmed ones included.
@@ -50,6 +52,23 @@ func (w *writer) drop(length uint64) {
 	}
 	w.offset = max(w.offset, length)
 	w.given = max(w.given, w.offset)
+}
+
+// ask orders a block ahead of the others.
+func (w *writer) ask(i uint64) {
+	if w.asked[i] != nil {
+		return
+	}
+	if len(w.asked) >= maxAsked {
+		for k, d := range w.asked {
+			d.Close()
+			delete(w.asked, k)
+		}
+	}
+	if w.asked == nil {
+		w.asked = make(map[uint64]*hypercore.Download)
+	}
+	w.asked[i] = w.core.Download(hypercore.Range{Blocks: []uint64{i}})
 }
 
 // writer returns the log with a key, opened at what is confirmed of it.
@@ -125,6 +144,9 @@ func (e *engine) recordAt(ctx context.Context, p *point, k hypercrypto.Key) (rec
 func (w *writer) close() {
 	if w.missing != nil {
 		w.missing.Close()
+	}
+	for _, d := range w.asked {
+		d.Close()
 	}
 	if w.cancel != nil {
 		w.cancel()
