@@ -64,6 +64,17 @@ func TestReadersJumpToTheSignedState(t *testing.T) {
 				select {
 				case <-jumped:
 				case <-testContext(t).Done():
+					for _, b := range []*autobase.Base{g.base, mirror.base} {
+						c, err := b.System()
+						if err != nil {
+							t.Fatal(err)
+						}
+						t.Logf("system core: %+v", c.Info())
+						for _, p := range c.Peers() {
+							t.Logf("peer: %+v", p.Stats())
+						}
+						c.Close()
+					}
 					t.Fatalf("no jump: %s", g.state(t).text())
 				}
 				converge(t, "after our jump", nil, mirror, g)
