@@ -43,9 +43,13 @@ func (h *Host) do(fn func() error) error {
 }
 
 // AddWriter makes the owner of a log a member. An indexer takes part in
-// confirming and signing from its first node on.
+// confirming and signing from its first node on. A member can be promoted or, by
+// indexer false, demoted; the error is [ErrLastIndexer] for the only indexer.
 func (h *Host) AddWriter(log hypercrypto.Key, indexer bool) error {
 	return h.do(func() error {
+		if !indexer && !h.e.removable(log) {
+			return fmt.Errorf("%w: %s", ErrLastIndexer, log)
+		}
 		if err := h.e.sys.add(h.ctx, log, indexer); err != nil {
 			return err
 		}

@@ -1,0 +1,372 @@
+package autobase
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/tradle/cloudpal/hyper/corestore"
+	"github.com/tradle/cloudpal/hyper/hypercore"
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/hyper/storage"
+)
+
+var (
+	simSeeds = flag.Int("sim.seeds", 300, "runs of the simulator")
+	simSeed  = flag.Int64("sim.seed", -1, "run the simulator with this seed only")
+)
+
+// quickFS reuses files by renaming and opening them, which the in-memory file
+// system cannot do as one step while it is copied.
+type quickFS struct{ vfs.FS }
+
+func (fs quickFS) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := fs.Rename(oldname, newname); err != nil {
+		return nil, err
+	}
+	return fs.OpenReadWrite(newname, category)
+}
+
+// world are peers whose disks and links fail, and what must hold whatever they
+// do. Everything follows from the seed.
+type world struct {
+	t         *testing.T
+	rng       *rand.Rand
+	enc       *hypercrypto.EncryptionKey
+	pairs     []*hypercrypto.KeyPair
+	peers     []*simPeer
+	base      hypercrypto.Key
+	confirmed map[uint64]hypercrypto.Hash // of confirmed states, by length of the system view
+	written   int
+	story     []string
+}
+
+type simPeer struct {
+	w     *world
+	n     int
+	mem   *vfs.MemFS
+	store *corestore.Store
+	base  *Base
+	app   testApp
+	logs  []*hypercore.Core
+	safe  []uint64 // of every log, what survives a crash
+	acked uint64   // own nodes that were acknowledged as durable
+}
+
+func (w *world) note(format string, args ...any) { w.story = append(w.story, fmt.Sprintf(format, args...)) }
+
+func (w *world) fail(format string, args ...any) {
+	w.t.Helper()
+	w.t.Fatalf("%s\n%s", fmt.Sprintf(format, args...), strings.Join(w.story, "\n"))
+}
+
+func newWorld(t *testing.T, seed uint64) *world {
+	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 7)), confirmed: make(map[uint64]hypercrypto.Hash)}
+	if w.rng.IntN(4) == 0 {
+		w.enc = new(hypercrypto.EncryptionKey)
+		w.enc[0] = 9
+	}
+	n := 2 + w.rng.IntN(4)
+	for range n {
+		var s [32]byte
+		for i := range s {
+			s[i] = byte(w.rng.Uint32())
+		}
+		w.pairs = append(w.pairs, hypercrypto.KeyPairFromSeed(s))
+	}
+	w.base = hypercrypto.DefaultManifest(w.pairs[0].Public).Key()
+	for i := range n {
+		p := &simPeer{w: w, n: i, mem: vfs.NewCrashableMem()}
+		w.peers = append(w.peers, p)
+		p.open()
+	}
+	return w
+}
+
+func (p *simPeer) open() {
+	ctx, w := context.Background(), p.w
+	var err error
+	p.store, err = corestore.Open(ctx, "store", &corestore.Options{PrimaryKey: &[32]byte{byte(p.n + 1)}, Relaxed: p.n%2 == 1,
+		Storage: &storage.Options{FS: quickFS{p.mem}, CacheSize: 1 << 20, MemTableSize: 512 << 10, PageCacheSize: 1 << 20}})
+	if err != nil {
+		w.fail("open store %d: %v", p.n, err)
+	}
+	p.app, p.logs = testApp{}, nil
+	for i, kp := range w.pairs {
+		o := corestore.GetOptions{KeyPair: kp}
+		c, err := p.store.Get(ctx, o)
+		if err != nil {
+			w.fail("open log %d at peer %d: %v", i, p.n, err)
+		}
+		p.logs = append(p.logs, c)
+	}
+	p.base, err = Open(ctx, p.store, &w.base, p.app.handlers(), &Options{Local: w.pairs[p.n], EncryptionKey: w.enc, AckInterval: -1, NoForward: true})
+	if err != nil {
+		w.fail("open base at peer %d: %v", p.n, err)
+	}
+	if p.safe == nil {
+		p.safe = make([]uint64, len(w.pairs))
+	}
+	p.check()
+}
+
+func (p *simPeer) close() {
+	p.base.Close()
+	p.store.Close()
+}
+
+// crash loses what was not synced, or some of it, and starts again.
+func (p *simPeer) crash() {
+	w := p.w
+	clone := p.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 0, 50, 100}[w.rng.IntN(4)], RNG: rand.New(rand.NewPCG(w.rng.Uint64(), 3))})
+	p.close()
+	p.mem = clone
+	p.open()
+	w.note("crash %d", p.n)
+	for i, c := range p.logs {
+		if c.Length() < p.safe[i] {
+			w.fail("peer %d had %d durable blocks of log %d and has %d after a crash", p.n, p.safe[i], i, c.Length())
+		}
+	}
+	if p.logs[p.n].Length() < p.acked {
+		w.fail("peer %d lost acknowledged nodes: %d of %d are left", p.n, p.logs[p.n].Length(), p.acked)
+	}
+	p.acked = p.logs[p.n].Length()
+}
+
+// check looks at what must hold at every moment.
+func (p *simPeer) check() {
+	w := p.w
+	if err := p.base.Err(); err != nil {
+		w.fail("peer %d stopped: %v", p.n, err)
+	}
+	p.base.mu.Lock()
+	defer p.base.mu.Unlock()
+	e := p.base.e
+	at := func(length uint64) hypercrypto.Hash {
+		s, err := e.sys.draft.TreeAt(length)
+		if err != nil {
+			w.fail("peer %d: tree of %d: %v", p.n, length, err)
+		}
+		return s.Hash
+	}
+	if l := e.indexed.length; l > 0 {
+		if h := at(l); w.confirmed[l] != h && w.confirmed[l] != (hypercrypto.Hash{}) {
+			w.fail("peer %d: another confirmed state at %d", p.n, l)
+		} else {
+			w.confirmed[l] = h
+		}
+	}
+	for l, h := range w.confirmed {
+		if l <= e.indexed.length && l >= 1 && at(l) != h {
+			w.fail("peer %d: the confirmed state at %d changed", p.n, l)
+		}
+	}
+}
+
+// send copies to q what p has durably of the logs, or only a part of it.
+func (p *simPeer) send(q *simPeer, part bool) (changed bool) {
+	ctx, w := context.Background(), p.w
+	if err := p.store.DB().Flush(); err != nil {
+		w.fail("flush: %v", err)
+	}
+	for i, c := range p.logs {
+		p.safe[i] = c.Length()
+		if i == p.n {
+			p.acked = max(p.acked, c.Length())
+		}
+		from, to := q.logs[i].Length(), c.Length()
+		if part && to > from {
+			to = from + uint64(w.rng.Int64N(int64(to-from)+1))
+		}
+		var blocks [][]byte
+		for j := from; j < to; j++ {
+			b, err := c.GetRaw(ctx, j)
+			if err != nil {
+				w.fail("read: %v", err)
+			}
+			blocks = append(blocks, b)
+		}
+		if len(blocks) > 0 {
+			if i == q.n {
+				w.fail("peer %d knows more of the log of peer %d than that one", p.n, q.n)
+			}
+			if _, err := q.logs[i].Append(ctx, blocks...); err != nil {
+				w.fail("copy: %v", err)
+			}
+			changed = true
+		}
+	}
+	if _, err := q.base.Update(ctx); err != nil {
+		w.fail("peer %d: %v", q.n, err)
+	}
+	q.check()
+	return changed
+}
+
+func (p *simPeer) append(values ...[]byte) {
+	w := p.w
+	rs, err := p.base.Append(context.Background(), values...)
+	if errors.Is(err, ErrNotMember) {
+		return
+	}
+	if err != nil {
+		w.fail("append at %d: %v", p.n, err)
+	}
+	for i, v := range values {
+		w.note("peer %d: node %d %s", p.n, rs[i].Ref().Length, v)
+	}
+	if p.n%2 == 0 { // in the durable mode
+		p.acked = p.logs[p.n].Length()
+	}
+	p.check()
+}
+
+// step lets something happen.
+func (w *world) step() {
+	p := w.peers[w.rng.IntN(len(w.peers))]
+	q := w.peers[w.rng.IntN(len(w.peers))]
+	switch x := w.rng.IntN(100); {
+	case x < 40:
+		var values [][]byte
+		for range 1 + w.rng.IntN(3)/2 + w.rng.IntN(2)*w.rng.IntN(3) {
+			w.written++
+			switch w.rng.IntN(8) {
+			case 0:
+				values = append(values, opJSON(testOp{Throw: "always"}))
+			case 1:
+				values = append(values, opJSON(testOp{Del: fmt.Sprint("k", w.rng.IntN(9))}))
+			case 2, 3, 4:
+				values = append(values, opPut(fmt.Sprint("k", w.rng.IntN(9)), fmt.Sprint(w.written)))
+			default:
+				values = append(values, opLog("entry %d", w.written))
+			}
+		}
+		p.append(values...)
+	case x < 70:
+		if p != q {
+			w.note("send %d to %d: %v", p.n, q.n, p.send(q, w.rng.IntN(2) == 0))
+		}
+	case x < 84:
+		if err := p.base.Ack(context.Background()); err != nil {
+			w.fail("ack at %d: %v", p.n, err)
+		}
+		w.note("ack %d", p.n)
+		p.check()
+	case x < 92:
+		p.append(opAdd(w.peers[w.rng.IntN(len(w.peers))].base.LocalKey(), w.rng.IntN(2) == 0))
+	case x < 95:
+		p.append(opRemove(w.peers[w.rng.IntN(len(w.peers))].base.LocalKey()))
+	default:
+		p.crash()
+	}
+}
+
+// heal lets everybody learn everything.
+func (w *world) heal() {
+	for again := true; again; {
+		again = false
+		for _, p := range w.peers {
+			for _, q := range w.peers {
+				if p != q && p.send(q, false) {
+					again = true
+				}
+			}
+		}
+	}
+}
+
+// state is what peers must agree on.
+func (p *simPeer) state() string {
+	s := p.base.Status()
+	s.Writable, s.Frozen = false, nil
+	return fmt.Sprintf("%+v", s)
+}
+
+func runWorld(t *testing.T, seed uint64) {
+	w := newWorld(t, seed)
+	defer func() {
+		for _, p := range w.peers {
+			p.close()
+		}
+	}()
+	for range 25 + w.rng.IntN(40) {
+		w.step()
+	}
+	w.heal()
+	for range 3 {
+		for _, p := range w.peers {
+			if err := p.base.Ack(context.Background()); err != nil {
+				w.fail("ack at %d: %v", p.n, err)
+			}
+			w.heal()
+		}
+	}
+	want := w.peers[0].state()
+	for _, p := range w.peers[1:] {
+		if got := p.state(); got != want {
+			w.fail("peers differ:\n%s\n%s", want, got)
+		}
+	}
+	// From nothing it is the same.
+	fresh := &simPeer{w: w, n: len(w.peers) - 1, mem: vfs.NewCrashableMem()}
+	fresh.open()
+	defer fresh.close()
+	for i, c := range w.peers[0].logs {
+		for j := range c.Length() {
+			b, err := c.GetRaw(context.Background(), j)
+			if err != nil {
+				w.fail("read: %v", err)
+			}
+			if _, err := fresh.logs[i].Append(context.Background(), b); err != nil {
+				w.fail("copy: %v", err)
+			}
+		}
+	}
+	if _, err := fresh.base.Update(context.Background()); err != nil {
+		w.fail("replay: %v", err)
+	}
+	fresh.check()
+	if got := fresh.state(); got != want {
+		w.fail("a replay from nothing differs:\n%s\n%s", want, got)
+	}
+	// And after all start again.
+	for _, p := range w.peers {
+		p.close()
+		p.open()
+		if got := p.state(); got != want {
+			w.fail("peer %d is another after a restart:\n%s\n%s", p.n, want, got)
+		}
+	}
+}
+
+// TestPeersAgreeWhateverHappens runs many peers in one process. Links carry what
+// they carry, disks lose what was not synced, members come and go. A run that
+// fails tells its seed: -sim.seed runs it again.
+func TestPeersAgreeWhateverHappens(t *testing.T) {
+	if *simSeed >= 0 {
+		runWorld(t, uint64(*simSeed))
+		return
+	}
+	seeds := *simSeeds
+	if n, err := strconv.Atoi(os.Getenv("SIM_SEEDS")); err == nil {
+		seeds = n
+	}
+	if testing.Short() {
+		seeds = min(seeds, 30)
+	}
+	for seed := range seeds {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			runWorld(t, uint64(seed))
+		})
+	}
+}
