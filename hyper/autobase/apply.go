@@ -245,7 +245,7 @@ func (e *engine) run(ctx context.Context, nodes []Node, h *Host) (err error) {
 // flush ends a unit.
 func (e *engine) flush(ctx context.Context, nodes []*linearizer.Node) error {
 	s := e.sys
-	updated, linked := s.updated, s.linked
+	updated, linked, members := s.updated, s.linked, len(s.changes) > 0
 	if updated {
 		if err := e.nextViews(ctx); err != nil {
 			return err
@@ -255,7 +255,7 @@ func (e *engine) flush(ctx context.Context, nodes []*linearizer.Node) error {
 	if _, err := s.flush(ctx); err != nil {
 		return err
 	}
-	u := unit{nodes: make([]*node, len(nodes)), after: e.here(), linked: linked, updated: updated}
+	u := unit{nodes: make([]*node, len(nodes)), after: e.here(), linked: linked, updated: updated, members: members}
 	for i, l := range nodes {
 		u.nodes[i] = l.Value.(*node)
 	}

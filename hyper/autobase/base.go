@@ -332,22 +332,4 @@ func (b *Base) Close() error {
 	return nil
 }
 
-func (b *Base) release() {
-	e := b.e
-	for _, w := range e.writers {
-		w.close()
-	}
-	for _, v := range e.views {
-		if v.tree != nil {
-			v.tree.Close()
-		}
-		v.draft.Close()
-		v.under.Close()
-	}
-	if e.sys != nil {
-		e.sys.tree.Close()
-		e.sys.draft.Close()
-		e.system.Close()
-	}
-	b.store.Close()
-}
+func (b *Base) release() { b.e.close() }

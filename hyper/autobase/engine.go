@@ -38,6 +38,9 @@ type engine struct {
 	indexed  *point      // the confirmed state
 	signed   uint64      // length of the system view that is signed
 
+	scratch   bool   // nothing is written but what is there already
+	membersAt uint64 // length of the system view with the last confirmed change of members
+
 	receipts map[oplog.Ref]*Receipt // of own nodes that are not confirmed
 	refused  error                  // why the last apply had no effect
 	note     []byte                 // what the last apply left for the writer
@@ -50,6 +53,7 @@ type unit struct {
 	after   *point
 	linked  []oplog.Ref // what became part of the base
 	updated bool        // the indexers changed
+	members bool        // somebody was added or removed
 }
 
 // begin starts an epoch at the present state, which is confirmed, and enters all
@@ -214,6 +218,9 @@ func (e *engine) confirm(ctx context.Context, n int) (ended bool, err error) {
 			}
 		}
 		e.confirmed(x)
+		if x.members {
+			e.membersAt = x.after.length
+		}
 		ended = x.updated
 		u++
 	}

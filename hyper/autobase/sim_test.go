@@ -62,7 +62,9 @@ type simPeer struct {
 	guest bool     // only reads
 }
 
-func (w *world) note(format string, args ...any) { w.story = append(w.story, fmt.Sprintf(format, args...)) }
+func (w *world) note(format string, args ...any) {
+	w.story = append(w.story, fmt.Sprintf(format, args...))
+}
 
 func (w *world) fail(format string, args ...any) {
 	w.t.Helper()

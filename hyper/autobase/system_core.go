@@ -67,8 +67,10 @@ func (e *engine) boot(ctx context.Context) error {
 // setSystem makes another core the system core, of which length blocks are
 // final.
 func (e *engine) setSystem(core *hypercore.Core, length uint64) error {
-	if err := e.local.core.SetUserData(bootKey, appendBoot(nil, core.Key(), length)); err != nil {
-		return fmt.Errorf("remember the system view: %w", err)
+	if !e.scratch {
+		if err := e.local.core.SetUserData(bootKey, appendBoot(nil, core.Key(), length)); err != nil {
+			return fmt.Errorf("remember the system view: %w", err)
+		}
 	}
 	e.system.Close()
 	e.system, e.signed = core, length

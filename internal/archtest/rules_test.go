@@ -151,6 +151,17 @@ var rules = []rule{
 		why:     "a drive is a bee for names and blobs for bytes",
 	},
 	{
+		packages: []string{"hyper/internal/linearizer", "hyper/internal/oplog"},
+		own:      []string{"hyper/compact", "hyper/hypercrypto"},
+		why:      "the order of nodes and their encodings are pure: no storage, no network, no clock",
+	},
+	{
+		packages: []string{"hyper/autobase"},
+		own: []string{"hyper/compact", "hyper/hypercrypto", "hyper/storage", "hyper/protomux", "hyper/hypercore", "hyper/corestore",
+			"hyper/hyperbee", "hyper/internal/linearizer", "hyper/internal/oplog"},
+		why: "a base is logs and bees put in order; how peers meet is not its matter",
+	},
+	{
 		packages: []string{"hyper/identitykey"},
 		own:      []string{"hyper/compact", "hyper/hypercrypto"},
 		outside:  []string{"golang.org/x/crypto"},
