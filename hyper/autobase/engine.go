@@ -38,6 +38,7 @@ type engine struct {
 	indexed  *point      // the confirmed state
 	signed   uint64      // length of the system view that is signed
 
+	acks      int    // own empty nodes since the last value
 	scratch   bool   // nothing is written but what is there already
 	membersAt uint64 // length of the system view with the last confirmed change of members
 
@@ -122,6 +123,11 @@ func (e *engine) enter(n *node) error {
 		return err
 	}
 	n.w.given++
+	if n.block.Value != nil {
+		e.acks = 0
+	} else if n.w == e.local {
+		e.acks++
+	}
 	e.heads = slices.DeleteFunc(e.heads, func(h oplog.Ref) bool {
 		return h.Key == n.Key && h.Length < n.Length || slices.Contains(n.block.Heads, h)
 	})

@@ -115,10 +115,14 @@ func (e *engine) ackNeeded() bool {
 	if len(e.heads) == 1 && e.heads[0].Key == key {
 		return false
 	}
-	if len(e.sys.info.Pending) > 0 {
+	// Without a majority nothing helps; the others must not answer for ever.
+	if e.acks > 2*len(e.indexers)+2 {
 		return false
 	}
 	for _, u := range e.applied {
+		if u.updated {
+			return true
+		}
 		for _, n := range u.nodes {
 			if n.block.Value != nil {
 				return true

@@ -17,6 +17,9 @@ const (
 	// maxWriters bounds the logs that are open, most of which nobody may have
 	// made members.
 	maxWriters = 1 << 14
+	// maxNamed bounds the unknown logs that the owner of a log who is no member can
+	// make us open by one append.
+	maxNamed = 16
 	// maxAsked bounds the blocks of a log that are asked for ahead of the others.
 	maxAsked = 16
 	// preload bounds the bytes of values that are loaded between two updates.
@@ -194,12 +197,18 @@ func (e *engine) loadNext(ctx context.Context, w *writer, budget *int) (bool, er
 		e.emit(Event{Type: EventFrozen, Key: w.key, Err: err})
 		return false, nil
 	}
+	stopLog := func(err error) (bool, error) {
+		if errors.Is(err, oplog.ErrBlock) || errors.Is(err, hypercore.ErrDecrypt) {
+			return freeze(err)
+		}
+		return false, err
+	}
 	b, err := e.block(w, at)
 	if errors.Is(err, hypercore.ErrNotAvailable) {
 		return false, nil
 	}
 	if err != nil {
-		return freeze(err)
+		return stopLog(err)
 	}
 	if b.Batch == 0 || b.Batch > maxBatch {
 		return freeze(fmt.Errorf("%w: node %d counts %d to the end of its batch", ErrLog, at+1, b.Batch))
@@ -215,12 +224,15 @@ func (e *engine) loadNext(ctx context.Context, w *writer, budget *int) (bool, er
 			return false, nil
 		}
 		if err != nil {
-			return freeze(err)
+			return stopLog(err)
 		}
 		blocks, size = append(blocks, b), size+len(b.Value)
 	}
 	if err := checkBatch(w.key, at+1, blocks); err != nil {
 		return freeze(err)
+	}
+	if ok, err := e.mayName(ctx, w, blocks); err != nil || !ok {
+		return false, err
 	}
 	for _, b := range blocks {
 		for _, h := range b.Heads {
@@ -229,7 +241,7 @@ func (e *engine) loadNext(ctx context.Context, w *writer, budget *int) (bool, er
 			}
 			hw, err := e.writer(ctx, h.Key)
 			if err != nil {
-				return freeze(err)
+				return false, err
 			}
 			if hw.given < h.Length {
 				return false, nil // it comes later
@@ -249,6 +261,27 @@ func (e *engine) loadNext(ctx context.Context, w *writer, budget *int) (bool, er
 		}
 	}
 	return true, nil
+}
+
+// mayName tells whether the logs that blocks name may be opened. Only members
+// may make us open many that nobody knows.
+func (e *engine) mayName(ctx context.Context, w *writer, blocks []*oplog.Block) (bool, error) {
+	unknown := 0
+	for _, b := range blocks {
+		for _, h := range b.Heads {
+			if e.byKey[h.Key] == nil {
+				unknown++
+			}
+		}
+	}
+	if unknown == 0 {
+		return true, nil
+	}
+	if len(e.writers)+unknown > maxWriters {
+		return false, nil
+	}
+	active, err := e.sys.active(ctx, w.key)
+	return err == nil && (active || unknown <= maxNamed || w.key == e.lineage.base), err
 }
 
 // block reads a block of a log that is held here.
