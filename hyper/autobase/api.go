@@ -15,7 +15,6 @@ import (
 // request is a call that writes, waiting for its turn.
 type request struct {
 	entry
-	ack  bool // only if it helps
 	done chan struct{}
 	err  error
 }

@@ -19,11 +19,7 @@ type node struct {
 	w     *writer
 	block *oplog.Block
 	lin   *linearizer.Node // in the order of the present epoch
-	batch uint64           // how many blocks its append had
 }
-
-// first tells whether the node begins an append.
-func (n *node) first() bool { return n.block.Batch == n.batch }
 
 // enter makes the node one of the present epoch.
 func (n *node) enter() *linearizer.Node {

@@ -18,7 +18,6 @@ type Receipt struct {
 	outcome Outcome
 	first   Outcome
 	at      uint64 // length of the confirmed system view with the node
-	failed  error
 }
 
 // Outcome is what became of an appended value.

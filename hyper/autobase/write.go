@@ -51,7 +51,7 @@ func (e *engine) write(ctx context.Context, entries []*entry) error {
 			} else {
 				b.Heads = []oplog.Ref{all[len(all)-1].Ref}
 			}
-			n := &node{Ref: oplog.Ref{Key: w.key, Length: start + uint64(len(all)) + 1}, w: w, block: b, batch: uint64(len(x.values))}
+			n := &node{Ref: oplog.Ref{Key: w.key, Length: start + uint64(len(all)) + 1}, w: w, block: b}
 			w.nodes = append(w.nodes, n)
 			if err := e.enter(n); err != nil {
 				return stop(err)

@@ -253,7 +253,7 @@ func (e *engine) loadNext(ctx context.Context, w *writer, budget *int) (bool, er
 	}
 	*budget -= size + 256*len(blocks)
 	for i, b := range blocks {
-		n := &node{Ref: oplog.Ref{Key: w.key, Length: at + uint64(i) + 1}, w: w, block: b, batch: uint64(len(blocks))}
+		n := &node{Ref: oplog.Ref{Key: w.key, Length: at + uint64(i) + 1}, w: w, block: b}
 		w.nodes = append(w.nodes, n)
 		if err := e.enter(n); err != nil {
 			w.nodes = w.nodes[:len(w.nodes)-1]
