@@ -21,6 +21,7 @@ import (
 
 var (
 	simSeeds = flag.Int("sim.seeds", 300, "runs of the simulator")
+	slowdown = 1
 	simSeed  = flag.Int64("sim.seed", -1, "run the simulator with this seed only")
 )
 
@@ -372,7 +373,7 @@ func TestPeersAgreeWhateverHappens(t *testing.T) {
 		runWorld(t, uint64(*simSeed))
 		return
 	}
-	seeds := *simSeeds
+	seeds := *simSeeds / slowdown
 	if n, err := strconv.Atoi(os.Getenv("SIM_SEEDS")); err == nil {
 		seeds = n
 	}

@@ -284,12 +284,12 @@ func (r *replicator) ingestOne(d *received) {
 		// An answer of the time before a fork.
 		d.change = &merkle.Change{}
 		d.Block = nil
-	case d.req != nil && d.req.Upgrade != nil && d.req.Upgrade.Start != h.Length:
-		// The log grew here after the request, by a draft.
-		d.change = &merkle.Change{}
-		d.Block = nil
 	default:
 		d.err = r.ingestUpgrade(d, &h)
+		if d.err != nil && d.req != nil && d.req.Upgrade != nil && d.req.Upgrade.Start != h.Length {
+			// The log grew here after the request, by a draft: no fault of the peer.
+			d.err, d.change, d.Block = nil, &merkle.Change{}, nil
+		}
 	}
 	r.finish([]*received{d})
 }
