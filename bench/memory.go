@@ -104,7 +104,7 @@ func measureMemory(ctx context.Context, program, dir string, file workload.Files
 
 func cloudpal(ctx context.Context, program, home string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = append(os.Environ(), "CLOUDPAL_HOME="+home, "CLOUDPAL_BOOTSTRAP=none")
+	cmd.Env = append(os.Environ(), "CLOUDPAL_HOME="+home, "CLOUDPAL_BOOTSTRAP=none", "CLOUDPAL_LAN=none")
 	cmd.Stderr = os.Stderr
 	isolate(cmd, false)
 	return cmd

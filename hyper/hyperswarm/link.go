@@ -330,8 +330,12 @@ func (s *Swarm) admit(st stream) (*Conn, error) {
 // preferLocked tells whether a connection that came takes the place of a
 // connection or attempt. Both sides decide alike: what was dialed by the side
 // with the larger key stays, unless the peer shows by dialing that it has lost a
-// connection that worked.
+// connection that worked. An attempt of this side gives way to a connection that
+// it has made by other means: the peer knows of that one only.
 func (s *Swarm) preferLocked(st stream, old *link) bool {
+	if old.conn == nil && st.IsInitiator() {
+		return true
+	}
 	if old.conn != nil {
 		if t := old.conn.Traffic(); t.MessagesReceived > 0 && t.MessagesSent > 0 {
 			return true

@@ -38,8 +38,9 @@ type Backend struct {
 	Network Network
 	Web     Web
 	// Meet makes the way to the other side of a handoff. listening is called with the
-	// addresses at which this side can be reached, if it waits to be.
-	Meet func(m Meeting, listening func(addresses []string)) handoff.Rendezvous
+	// addresses at which this side can be reached, if it waits to be. leave ends
+	// all of its connections.
+	Meet func(m Meeting, listening func(addresses []string)) (meeting handoff.Rendezvous, leave func())
 	// Info describes the node.
 	Info func(ctx context.Context) (Info, error)
 }
@@ -128,7 +129,7 @@ func (h *handler) open(ctx context.Context, c Connect, t Target, s *Stream) (*fi
 	if !place.Record.Own() {
 		c = c.meet(false, place.Record.Key)
 	}
-	var peers reached
+	peers := reached{ways: c}
 	_, leave, err := h.join(ctx, c, s, &peers)
 	if err != nil {
 		return nil, nil, err

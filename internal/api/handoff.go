@@ -20,10 +20,13 @@ type Meeting struct {
 	Code string `json:"code,omitempty"`
 	// Device is what this machine is called on the other side. Empty is its name.
 	Device string `json:"device,omitempty"`
-	// Interfaces names the network interfaces to look on; empty is all.
-	Interfaces []string `json:"interfaces,omitempty"`
+	// LAN looks on the local link; nil does not.
+	LAN *LAN `json:"lan,omitempty"`
+	// Swarm looks everywhere, through the DHT; nil does not.
+	Swarm *Swarm `json:"swarm,omitempty"`
 	// Listen holds the addresses at which the side that shows the code accepts the
-	// other, such as tcp://127.0.0.1:0; empty is a free port on all interfaces.
+	// other, such as tcp://127.0.0.1:0; empty is a free port on all interfaces with
+	// LAN, and none without.
 	Listen []string `json:"listen,omitempty"`
 	// Peers holds addresses at which the side that was told the code looks for the
 	// other, besides those that it finds.
@@ -128,7 +131,9 @@ func (h *handler) send(ctx context.Context, r SendRequest, s *Stream) error {
 	o := handoff.SendOptions{Paths: r.Paths, To: r.To}
 	var progress *throttle
 	o.Options, progress = h.meeting(&r.Meeting, "send", s)
-	res, err := handoff.Send(ctx, h.rendezvous(&r.Meeting, s), o)
+	meeting, leave := h.rendezvous(&r.Meeting, s)
+	defer leave()
+	res, err := handoff.Send(ctx, meeting, o)
 	progress.flush()
 	if err != nil && res.Files == 0 {
 		return err
@@ -152,7 +157,9 @@ func (h *handler) receive(ctx context.Context, r ReceiveRequest, s *Stream) erro
 		}
 		return h.decisions.ask(ctx, func(number string) { e.Offer = number; s.Send(TypeOffer, e) })
 	}
-	res, err := handoff.Receive(ctx, h.rendezvous(&r.Meeting, s), o)
+	meeting, leave := h.rendezvous(&r.Meeting, s)
+	defer leave()
+	res, err := handoff.Receive(ctx, meeting, o)
 	progress.flush()
 	if err != nil && res.Names == nil {
 		return err
@@ -162,7 +169,7 @@ func (h *handler) receive(ctx context.Context, r ReceiveRequest, s *Stream) erro
 }
 
 // rendezvous makes the way to the other side, and reports where this one listens.
-func (h *handler) rendezvous(m *Meeting, s *Stream) handoff.Rendezvous {
+func (h *handler) rendezvous(m *Meeting, s *Stream) (meeting handoff.Rendezvous, leave func()) {
 	return h.Meet(*m, func(listen []string) {
 		if len(m.Listen) > 0 {
 			s.Send(TypeListening, Listening{TypeListening, listen})

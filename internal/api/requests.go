@@ -8,15 +8,18 @@ import "time"
 type Connect struct {
 	// Listen holds addresses such as tcp://127.0.0.1:0.
 	Listen []string `json:"listen,omitempty"`
-	// AnyListener asks for one listener on the loopback interface unless the
-	// node listens already. It only counts when Listen is empty.
+	// AnyListener asks for one listener unless the node listens already: where
+	// LAN can reach it, or else on the loopback interface. It only counts when
+	// Listen is empty.
 	AnyListener bool `json:"anyListener,omitempty"`
 	// Peers holds addresses to connect to, and to connect to again when the
 	// connection is lost.
 	Peers []string `json:"peers,omitempty"`
-	// Swarm asks for peers from the DHT too. Nil means only those named.
+	// Swarm asks for peers from the DHT too. Nil does not.
 	Swarm *Swarm `json:"swarm,omitempty"`
-	// Rooms are where to meet peers of Swarm; handlers fill it in.
+	// LAN asks for peers on the local link too. Nil does not.
+	LAN *LAN `json:"lan,omitempty"`
+	// Rooms are where to meet peers of Swarm and LAN; handlers fill it in.
 	Rooms []Room `json:"-"`
 	// Patience is how long to wait without any progress for peers that have
 	// what is missing here. 0 is for ever.

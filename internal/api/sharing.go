@@ -24,7 +24,7 @@ func (h *handler) share(ctx context.Context, r ShareRequest, s *Stream) error {
 		return err
 	}
 	if r.Once {
-		r.Connect.Swarm = nil
+		r.Connect.Swarm, r.Connect.LAN = nil, nil
 	}
 	listen, leave, err := h.join(ctx, r.Connect.meet(true, share.Record.Key), s, nil)
 	if err != nil {

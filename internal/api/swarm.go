@@ -23,6 +23,13 @@ type Swarm struct {
 	RelayOnly bool `json:"relayOnly,omitempty"`
 }
 
+// LAN asks to find peers, and to be found, on the local link, without any DHT.
+// It has no effect on a node that connects through relays only.
+type LAN struct {
+	// Interfaces names the network interfaces to use; empty is all.
+	Interfaces []string `json:"interfaces,omitempty"`
+}
+
 // Room is a topic at which peers meet.
 type Room struct {
 	Topic hypercrypto.DiscoveryKey

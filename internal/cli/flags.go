@@ -15,12 +15,14 @@ type connectFlags struct {
 	listen, peers []string
 	timeout       time.Duration
 	swarm         swarmFlags
+	lan           lanFlags
 }
 
 func (c *connectFlags) add(f *pflag.FlagSet) {
 	f.StringArrayVar(&c.listen, "listen", nil, "accept peers at this `ADDRESS`, such as tcp://127.0.0.1:0 (repeatable)")
 	f.StringArrayVar(&c.peers, "peer", nil, "connect to the peer at this `ADDRESS`, such as tcp://192.168.1.7:4100 (repeatable)")
 	c.swarm.add(f)
+	c.lan.add(f)
 }
 
 // addTimeout adds how long to wait for peers.
@@ -29,7 +31,8 @@ func (c *connectFlags) addTimeout(f *pflag.FlagSet) {
 }
 
 func (c *connectFlags) request() api.Connect {
-	return api.Connect{Listen: c.listen, Peers: c.peers, Patience: c.timeout, Swarm: c.swarm.request()}
+	swarm := c.swarm.request()
+	return api.Connect{Listen: c.listen, Peers: c.peers, Patience: c.timeout, Swarm: swarm, LAN: c.lan.request(nil, swarm)}
 }
 
 // stateFlags pick a version.

@@ -32,7 +32,7 @@ It may be interrupted at any moment: the same command goes on where it stopped.
 Files that you made or changed in DEST are not replaced unless you say --overwrite.
 Nothing is ever written outside of DEST.`,
 		Example: `  cloudpal get hyper://LINK
-  cloudpal get hyper://LINK --no-dht --peer tcp://192.168.1.7:4100
+  cloudpal get hyper://LINK --no-lan --no-dht --peer tcp://192.168.1.7:4100
   cloudpal get hyper://LINK/album/one.jpg
   cloudpal get hyper://LINK/album/one.jpg first.jpg
   cloudpal get hyper://LINK Photos --at 2026-03-01`,

@@ -19,6 +19,8 @@ type meetFlags struct {
 	name                      string
 	interfaces, listen, peers []string
 	timeout                   time.Duration
+	swarm                     swarmFlags
+	lan                       lanFlags
 }
 
 func (m *meetFlags) add(f *pflag.FlagSet) {
@@ -26,7 +28,9 @@ func (m *meetFlags) add(f *pflag.FlagSet) {
 	f.StringArrayVar(&m.interfaces, "interface", nil, "look for the other side on the network interface of this `NAME` only (repeatable)")
 	f.StringArrayVar(&m.listen, "listen", nil, "with the code on this side: wait at this `ADDRESS`, such as tcp://192.168.1.7:4100 (repeatable)")
 	f.StringArrayVar(&m.peers, "peer", nil, "with the code on the other side: look at this `ADDRESS`, too (repeatable)")
-	f.DurationVar(&m.timeout, "timeout", 0, "how long to wait for the other side; 0 is for ever (default 30s with the code of the other side, else 10m)")
+	f.DurationVar(&m.timeout, "timeout", 0, "how long to wait for the other side; 0 is for ever (default 1m with the code of the other side, else 10m)")
+	m.swarm.add(f)
+	m.lan.add(f)
 }
 
 func (m *meetFlags) request(code string, timeoutSet bool) api.Meeting {
@@ -34,11 +38,13 @@ func (m *meetFlags) request(code string, timeoutSet bool) api.Meeting {
 	switch {
 	case timeoutSet:
 	case code != "":
-		patience = 30 * time.Second
+		patience = time.Minute
 	default:
 		patience = 10 * time.Minute
 	}
-	return api.Meeting{Code: code, Device: m.name, Interfaces: m.interfaces, Listen: m.listen, Peers: m.peers, Patience: patience}
+	swarm := m.swarm.request()
+	return api.Meeting{Code: code, Device: m.name, Listen: m.listen, Peers: m.peers, Patience: patience,
+		Swarm: swarm, LAN: m.lan.request(m.interfaces, swarm)}
 }
 
 // showCode prints the code, and to the person what to do with it.

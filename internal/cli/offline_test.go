@@ -2,6 +2,10 @@ package cli
 
 import "os"
 
-// No test finds peers through a DHT unless it names the nodes. Scripts run this
-// program too, so it holds for them as well.
-func init() { os.Setenv(bootstrapEnv, noBootstrap) }
+// No test finds peers through a DHT unless it names the nodes, nor on the local
+// link unless it names the interfaces. Scripts run this program too, so it holds
+// for them as well.
+func init() {
+	os.Setenv(bootstrapEnv, none)
+	os.Setenv(lanEnv, none)
+}

@@ -24,9 +24,9 @@ func newReceive(g *globals) *cobra.Command {
 		Use:     "receive [CODE]",
 		GroupID: "main",
 		Short:   "Take files from somebody who is there",
-		Long: `Receive takes the files that another person gives with "cloudpal send" on the same
-network. CODE is what send shows there; spaces, hyphens and capitals do not matter.
-A wrong code is used up: ask for a new one.
+		Long: `Receive takes the files that another person gives with "cloudpal send", on the same
+network or anywhere else. CODE is what send shows there; spaces, hyphens and capitals
+do not matter. A wrong code is used up: ask for a new one.
 
 Without CODE this side shows one, and waits for somebody to send with it.
 

@@ -74,10 +74,8 @@ Data is kept in $CLOUDPAL_HOME, by default ~/.local/share/cloudpal. Results go t
 standard output, everything else to standard error; with --json every event is a
 line on standard output, an object whose "type" says what it is.`
 
-const rootExample = `  cloudpal share Photos --listen tcp://0.0.0.0:4100
-                        print a link and keep sharing
-  cloudpal get hyper://LINK --peer tcp://HOST:4100
-                        fetch it, on another machine`
+const rootExample = `  cloudpal share Photos       print a link and keep sharing
+  cloudpal get hyper://LINK   fetch it, on another machine`
 
 func newRoot(g *globals) *cobra.Command {
 	cmd := &cobra.Command{

@@ -23,8 +23,9 @@ func newSend(g *globals) *cobra.Command {
 		GroupID: "main",
 		Short:   "Give files to somebody who is there",
 		Long: `Send prints a short code. Say it to the other person, who types it into
-"cloudpal receive" on the same network; the files go straight from machine to
-machine, encrypted so that only those two can read them.
+"cloudpal receive", on the same network or anywhere else; the files go from machine to
+machine, encrypted so that only those two can read them. With --no-dht only the same
+network will do, and nobody outside of it learns that something is sent.
 
 The code is good for one try. Should somebody type a wrong one, send says so and
 ends; run it again for a new code.
@@ -35,6 +36,7 @@ and you run send with --to and the name of that machine.
 A transfer that was interrupted goes on where it stopped when both sides run the
 same commands again.`,
 		Example: `  cloudpal send holiday.jpg Documents
+  cloudpal send holiday.jpg --no-dht
   cloudpal send holiday.jpg --to anna`,
 		Args: args(1, -1),
 		RunE: func(cmd *cobra.Command, a []string) error {

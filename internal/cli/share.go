@@ -35,14 +35,16 @@ path again continues the same drive: only what changed is imported.
 What stays out is said by a file .cloudpalignore in the folder, in the syntax of
 .gitignore. The executable bit and symbolic links are kept.
 
-Whoever has the link finds this machine through the DHT; see "cloudpal net doctor" for
-what works from here, --no-dht and --relay-only for more privacy. Peers can also name
-an address of this machine: say --listen tcp://0.0.0.0:4100 to let others in.
+Whoever has the link finds this machine, in the same network at once, and from
+elsewhere through the DHT; see "cloudpal net doctor" for what works from here, and
+--no-lan, --no-dht and --relay-only for more privacy. Peers can also name an address
+of this machine: say --listen tcp://0.0.0.0:4100 to let others in there.
 
 Everyone who has the link can read. With --encrypted what is stored and sent is
 ciphertext, and the link carries the key.`,
 		Example: `  cloudpal share Photos
-  cloudpal share Photos --no-dht --listen tcp://0.0.0.0:4100
+  cloudpal share Photos --no-dht      with this network only
+  cloudpal share Photos --no-lan --no-dht --listen tcp://0.0.0.0:4100
   cloudpal share Notes --encrypted --name notes
   cloudpal share Photos --once        import only, then stop`,
 		Args: args(1, 1),
@@ -74,7 +76,7 @@ func runShare(ctx context.Context, g *globals, o *shareOptions, path string) err
 		if g.json {
 			return nil
 		}
-		return g.showShare(e, o.once, r.Swarm != nil)
+		return g.showShare(e, o.once, r.Swarm != nil || r.LAN != nil)
 	})
 	if o.once || o.dryRun || !shared {
 		return err

@@ -63,8 +63,7 @@ func explain(ctx context.Context, err error) error {
 // unavailable is the error of data that nobody reachable has.
 func unavailable(format string, args ...any) error {
 	return fault.New(fault.Unavailable, format, args...).
-		Hint("name a peer that has it: --peer tcp://HOST:PORT").
-		Hint("the machine that shares the drive must be running cloudpal share")
+		Hint("a machine that has the drive must be running cloudpal share or cloudpal seed")
 }
 
 // plainError says what an error of package mirror does, without the name of the

@@ -196,7 +196,7 @@ func (g *guest) notFound(last error) error {
 		return fault.New(fault.Unavailable, "the other side does not answer as it should: %w", last)
 	}
 	return fault.New(fault.Unavailable, "nobody with that number was found in %s", g.patience).
-		Hint("both sides must be on the same network").Hint("the code is not used up")
+		Hint("both sides must run, on the same network or with a way to the internet").Hint("the code is not used up")
 }
 
 func wait(ctx context.Context, d time.Duration) bool {

@@ -263,4 +263,12 @@ func (h *host) keep(key *cpace.Key) {
 // againKey is the secret of later runs between the same two sides.
 func againKey(key *cpace.Key) [32]byte { return key.Derive("cloudpal/handoff again") }
 
-func refuse(conn *secretstream.Conn, r reason) error { return send(conn, kindRefuse, []byte{byte(r)}) }
+// refuse tells the guest why, and lets it read that before the connection is
+// closed.
+func refuse(conn *secretstream.Conn, r reason) error {
+	err := send(conn, kindRefuse, []byte{byte(r)})
+	if err == nil {
+		finish(conn)
+	}
+	return err
+}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tradle/cloudpal/hyper/hyperdht"
 	"github.com/tradle/cloudpal/hyper/hyperswarm"
 	"github.com/tradle/cloudpal/hyper/secretstream"
 	"github.com/tradle/cloudpal/internal/api"
@@ -28,32 +29,33 @@ type dialer struct {
 	network  *network
 	address  string
 	hostPort string
+	nearby   bool // found on the local link, not named by a person
 	cancel   context.CancelFunc
 
 	refs int // guarded by network.mu
 
 	mu      sync.Mutex // guards what follows
 	now     api.Peer
+	changed chan struct{} // closed and replaced with every change of now
 	next    int
 	reports map[int]func(api.Peer)
 }
 
 // dial connects to an address, or shares the connection if another request has
 // asked for it.
-func (n *network) dial(address string, report func(api.Peer)) (release func(), err error) {
+func (n *network) dial(address string, nearby bool, report func(api.Peer)) (d *dialer, release func(), err error) {
 	hostPort, err := parseAddress(address)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.ctx.Err() != nil {
-		return nil, fault.New(fault.Closing, "the node is closing")
+		return nil, nil, fault.New(fault.Closing, "the node is closing")
 	}
-	d := n.dialers[address]
-	if d == nil {
-		d = &dialer{network: n, address: address, hostPort: hostPort, reports: make(map[int]func(api.Peer)),
-			now: api.Peer{Type: api.TypePeer, Address: address, State: "connecting"}}
+	if d = n.dialers[address]; d == nil {
+		d = &dialer{network: n, address: address, hostPort: hostPort, nearby: nearby, reports: make(map[int]func(api.Peer)),
+			changed: make(chan struct{}), now: api.Peer{Type: api.TypePeer, Address: address, State: "connecting"}}
 		ctx, cancel := context.WithCancel(n.ctx)
 		d.cancel = cancel
 		n.dialers[address] = d
@@ -66,7 +68,7 @@ func (n *network) dial(address string, report func(api.Peer)) (release func(), e
 	}
 	d.refs++
 	forget := d.observe(report)
-	return func() {
+	return d, func() {
 		forget()
 		n.mu.Lock()
 		defer n.mu.Unlock()
@@ -105,11 +107,33 @@ func (d *dialer) state() api.Peer {
 
 func (d *dialer) change(p api.Peer) {
 	p.Type, p.Address = api.TypePeer, d.address
+	if d.nearby {
+		p.Path = hyperdht.PathLAN.String()
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.now = p
+	close(d.changed)
+	d.changed = make(chan struct{})
 	for _, report := range d.reports {
 		report(p)
+	}
+}
+
+// disconnected waits until there is no connection.
+func (d *dialer) disconnected(ctx context.Context) {
+	for {
+		d.mu.Lock()
+		connected, changed := d.now.State == "connected", d.changed
+		d.mu.Unlock()
+		if !connected {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
@@ -141,48 +165,62 @@ func (d *dialer) connect(ctx context.Context, found func()) error {
 	if err != nil {
 		return plain(err)
 	}
-	stream, err := secretstream.Client(dialing, conn, d.network.options(true))
+	options, release := d.network.dialOptions()
+	defer release()
+	stream, err := secretstream.Client(dialing, conn, options)
 	if err != nil {
 		conn.Close()
 		var known *connectedError
 		if errors.As(err, &known) {
-			return d.follow(ctx, d.network.swarm.Connection(known.key), found)
+			return d.follow(ctx, d.network.swarm.Connection(known.key), nil, found)
 		}
 		return fmt.Errorf("handshake: %w", err)
 	}
 	c, err := d.network.swarm.Adopt(stream, tcpPath(conn))
+	release()
 	if errors.Is(err, hyperswarm.ErrDuplicate) {
 		// The other side has dialed too.
-		c, err = d.network.swarm.Connection(stream.RemotePublicKey()), nil
+		return d.follow(ctx, d.network.swarm.Connection(stream.RemotePublicKey()), nil, found)
 	}
 	if err != nil {
 		return err
 	}
-	return d.follow(ctx, c, found)
+	return d.follow(ctx, c, c, found)
 }
 
-// follow reports a connection to the peer, whoever made it, and returns when it
-// has ended. c is nil if it has ended already.
-func (d *dialer) follow(ctx context.Context, c *hyperswarm.Conn, found func()) error {
-	if c != nil {
-		d.change(api.Peer{State: "connected", Key: c.RemotePublicKey().String()})
-		// The peer is asked for everything wanted before reads stop waiting for it.
-		ready := time.AfterFunc(settleTime, found)
-		defer ready.Stop()
+// follow reports a connection to the peer, whoever made it, and those that take
+// its place, and returns when the last has ended. c is nil if it has ended
+// already; mine, if there is one, goes with ctx.
+func (d *dialer) follow(ctx context.Context, c, mine *hyperswarm.Conn, found func()) error {
+	if c == nil {
+		return errClosed
+	}
+	d.change(api.Peer{State: "connected", Key: c.RemotePublicKey().String()})
+	// The peer is asked for everything wanted before reads stop waiting for it.
+	ready := time.AfterFunc(settleTime, found)
+	defer ready.Stop()
+	for {
 		select {
 		case <-c.Done():
 		case <-ctx.Done():
-			if c.RemoteAddr() != nil && c.RemoteAddr().Network() == "tcp" && c.IsInitiator() {
-				c.Close()
+			if mine != nil {
+				mine.Close()
 			}
 			return ctx.Err()
 		}
-		if err := c.Err(); err != nil && !errors.Is(err, net.ErrClosed) {
-			return err
+		next := d.network.swarm.Connection(c.RemotePublicKey())
+		if next == nil || next == c {
+			break
 		}
+		c = next
 	}
-	return errors.New("the peer closed the connection")
+	if err := c.Err(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return errClosed
 }
+
+var errClosed = errors.New("the peer closed the connection")
 
 // settleTime is how long a new peer has to open what it shares.
 const settleTime = 2 * time.Second

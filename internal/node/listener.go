@@ -17,29 +17,28 @@ type listener struct {
 }
 
 // listen opens an address, or shares it if another request has opened it.
-func (n *network) listen(ctx context.Context, address string) (release func(), err error) {
+func (n *network) listen(ctx context.Context, address string) (l *listener, release func(), err error) {
 	hostPort, err := parseAddress(address)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.ctx.Err() != nil {
-		return nil, fault.New(fault.Closing, "the node is closing")
+		return nil, nil, fault.New(fault.Closing, "the node is closing")
 	}
-	l := n.listeners[address]
-	if l == nil {
+	if l = n.listeners[address]; l == nil {
 		var c net.ListenConfig
 		open, err := c.Listen(ctx, "tcp", hostPort)
 		if err != nil {
-			return nil, fault.WithHint(fmt.Errorf("listen on %s: %w", address, err), "port 0 picks a free one: --listen tcp://127.0.0.1:0")
+			return nil, nil, fault.WithHint(fmt.Errorf("listen on %s: %w", address, err), "port 0 picks a free one: --listen tcp://127.0.0.1:0")
 		}
 		l = &listener{Listener: open}
 		n.listeners[address] = l
 		n.wg.Go(func() { n.accept(l) })
 	}
 	l.refs++
-	return func() {
+	return l, func() {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if l.refs--; l.refs == 0 {
@@ -84,7 +83,7 @@ func (n *network) accept(l *listener) {
 // serve speaks with a peer that came, until it goes.
 func (n *network) serve(conn net.Conn) error {
 	ctx, cancel := context.WithTimeout(n.ctx, handshakeTime)
-	stream, err := secretstream.Server(ctx, conn, n.options(false))
+	stream, err := secretstream.Server(ctx, conn, n.options())
 	cancel()
 	if err != nil {
 		conn.Close()

@@ -2,246 +2,80 @@ package node
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"log/slog"
-	"net"
-	"slices"
-	"sync"
-	"time"
 
-	"github.com/tradle/cloudpal/hyper/lan"
 	"github.com/tradle/cloudpal/hyper/secretstream"
 	"github.com/tradle/cloudpal/internal/api"
 	"github.com/tradle/cloudpal/internal/fault"
 	"github.com/tradle/cloudpal/internal/handoff"
 )
 
-// meeting is a [handoff.Rendezvous] on the local link, and at addresses that a
-// person named.
-type meeting struct {
-	api.Meeting
-	listening func([]string)
-	log       *slog.Logger
+// meeting is a [handoff.Rendezvous] that tries several at once.
+type meeting []handoff.Rendezvous
+
+// meet implements [api.Backend.Meet].
+func (n *Node) meet(m api.Meeting, listening func([]string)) (handoff.Rendezvous, func()) {
+	var ways meeting
+	if m.Swarm != nil && m.Swarm.RelayOnly {
+		m.LAN = nil // neighbours would see where this machine is
+	}
+	if m.LAN != nil || len(m.Listen) > 0 || len(m.Peers) > 0 {
+		ways = append(ways, &meetNearby{Meeting: m, links: &n.network.links, listening: listening, spare: m.Swarm != nil, log: n.opts.Log})
+	}
+	leave := func() {}
+	if m.Swarm != nil {
+		far := newMeetFar(m.Swarm, n.opts.Log)
+		ways, leave = append(ways, far), far.close
+	}
+	return ways, leave
 }
 
-func (n *Node) meet(m api.Meeting, listening func([]string)) handoff.Rendezvous {
-	return &meeting{Meeting: m, listening: listening, log: n.opts.Log}
-}
+var errNoWay = fault.New(fault.Usage, "the other side is looked for nowhere").
+	Hint("leave out --no-lan or --no-dht, or name an address with --listen on the side of the code and --peer on the other")
 
-// Limits of a meeting.
-const (
-	// maxVisitors is how many may be on their way to prove that they know the code.
-	maxVisitors = 32
-	// dialTime is how long one address may take.
-	dialTime = 5 * time.Second
-	// roundPause is the pause between two attempts at the same address.
-	roundPause = time.Second
-)
-
-// strangers are the options of a connection on which nobody shows an identity:
-// each side makes a key for it alone.
-var strangers = &secretstream.Options{KeepAlive: 5 * time.Second, IdleTimeout: 30 * time.Second}
-
-// Host implements [handoff.Rendezvous].
-func (m *meeting) Host(ctx context.Context, topic handoff.Topic, accept func(*secretstream.Conn)) error {
-	wanted := m.Listen
-	if len(wanted) == 0 {
-		wanted = []string{"tcp://:0"}
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
-	finder, err := lan.New(lan.Options{Interfaces: m.interfaces(), Log: m.log})
-	if err != nil && len(m.Listen) == 0 {
-		return fault.WithHint(err, "say where to listen with --listen, and on the other side --peer")
-	} else if err != nil {
-		m.log.Debug("no discovery on the local link", "err", err)
-	} else {
-		defer finder.Close()
-	}
-	slots := make(chan struct{}, maxVisitors)
-	var addresses []string
-	failed := make(chan error, len(wanted))
-	for _, address := range wanted {
-		l, err := listenAt(ctx, address)
-		if err != nil {
-			return err
-		}
-		stop := context.AfterFunc(ctx, func() { l.Close() })
-		defer stop()
-		defer l.Close()
-		addresses = append(addresses, reachable(l.Addr())...)
-		if finder != nil {
-			if _, err := finder.Announce(lan.Topic(topic), uint16(l.Addr().(*net.TCPAddr).Port)); err != nil {
-				return err
-			}
-		}
-		wg.Go(func() {
-			failed <- visitors(ctx, l, slots, func(conn *secretstream.Conn) { accept(conn) }, &wg)
-		})
-	}
-	m.listening(addresses)
-	select {
-	case <-ctx.Done():
-		return nil
-	case err := <-failed:
-		if ctx.Err() != nil {
-			return nil
-		}
-		return fmt.Errorf("wait for the other side: %w", err)
-	}
-}
-
-func listenAt(ctx context.Context, address string) (net.Listener, error) {
-	hostPort := ":0"
-	if address != "tcp://:0" {
-		var err error
-		if hostPort, err = parseAddress(address); err != nil {
-			return nil, err
-		}
-	}
-	var c net.ListenConfig
-	l, err := c.Listen(ctx, "tcp", hostPort)
-	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", address, err)
-	}
-	return l, nil
-}
-
-// visitors runs the handshake with all who come and hands them on.
-func visitors(ctx context.Context, l net.Listener, slots chan struct{}, accept func(*secretstream.Conn), wg *sync.WaitGroup) error {
-	for {
-		conn, err := l.Accept()
-		if errors.Is(err, net.ErrClosed) || ctx.Err() != nil {
-			return err
-		}
-		if err != nil {
-			if !pause(ctx, backoff(0)) { // out of file descriptors, most likely
-				return ctx.Err()
-			}
-			continue
-		}
-		select {
-		case slots <- struct{}{}:
-		default:
-			conn.Close() // too many at once; who means it comes again
-			continue
-		}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			handshake, cancel := context.WithTimeout(ctx, handshakeTime)
-			stream, err := secretstream.Server(handshake, conn, strangers)
-			cancel()
-			if err != nil {
-				return
-			}
-			stop := context.AfterFunc(ctx, func() { stream.Close() })
-			defer stop()
-			accept(stream)
-		})
-	}
-}
-
-// Join implements [handoff.Rendezvous].
-func (m *meeting) Join(ctx context.Context, topic handoff.Topic) (*secretstream.Conn, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	for _, p := range m.Peers {
-		if _, err := parseAddress(p); err != nil {
-			return nil, err
-		}
-	}
-	found := &places{news: make(chan struct{}, 1)}
-	finder, err := lan.New(lan.Options{Interfaces: m.interfaces(), Log: m.log})
-	if err != nil && len(m.Peers) == 0 {
-		return nil, fault.WithHint(err, "say where the other side is with --peer")
-	} else if err != nil {
-		m.log.Debug("no discovery on the local link", "err", err)
-	} else {
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			for e, err := range finder.Browse(ctx, lan.Topic(topic)) {
-				if err != nil {
-					return
-				}
-				found.change(e)
-			}
-		})
-		defer wg.Wait()
-		defer finder.Close()
-		defer cancel()
-	}
-	for {
-		list := found.list()
-		for _, p := range m.Peers {
-			hostPort, _ := parseAddress(p) // checked above
-			list = append(list, hostPort)
-		}
-		for _, address := range list {
-			conn, err := dialStranger(ctx, address)
-			if err == nil {
-				return conn, nil
-			}
-			m.log.Debug("cannot reach", "address", address, "err", err)
-		}
-		again := time.NewTimer(roundPause)
-		select {
-		case <-again.C:
-		case <-found.news:
-		case <-ctx.Done():
-		}
-		again.Stop()
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-	}
-}
-
-func (m *meeting) interfaces() []string {
-	if len(m.Interfaces) == 0 {
+// Host implements [handoff.Rendezvous]. It fails if one of them does.
+func (m meeting) Host(ctx context.Context, topic handoff.Topic, accept func(*secretstream.Conn)) error {
+	_, err := race(ctx, m, func(ctx context.Context, way handoff.Rendezvous) (*secretstream.Conn, error) {
+		return nil, way.Host(ctx, topic, accept)
+	})
+	if ctx.Err() != nil {
 		return nil
 	}
-	return m.Interfaces
+	return err
 }
 
-func dialStranger(ctx context.Context, address string) (*secretstream.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTime)
+// Join implements [handoff.Rendezvous]. The first connection counts.
+func (m meeting) Join(ctx context.Context, topic handoff.Topic) (*secretstream.Conn, error) {
+	return race(ctx, m, func(ctx context.Context, way handoff.Rendezvous) (*secretstream.Conn, error) {
+		return way.Join(ctx, topic)
+	})
+}
+
+// race goes all ways at once and returns the first result. The others are broken
+// off, and connections that come too late are closed before anything was said on
+// them.
+func race(ctx context.Context, m meeting, try func(context.Context, handoff.Rendezvous) (*secretstream.Conn, error)) (*secretstream.Conn, error) {
+	if len(m) == 0 {
+		return nil, errNoWay
+	}
+	racing, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", address)
-	if err != nil {
-		return nil, err
+	type result struct {
+		conn *secretstream.Conn
+		err  error
 	}
-	return secretstream.Client(ctx, conn, strangers)
-}
-
-// places are where the topic was seen, in the order in which they appeared.
-type places struct {
-	news chan struct{} // holds a token when there is a new one
-
-	mu  sync.Mutex // guards all
-	all []string
-}
-
-func (p *places) change(e lan.Event) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	address := e.Addr.String()
-	p.all = slices.DeleteFunc(p.all, func(a string) bool { return a == address })
-	if e.Gone {
-		return
+	results := make(chan result)
+	for _, way := range m {
+		go func() {
+			conn, err := try(racing, way)
+			results <- result{conn, err}
+		}()
 	}
-	p.all = append(p.all, address)
-	select {
-	case p.news <- struct{}{}:
-	default:
+	first := <-results
+	cancel()
+	for range len(m) - 1 {
+		if late := <-results; late.conn != nil {
+			late.conn.Close()
+		}
 	}
-}
-
-func (p *places) list() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Clone(p.all)
+	return first.conn, first.err
 }

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"maps"
 	"net"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -34,6 +33,7 @@ type network struct {
 	log     *slog.Logger
 	swarm   *hyperswarm.Swarm // holds all connections, one per remote key
 	watches watches
+	links   links
 
 	ctx    context.Context // ends when the network closes
 	cancel context.CancelFunc
@@ -43,13 +43,14 @@ type network struct {
 	mu        sync.Mutex // guards what follows
 	listeners map[string]*listener
 	dialers   map[string]*dialer
-	dht       *dhtSettings  // nil until a request wants the DHT
-	running   *hyperdht.DHT // nil until the swarm needs it
+	claimed   map[hypercrypto.PublicKey]bool // peers that a handshake is about to end with
+	dht       *dhtSettings                   // nil until a request wants the DHT
+	running   *hyperdht.DHT                  // nil until the swarm needs it
 }
 
 func newNetwork(store *corestore.Store, log *slog.Logger) *network {
 	n := &network{store: store, keyPair: store.KeyPair("cloudpal/node"), log: log, slots: make(chan struct{}, maxConnections),
-		listeners: make(map[string]*listener), dialers: make(map[string]*dialer)}
+		links: links{log: log}, listeners: make(map[string]*listener), dialers: make(map[string]*dialer), claimed: make(map[hypercrypto.PublicKey]bool)}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.swarm = newSwarm(n, store)
 	return n
@@ -77,30 +78,48 @@ func (n *network) Join(ctx context.Context, c api.Connect, report func(api.Peer)
 			fn()
 		}
 	})
-	wanted := c.Listen
-	if len(wanted) == 0 && c.AnyListener {
-		if wanted = n.listening(); len(wanted) == 0 {
-			wanted = []string{"tcp://127.0.0.1:0"}
+	if c.Swarm != nil && len(c.Rooms) > 0 {
+		if err := n.settle(c.Swarm); err != nil {
+			return nil, nil, err
 		}
 	}
-	for _, address := range wanted {
-		release, err := n.listen(ctx, address)
+	if _, only := n.relays(); only {
+		c.LAN = nil // neighbours would see where this machine is
+	}
+	var ports []uint16 // for the local link
+	for _, address := range n.wanted(&c) {
+		l, release, err := n.listen(ctx, address)
 		if err != nil {
 			leave()
 			return nil, nil, err
 		}
 		undo = append(undo, release)
+		if c.LAN != nil && onLink(l.Addr(), c.LAN.Interfaces) {
+			ports = append(ports, uint16(l.Addr().(*net.TCPAddr).Port))
+		}
 	}
 	for _, address := range c.Peers {
-		release, err := n.dial(address, report)
+		_, release, err := n.dial(address, false, report)
 		if err != nil {
 			leave()
 			return nil, nil, err
 		}
 		undo = append(undo, release)
 	}
+	if c.LAN != nil && len(c.Rooms) > 0 {
+		release, err := n.meetNearby(&c, ports, report)
+		switch {
+		case err == nil:
+			undo = append(undo, release)
+		case c.Swarm != nil || len(c.Peers) > 0 || len(c.Listen) > 0:
+			n.log.Warn("peers in this network are not looked for", "err", err)
+		default:
+			leave()
+			return nil, nil, fault.WithHint(err, "peers can be found elsewhere without --no-dht, or named with --peer")
+		}
+	}
 	if c.Swarm != nil && len(c.Rooms) > 0 {
-		release, err := n.meet(c, report)
+		release, err := n.meet(&c, report)
 		if err != nil {
 			leave()
 			return nil, nil, err
@@ -110,27 +129,50 @@ func (n *network) Join(ctx context.Context, c api.Connect, report func(api.Peer)
 	return n.addresses(), leave, nil
 }
 
-// parseAddress reads tcp://HOST:PORT.
-func parseAddress(address string) (hostPort string, err error) {
-	u, err := url.Parse(address)
-	wrong := fault.New(fault.Usage, "%q is not an address", address).Hint("an address looks like tcp://192.0.2.7:4977")
-	if err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" {
-		return "", wrong
+// wanted returns the addresses to listen at for a request: those that it names,
+// or if it has to be reachable without naming one, those that are open already,
+// or else a new one.
+func (n *network) wanted(c *api.Connect) []string {
+	nearby := c.LAN != nil && slices.ContainsFunc(c.Rooms, func(r api.Room) bool { return r.Announce })
+	if len(c.Listen) > 0 || !c.AnyListener && !nearby {
+		return c.Listen
 	}
-	if u.Scheme != "tcp" {
-		return "", fault.New(fault.Usage, "%q begins with %s:// instead of tcp://", address, u.Scheme)
+	address := "tcp://127.0.0.1:0"
+	if nearby {
+		address = anyAddress
 	}
-	if _, _, err := net.SplitHostPort(u.Host); err != nil || u.Port() == "" {
-		return "", wrong
-	}
-	return u.Host, nil
-}
-
-// listening returns the addresses that were asked for and are open.
-func (n *network) listening() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return slices.Sorted(maps.Keys(n.listeners))
+	var open []string
+	for a, l := range n.listeners {
+		if !nearby || onLink(l.Addr(), c.LAN.Interfaces) {
+			open = append(open, a)
+		}
+	}
+	if len(open) == 0 {
+		return []string{address}
+	}
+	slices.Sort(open)
+	return open
+}
+
+// anyAddress is a free port on all interfaces.
+const anyAddress = "tcp://:0"
+
+// parseAddress reads tcp://HOST:PORT.
+func parseAddress(address string) (hostPort string, err error) {
+	wrong := fault.New(fault.Usage, "%q is not an address", address).Hint("an address looks like tcp://192.0.2.7:4977")
+	scheme, hostPort, ok := strings.Cut(address, "://")
+	if !ok || hostPort == "" || strings.ContainsAny(hostPort, "/?#@ ") {
+		return "", wrong
+	}
+	if scheme != "tcp" {
+		return "", fault.New(fault.Usage, "%q begins with %s:// instead of tcp://", address, scheme)
+	}
+	if _, port, err := net.SplitHostPort(hostPort); err != nil || port == "" {
+		return "", wrong
+	}
+	return hostPort, nil
 }
 
 // addresses returns the addresses at which peers can reach the node.
@@ -166,40 +208,75 @@ func reachable(addr net.Addr) []string {
 	return list
 }
 
-// peers describes the connections there are, and those that were asked for.
+// peers describes the connections there are, and those that were asked for. One
+// that was asked for at several addresses is listed once.
 func (n *network) peers() []api.Peer {
 	list := []api.Peer{}
-	open := n.swarm.Connections()
+	open := make(map[string]*hyperswarm.Conn)
+	for _, c := range n.swarm.Connections() {
+		open[c.RemotePublicKey().String()] = c
+	}
+	listed := make(map[string]bool)
 	n.mu.Lock()
-	for _, d := range n.dialers {
-		p := d.state()
-		if i := slices.IndexFunc(open, func(c *hyperswarm.Conn) bool { return p.Key != "" && c.RemotePublicKey().String() == p.Key }); i >= 0 {
-			now := describe(open[i])
+	for _, address := range slices.Sorted(maps.Keys(n.dialers)) {
+		p := n.dialers[address].state()
+		if p.Key != "" && listed[p.Key] {
+			continue
+		}
+		listed[p.Key] = true
+		if c := open[p.Key]; c != nil {
+			now := describe(c)
 			p.Path, p.Sent, p.Received = now.Path, now.Sent, now.Received
-			open = slices.Delete(open, i, i+1)
 		}
 		list = append(list, p)
 	}
 	n.mu.Unlock()
-	for _, c := range open {
-		list = append(list, describe(c))
+	for key, c := range open {
+		if !listed[key] {
+			list = append(list, describe(c))
+		}
 	}
 	slices.SortFunc(list, func(a, b api.Peer) int { return strings.Compare(a.Address+a.Key, b.Address+b.Key) })
 	return list
 }
 
-// options returns those of a handshake. A peer that is dialed and connected is
-// left alone.
-func (n *network) options(dialing bool) *secretstream.Options {
+// options returns those of a handshake with a peer that came.
+func (n *network) options() *secretstream.Options {
 	return &secretstream.Options{KeyPair: n.keyPair, Verify: func(remote hypercrypto.PublicKey) error {
-		switch {
-		case remote == n.keyPair.Public:
-			return fault.New(fault.Usage, "the address is this node's own")
-		case dialing && n.swarm.Connection(remote) != nil:
-			return &connectedError{remote}
+		if remote == n.keyPair.Public {
+			return errSelf
 		}
 		return nil
 	}}
+}
+
+var errSelf = fault.New(fault.Usage, "the address is this node's own")
+
+// dialOptions returns those of a handshake with a peer that is dialed: one that is
+// connected is left alone, and of several handshakes with one peer at the same
+// time, as happens when it has several addresses, only one ends. release must be
+// called when the connection is adopted or there is none.
+func (n *network) dialOptions() (o *secretstream.Options, release func()) {
+	var mine *hypercrypto.PublicKey // guarded by n.mu
+	return &secretstream.Options{KeyPair: n.keyPair, Verify: func(remote hypercrypto.PublicKey) error {
+			if remote == n.keyPair.Public {
+				return errSelf
+			}
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			if n.claimed[remote] || n.swarm.Connection(remote) != nil {
+				return &connectedError{remote}
+			}
+			n.claimed[remote], mine = true, &remote
+			return nil
+		}}, func() {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			if mine != nil {
+				delete(n.claimed, *mine)
+				mine = nil
+			}
+		}
 }
 
 // connectedError means that there is a connection to the peer at an address

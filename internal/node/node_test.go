@@ -191,8 +191,10 @@ func TestConnectionsLastAsLongAsTheyAreAskedFor(t *testing.T) {
 		t.Error("the connection ended with the first of two requests")
 	}
 	partAgain()
-	if peers := two.network.peers(); len(peers) != 0 {
-		t.Errorf("peers %+v", peers)
+	for until := time.Now().Add(time.Minute); len(two.network.peers()) != 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatalf("peers %+v", two.network.peers())
+		}
 	}
 	leave()
 	leave() // twice does no harm

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -29,25 +30,47 @@ type dhtSettings struct {
 	relayOnly bool
 }
 
-// settle takes the settings of the first request that wants the DHT, and refuses
-// others that differ.
-func (n *network) settle(c *api.Swarm) error {
+// parseSwarm checks the settings of a request.
+func parseSwarm(c *api.Swarm) (*dhtSettings, error) {
 	s := &dhtSettings{relayOnly: c.RelayOnly}
 	for _, b := range c.Bootstrap {
 		if _, _, err := net.SplitHostPort(b); err != nil {
-			return fault.New(fault.Usage, "%q is not HOST:PORT", b).Hint("a bootstrap node looks like 192.0.2.7:49737")
+			return nil, fault.New(fault.Usage, "%q is not HOST:PORT", b).Hint("a bootstrap node looks like 192.0.2.7:49737")
 		}
 		s.bootstrap = append(s.bootstrap, b)
 	}
 	for _, r := range c.Relays {
 		key, err := hypercrypto.ParseKey(r)
 		if err != nil {
-			return fault.New(fault.Usage, "relay %q: %w", r, err).Hint("a relay is named by its public key")
+			return nil, fault.New(fault.Usage, "relay %q: %w", r, err).Hint("a relay is named by its public key")
 		}
 		s.relays = append(s.relays, hypercrypto.PublicKey(key))
 	}
 	if s.relayOnly && len(s.relays) == 0 {
-		return fault.New(fault.Usage, "no relay is named to connect through").Hint("name one with --relay KEY")
+		return nil, fault.New(fault.Usage, "no relay is named to connect through").Hint("name one with --relay KEY")
+	}
+	return s, nil
+}
+
+// open starts a node with these settings.
+func (s *dhtSettings) open(changed func(), log *slog.Logger) (*hyperdht.DHT, error) {
+	o := &hyperdht.Options{Changed: changed, Log: log}
+	if len(s.bootstrap) > 0 {
+		o.Bootstrap = s.bootstrap
+	}
+	d, err := hyperdht.New(o)
+	if err != nil {
+		return nil, fmt.Errorf("start the DHT node: %w", err)
+	}
+	return d, nil
+}
+
+// settle takes the settings of the first request that wants the DHT, and refuses
+// others that differ.
+func (n *network) settle(c *api.Swarm) error {
+	s, err := parseSwarm(c)
+	if err != nil {
+		return err
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -73,13 +96,9 @@ func (n *network) openDHT(changed func()) (*hyperdht.DHT, error) {
 	n.mu.Lock()
 	s := n.dht
 	n.mu.Unlock()
-	o := &hyperdht.Options{Changed: changed, Log: n.log}
-	if len(s.bootstrap) > 0 {
-		o.Bootstrap = s.bootstrap
-	}
-	d, err := hyperdht.New(o)
+	d, err := s.open(changed, n.log)
 	if err != nil {
-		return nil, fmt.Errorf("start the DHT node: %w", err)
+		return nil, err
 	}
 	n.mu.Lock()
 	n.running = d
@@ -98,10 +117,7 @@ func (n *network) relays() (keys []hypercrypto.PublicKey, only bool) {
 
 // meet joins the topics of a request, and reports every peer that comes and
 // goes.
-func (n *network) meet(c api.Connect, report func(api.Peer)) (leave func(), err error) {
-	if err := n.settle(c.Swarm); err != nil {
-		return nil, err
-	}
+func (n *network) meet(c *api.Connect, report func(api.Peer)) (leave func(), err error) {
 	forget := n.watches.add(report)
 	finding, stop := context.WithCancel(n.ctx)
 	var sessions []*hyperswarm.Session
@@ -203,7 +219,7 @@ func describe(c *hyperswarm.Conn) api.Peer {
 func tcpPath(conn net.Conn) func() hyperswarm.Path {
 	remote, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
 	p := hyperswarm.Path{Kind: hyperdht.PathDirect, Remote: remote}
-	if a := remote.Addr(); a.IsPrivate() || a.IsLinkLocalUnicast() || a.IsLoopback() {
+	if a := remote.Addr().Unmap(); a.IsPrivate() || a.IsLinkLocalUnicast() || a.IsLoopback() || isNeighbour(a) {
 		p.Kind = hyperdht.PathLAN
 	}
 	return func() hyperswarm.Path { return p }
