@@ -225,3 +225,22 @@ func TestConnectByAddressNeedsNoNetwork(t *testing.T) {
 		conn.Close()
 	})
 }
+
+// A connection outlives a new address of one side if the other side can be
+// reached there: the server has a public address, and the client's router gets
+// another one or forgets what it knew.
+func TestConnectionsSurviveANewAddress(t *testing.T) {
+	inWorld(t, 8, func(w *world) {
+		home := w.home(2, simnet.Cone)
+		s := w.echo(w.node(w.net.Host(netip.MustParseAddr("70.1.1.1"))), nil)
+		conn := w.connect(w.node(home.Host(local(2, 10))), s, nil)
+		w.check(conn)
+		for _, change := range []func(){home.Restart, func() { home.SetOuter(netip.MustParseAddr("60.1.1.77")) }} {
+			change()
+			start := time.Now()
+			w.check(conn)
+			w.t.Logf("on after %v", time.Since(start))
+		}
+		conn.Close()
+	})
+}

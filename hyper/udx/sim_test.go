@@ -209,6 +209,106 @@ func TestTheRemoteMayChange(t *testing.T) {
 	})
 }
 
+// follow returns the options of a stream that follows its remote.
+func follow(st **udx.Stream) *udx.StreamOptions {
+	return &udx.StreamOptions{Firewall: func(s *udx.Socket, from netip.AddrPort) bool { return (*st).Follow(s, from) }}
+}
+
+func TestARemoteIsFollowedToItsNewAddress(t *testing.T) {
+	for _, mover := range []string{"the writer", "the reader"} {
+		t.Run(mover, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 1, simnet.Link{Delay: 5 * time.Millisecond, Rate: 1 << 20, Loss: .01}, udx.Options{ReceiveWindow: 64 << 10})
+				w.x.Close()
+				w.y.Close()
+				ox, oy := follow(&w.x), follow(&w.y)
+				ox.KeepAlive, oy.KeepAlive = 3*time.Second, 3*time.Second
+				w.x, w.y = w.a.stream(t, ox), w.b.stream(t, oy)
+				// On all addresses that the hosts have at any time.
+				anywhere := netip.MustParseAddrPort("0.0.0.0:77")
+				sx, err := w.a.tr.Listen(anywhere, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sy, err := w.b.tr.Listen(anywhere, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.x.Connect(sx, w.y.ID(), netip.MustParseAddrPort("1.0.0.2:77"))
+				w.y.Connect(sy, w.x.ID(), netip.MustParseAddrPort("1.0.0.1:77"))
+				host, other := w.b.host, w.x
+				if mover == "the writer" {
+					host, other = w.a.host, w.y
+				}
+				go func() {
+					for i := range byte(3) {
+						time.Sleep(7 * time.Second)
+						host.Move(w.net.Segment, netip.AddrFrom4([4]byte{1, 0, 0, 9 + i}))
+					}
+				}()
+				w.transfer(t, 40<<20)
+				if got := other.RemoteAddrPort().Addr(); got != host.Addrs()[0] {
+					t.Errorf("the stream goes to %v", got)
+				}
+			})
+		})
+	}
+}
+
+// A forged source leads a stream away only while its remote is silent, for no
+// more than a few packets, and not for long.
+func TestAForgedSourceHasLittleEffect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, simnet.Link{Delay: 5 * time.Millisecond}, udx.Options{})
+		w.x.Close()
+		w.y.Close()
+		w.x, w.y = w.a.stream(t, follow(&w.x)), w.b.stream(t, follow(&w.y))
+		w.connect(t)
+		spy := newNode(t, w.net.Segment, "1.0.0.66", udx.Options{})
+		var toSpy int
+		w.net.SetFilter(func(_, to netip.AddrPort, data []byte) bool {
+			if to == spy.socks[0].LocalAddr() {
+				toSpy += len(data)
+			}
+			return true
+		})
+		lure := spy.stream(t, nil)
+		lure.Connect(spy.socks[0], w.x.ID(), w.a.socks[0].LocalAddr())
+
+		talk := func() {
+			t.Helper()
+			w.y.Write([]byte("y"))
+			if _, err := io.ReadFull(w.x, make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		talk()
+		lure.SendMessage(nil)
+		time.Sleep(100 * time.Millisecond)
+		if got := w.x.RemoteAddrPort(); got != w.b.socks[0].LocalAddr() {
+			t.Fatalf("a stream whose remote speaks goes to %v", got)
+		}
+		time.Sleep(2 * time.Second)
+		lure.SendMessage(nil)
+		time.Sleep(100 * time.Millisecond)
+		if got := w.x.RemoteAddrPort(); got != spy.socks[0].LocalAddr() {
+			t.Fatalf("a silent stream goes to %v", got)
+		}
+		go w.x.Write(make([]byte, 1<<20))
+		time.Sleep(2 * time.Second)
+		if toSpy > 40_000 {
+			t.Errorf("%d bytes were sent to a place that acknowledged nothing", toSpy)
+		}
+		talk()
+		if _, err := io.ReadFull(w.y, make([]byte, 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.x.RemoteAddrPort(); got != w.b.socks[0].LocalAddr() {
+			t.Errorf("the stream goes to %v", got)
+		}
+	})
+}
+
 func TestStrangersAreNotHeard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1, simnet.Link{}, udx.Options{})
