@@ -326,7 +326,7 @@ func (st *Stream) CloseWrite() error {
 func (st *Stream) Close() error {
 	st.closeWith(ErrClosed)
 	st.mu.Lock()
-	st.rcv.drop()
+	st.rcv.drop(st.t)
 	st.mu.Unlock()
 	return nil
 }
