@@ -244,3 +244,37 @@ func TestConnectionsSurviveANewAddress(t *testing.T) {
 		conn.Close()
 	})
 }
+
+// A relay that changes what it passes on ends the connection; nobody reads what
+// the other side did not write.
+func TestARelayThatLiesEndsTheConnection(t *testing.T) {
+	inWorld(t, 12, func(w *world) {
+		sd, cd := w.pair(simnet.Symmetric, simnet.Symmetric)
+		key := w.relay(w.dhts[4])
+		conn := w.connect(cd, w.echo(sd, nil), &ConnectOptions{RelayThrough: &key})
+		w.check(conn)
+		relay := conn.RemoteAddrPort().Addr()
+		count := 0
+		w.net.SetFilter(func(from, _ netip.AddrPort, data []byte) bool {
+			if from.Addr() == relay && len(data) > 500 {
+				if count++; count%7 == 0 {
+					data[400] ^= 1
+				}
+			}
+			return true
+		})
+		if err := roundTrip(conn, 200_000); err == nil || err.Error() == "the echo is not the same" {
+			w.t.Errorf("changed packets: %v", err)
+		}
+		select {
+		case <-conn.Done():
+		case <-time.After(time.Minute):
+			w.t.Error("the connection is still open")
+		}
+		w.net.SetFilter(nil)
+		conn.Close()
+		conn = w.connect(cd, w.echo(sd, nil), &ConnectOptions{RelayThrough: &key})
+		w.check(conn)
+		conn.Close()
+	})
+}
