@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 )
 
 const aloneEnv = "CLOUDPAL_TEST_ALONE"
@@ -23,7 +24,7 @@ func alone(t *testing.T) bool {
 		run(t, "ip", "link", "set", "lo", "up")
 		return true
 	}
-	args := []string{"-n", "--", os.Args[0], "-test.run=^" + strings.ReplaceAll(t.Name(), "/", "$/^") + "$", "-test.v", "-test.timeout=10m"}
+	args := []string{"-n", "--", os.Args[0], "-test.run=^" + strings.ReplaceAll(t.Name(), "/", "$/^") + "$", "-test.v", "-test.timeout=" + (10*time.Minute + *soakTime).String(), "-soak=" + soakTime.String()}
 	cmd := exec.Command("unshare", args...)
 	cmd.Env = append(os.Environ(), aloneEnv+"="+t.Name())
 	out, err := cmd.StdoutPipe()

@@ -174,7 +174,11 @@ func truncate(t testing.TB, c *hypercore.Core, length uint64) {
 }
 
 func describe(c *hypercore.Core) string {
-	return fmt.Sprintf("length %d, fork %d, contiguous %d, remote contiguous %d", c.Length(), c.Fork(), c.ContiguousLength(), c.RemoteContiguousLength())
+	text := fmt.Sprintf("length %d, fork %d, contiguous %d, remote contiguous %d", c.Length(), c.Fork(), c.ContiguousLength(), c.RemoteContiguousLength())
+	for _, p := range c.Peers() {
+		text += fmt.Sprintf(", peer %+v", p.Stats())
+	}
+	return text
 }
 
 // until waits until cond holds. It looks after every event of the core.

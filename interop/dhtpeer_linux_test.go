@@ -2,6 +2,7 @@ package interop
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -90,6 +91,7 @@ type dhtCommand struct {
 	Key       string
 	Relay     string
 	Size      int
+	Bytes     int
 	Hold      int
 	Timeout   int
 	Local     *bool
@@ -118,6 +120,8 @@ func (p *dhtPeer) do(o *dhtCommand) (any, error) {
 		return keyReply(s), nil
 	case "connect":
 		return p.connect(ctx, o)
+	case "talk":
+		return p.talk(ctx, o)
 	}
 	return nil, fmt.Errorf("no such command: %s", o.Cmd)
 }
@@ -170,6 +174,47 @@ func (p *dhtPeer) connect(ctx context.Context, o *dhtCommand) (any, error) {
 	}
 	return map[string]any{"openMs": opened.Milliseconds(), "ms": done.Milliseconds(), "changedMs": changedMs,
 		"path": first.String(), "last": c.Path().String(), "remote": c.RemoteAddrPort().String()}, nil
+}
+
+// talk keeps talking to an echo server until so many bytes have come back.
+func (p *dhtPeer) talk(ctx context.Context, o *dhtCommand) (any, error) {
+	c, err := p.dht.Connect(ctx, *optionalKey(o.Key), nil)
+	if err != nil {
+		return nil, err
+	}
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer c.Close()
+	defer close(stop)
+	wg.Go(func() {
+		piece := bytes.Repeat([]byte{7}, 4096)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+			if _, err := c.Write(piece); err != nil {
+				return
+			}
+		}
+	})
+	got, said := 0, 0
+	for got < o.Bytes {
+		m, err := c.ReadFrame()
+		if err != nil {
+			return nil, fmt.Errorf("after %d bytes: %w", got, err)
+		}
+		if len(bytes.Trim(m, "\x07")) > 0 {
+			return nil, fmt.Errorf("after %d bytes: corrupt", got)
+		}
+		if got += len(m); got-said >= 65536 {
+			said = got
+			say(map[string]any{"event": "talk", "bytes": got})
+		}
+	}
+	return map[string]any{"bytes": got, "remote": c.RemoteAddrPort().String()}, nil
 }
 
 func optionalKey(s string) *hypercrypto.PublicKey {

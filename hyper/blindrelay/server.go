@@ -154,13 +154,14 @@ func (s *Server) joinLocked(j *joint) error {
 	return nil
 }
 
-// options makes the stream's remote the source of the first packet that comes.
+// options makes the stream's remote the source of the first packet that comes,
+// and follows it when its address changes.
 func (sd *side) options() *udx.StreamOptions {
 	var once sync.Once
 	return &udx.StreamOptions{Firewall: func(sock *udx.Socket, from netip.AddrPort) bool {
 		ok := false
 		once.Do(func() { ok = sd.stream.Connect(sock, sd.id, from) == nil })
-		return ok
+		return ok || sd.stream.Follow(sock, from)
 	}}
 }
 

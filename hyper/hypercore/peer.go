@@ -181,8 +181,11 @@ func (p *Peer) onClose(remote bool) {
 	if r.reorg != nil && r.reorg.peer == p {
 		r.reorg = nil
 	}
-	if was && remote && !r.closed && r.downloading && !p.reopened && p.remote.Uploading && !p.remote.Downloading {
-		// It closed because nobody seemed to want anything; that changed.
+	wanted := len(r.gets)+len(r.seeks)+len(r.downloads) > 0
+	fresh := !p.reopened || p.blocksDownloaded.Load() > 0
+	if was && remote && fresh && !r.closed && r.downloading && p.remote.Uploading && (wanted || !p.remote.Downloading) {
+		// It closed because nobody seemed to want anything, or because nobody uses
+		// the log over there; asking makes it open the log again.
 		_ = r.attachLocked(p.mux, true)
 	}
 	for _, q := range r.peers {

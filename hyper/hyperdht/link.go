@@ -122,14 +122,32 @@ func (l *link) firewall(s *udx.Socket, from netip.AddrPort) bool {
 		l.mu.Unlock()
 		return true
 	case l.connected && l.path != PathRelayed:
-		// Another port of the same host may be a NAT that has moved; the content
-		// is protected anyway. Nobody else knows the id.
+		// The remote may have another address by now; the content is protected
+		// anyway. Nobody else knows the id.
 		same := l.remote.Addr() == from.Addr()
 		l.mu.Unlock()
-		return same
+		return l.follow(s, from) || same
 	}
 	l.mu.Unlock()
 	l.use(s, from, l.kindOf(from))
+	return true
+}
+
+// follow makes an address the remote of a stream whose remote is silent.
+func (l *link) follow(s *udx.Socket, from netip.AddrPort) bool {
+	if !l.stream.Follow(s, from) {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.remote, l.socket = from, s
+	if isPrivate(from.Addr()) && !from.Addr().IsLoopback() {
+		l.path = PathLAN
+	} else if l.path == PathLAN {
+		l.path = PathDirect
+	}
+	close(l.pathChanged)
+	l.pathChanged = make(chan struct{})
 	return true
 }
 

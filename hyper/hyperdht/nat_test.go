@@ -225,3 +225,56 @@ func TestConnectByAddressNeedsNoNetwork(t *testing.T) {
 		conn.Close()
 	})
 }
+
+// A connection outlives a new address of one side if the other side can be
+// reached there: the server has a public address, and the client's router gets
+// another one or forgets what it knew.
+func TestConnectionsSurviveANewAddress(t *testing.T) {
+	inWorld(t, 8, func(w *world) {
+		home := w.home(2, simnet.Cone)
+		s := w.echo(w.node(w.net.Host(netip.MustParseAddr("70.1.1.1"))), nil)
+		conn := w.connect(w.node(home.Host(local(2, 10))), s, nil)
+		w.check(conn)
+		for _, change := range []func(){home.Restart, func() { home.SetOuter(netip.MustParseAddr("60.1.1.77")) }} {
+			change()
+			start := time.Now()
+			w.check(conn)
+			w.t.Logf("on after %v", time.Since(start))
+		}
+		conn.Close()
+	})
+}
+
+// A relay that changes what it passes on ends the connection; nobody reads what
+// the other side did not write.
+func TestARelayThatLiesEndsTheConnection(t *testing.T) {
+	inWorld(t, 12, func(w *world) {
+		sd, cd := w.pair(simnet.Symmetric, simnet.Symmetric)
+		key := w.relay(w.dhts[4])
+		conn := w.connect(cd, w.echo(sd, nil), &ConnectOptions{RelayThrough: &key})
+		w.check(conn)
+		relay := conn.RemoteAddrPort().Addr()
+		count := 0
+		w.net.SetFilter(func(from, _ netip.AddrPort, data []byte) bool {
+			if from.Addr() == relay && len(data) > 500 {
+				if count++; count%7 == 0 {
+					data[400] ^= 1
+				}
+			}
+			return true
+		})
+		if err := roundTrip(conn, 200_000); err == nil || err.Error() == "the echo is not the same" {
+			w.t.Errorf("changed packets: %v", err)
+		}
+		select {
+		case <-conn.Done():
+		case <-time.After(time.Minute):
+			w.t.Error("the connection is still open")
+		}
+		w.net.SetFilter(nil)
+		conn.Close()
+		conn = w.connect(cd, w.echo(sd, nil), &ConnectOptions{RelayThrough: &key})
+		w.check(conn)
+		conn.Close()
+	})
+}

@@ -98,7 +98,24 @@ func (t *Transport) freePacket(p *packet) {
 	t.packets.Put(p)
 }
 
+func (t *Transport) newEarly() *early {
+	t.received.Add(maxAccepted)
+	return t.earlies.Get().(*early)
+}
+
+func (t *Transport) freeEarly(e *early) {
+	t.received.Add(-maxAccepted)
+	t.earlies.Put(e)
+}
+
+func (t *Transport) freeChunk(c *chunk) {
+	c.next = nil
+	t.received.Add(-chunkSize)
+	t.chunks.Put(c)
+}
+
 func (t *Transport) newChunk() *chunk {
+	t.received.Add(chunkSize)
 	c := t.chunks.Get().(*chunk)
 	c.next, c.r, c.w = nil, 0, 0
 	return c

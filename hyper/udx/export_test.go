@@ -17,3 +17,6 @@ func (st *Stream) dump() string {
 		s.una, s.next, s.sacked, s.unsentBytes, s.ending, s.endSent, s.endAcked, s.count, s.bytes, s.inflight, s.sent.first != nil, s.lost.first != nil, s.window,
 		r.next, r.ending, r.endSeq, r.ended, r.unread, r.held, r.granted, st.rack, st.timers, st.t.now(), st.pace, st.cc.cwnd, st.cc.rate, st.mtu, st.stats)
 }
+
+// Received is the memory that streams hold for what is not read.
+func (t *Transport) Received() int { return int(t.received.Load()) }

@@ -96,3 +96,19 @@ func (st *Stream) lose(p *packet) {
 		st.rack.recoverySeq = s.next
 	}
 }
+
+// loseAll takes everything that is not acknowledged for lost. It is sent again in
+// the order of numbers: a receiver that is full takes the oldest only.
+func (st *Stream) loseAll() {
+	s := &st.snd
+	for seq := s.una; seq != s.next; seq++ {
+		switch p := s.slot(seq).p; {
+		case p == nil:
+		case p.list == &s.sent:
+			st.lose(p)
+		default:
+			p.unlink()
+			s.lost.push(p)
+		}
+	}
+}

@@ -60,13 +60,13 @@ func (st *Stream) receiveData(h *header, data []byte) {
 	limit := 2 * st.t.opts.ReceiveWindow
 	if ahead > 0 {
 		// What is held is counted with the buffers it takes.
-		if ahead < maxDistance && (r.held+1)*maxAccepted <= limit && r.unread <= limit {
+		if ahead < maxDistance && !st.t.full() && (r.held+1)*maxAccepted <= limit && r.unread <= limit {
 			r.hold(st.t, h.seq, data)
 		}
 		return
 	}
-	if r.unread > 0 && r.unread+len(data) > limit {
-		return // the window was ignored
+	if r.unread > 0 && (r.unread+len(data) > limit || st.t.full()) {
+		return // the window was ignored, or was given before others took the memory
 	}
 	r.accept(st.t, data)
 	for {
@@ -75,7 +75,7 @@ func (st *Stream) receiveData(h *header, data []byte) {
 			break
 		}
 		r.accept(st.t, e.buf[:e.size])
-		st.t.earlies.Put(e)
+		st.t.freeEarly(e)
 	}
 	if r.ending && before(r.endSeq, r.next) {
 		r.ended = true
@@ -119,7 +119,7 @@ func (r *receiver) hold(t *Transport, seq uint32, data []byte) {
 	if *slot != nil {
 		return // again
 	}
-	e := t.earlies.Get().(*early)
+	e := t.newEarly()
 	e.size = copy(e.buf[:], data)
 	*slot = e
 	r.held++
@@ -183,22 +183,27 @@ func (r *receiver) take() *early {
 func (r *receiver) dropEarly(t *Transport) {
 	for _, s := range r.spans {
 		for seq := s.start; seq != s.end; seq++ {
-			t.earlies.Put(r.ring[seq&uint32(len(r.ring)-1)])
+			t.freeEarly(r.ring[seq&uint32(len(r.ring)-1)])
 		}
 	}
 	r.ring, r.spans, r.held, r.heldBytes = nil, nil, 0, 0
 }
 
 // drop forgets what was received.
-func (r *receiver) drop() {
+func (r *receiver) drop(t *Transport) {
 	r.dropped = true
+	for c := r.first; c != nil; {
+		next := c.next
+		t.freeChunk(c)
+		c = next
+	}
 	r.first, r.last, r.unread = nil, nil, 0
 }
 
 // free is the part of the window that is not used.
 func (st *Stream) freeWindow() int {
 	r := &st.rcv
-	free := st.t.opts.ReceiveWindow - r.unread - r.heldBytes
+	free := min(st.t.opts.ReceiveWindow-r.unread-r.heldBytes, st.t.share())
 	if free < smallestWindow {
 		return 0
 	}
@@ -249,13 +254,12 @@ func (st *Stream) readLocked(p []byte) (int, error) {
 		if r.first = c.next; r.first == nil {
 			r.last = nil
 		}
-		c.next = nil
-		st.t.chunks.Put(c)
+		st.t.freeChunk(c)
 	}
 	r.unread -= n
 	switch {
 	case n > 0:
-		if st.state == stateOpen && st.path != nil && st.freeWindow()-max(r.granted, 0) >= st.t.opts.ReceiveWindow/4 {
+		if st.state == stateOpen && st.path != nil && st.freeWindow()-max(r.granted, 0) >= max(st.t.share()/4, smallestWindow) {
 			st.ackPending = true
 			st.schedule()
 		}

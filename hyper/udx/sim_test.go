@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -155,6 +156,47 @@ func TestUnreadDataIsBounded(t *testing.T) {
 	})
 }
 
+// Many streams that nobody reads hold no more than all may together, and all of
+// them arrive once they are read.
+func TestUnreadDataOfAllStreamsIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const budget, count, size = 4 << 20, 40, 1 << 20
+		w := newWorld(t, 1, simnet.Link{Delay: time.Millisecond, Loss: .01}, udx.Options{ReceiveMemory: budget})
+		var readers []*udx.Stream
+		data := random(size)
+		for range count {
+			x, y := w.a.stream(t, nil), w.b.stream(t, nil)
+			x.Connect(w.a.socks[0], y.ID(), w.b.socks[0].LocalAddr())
+			y.Connect(w.b.socks[0], x.ID(), w.a.socks[0].LocalAddr())
+			go func() {
+				x.Write(data)
+				x.CloseWrite()
+			}()
+			readers = append(readers, y)
+		}
+		time.Sleep(time.Minute)
+		if n := w.b.tr.Received(); n < budget/2 || n > 2*budget {
+			t.Errorf("%d bytes are held", n)
+		}
+		var wg sync.WaitGroup
+		for i, y := range readers[1:] {
+			wg.Go(func() {
+				y.SetReadDeadline(time.Now().Add(10 * time.Minute))
+				if got, err := io.ReadAll(y); err != nil || !bytes.Equal(got, data) {
+					t.Errorf("stream %d: %d bytes, %v", i, len(got), err)
+				}
+				y.Close()
+			})
+		}
+		wg.Wait()
+		readers[0].Close()
+		time.Sleep(time.Second)
+		if n := w.b.tr.Received(); n != 0 {
+			t.Errorf("%d bytes are held although everything is read", n)
+		}
+	})
+}
+
 func TestALostPeerTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1, simnet.Link{Delay: time.Millisecond}, udx.Options{})
@@ -205,6 +247,106 @@ func TestTheRemoteMayChange(t *testing.T) {
 		<-changed
 		if got := w.x.RemoteAddrPort(); got != w.b.socks[1].LocalAddr() {
 			t.Errorf("sends to %v", got)
+		}
+	})
+}
+
+// follow returns the options of a stream that follows its remote.
+func follow(st **udx.Stream) *udx.StreamOptions {
+	return &udx.StreamOptions{Firewall: func(s *udx.Socket, from netip.AddrPort) bool { return (*st).Follow(s, from) }}
+}
+
+func TestARemoteIsFollowedToItsNewAddress(t *testing.T) {
+	for _, mover := range []string{"the writer", "the reader"} {
+		t.Run(mover, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 1, simnet.Link{Delay: 5 * time.Millisecond, Rate: 1 << 20, Loss: .01}, udx.Options{ReceiveWindow: 64 << 10})
+				w.x.Close()
+				w.y.Close()
+				ox, oy := follow(&w.x), follow(&w.y)
+				ox.KeepAlive, oy.KeepAlive = 3*time.Second, 3*time.Second
+				w.x, w.y = w.a.stream(t, ox), w.b.stream(t, oy)
+				// On all addresses that the hosts have at any time.
+				anywhere := netip.MustParseAddrPort("0.0.0.0:77")
+				sx, err := w.a.tr.Listen(anywhere, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sy, err := w.b.tr.Listen(anywhere, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.x.Connect(sx, w.y.ID(), netip.MustParseAddrPort("1.0.0.2:77"))
+				w.y.Connect(sy, w.x.ID(), netip.MustParseAddrPort("1.0.0.1:77"))
+				host, other := w.b.host, w.x
+				if mover == "the writer" {
+					host, other = w.a.host, w.y
+				}
+				go func() {
+					for i := range byte(3) {
+						time.Sleep(7 * time.Second)
+						host.Move(w.net.Segment, netip.AddrFrom4([4]byte{1, 0, 0, 9 + i}))
+					}
+				}()
+				w.transfer(t, 40<<20)
+				if got := other.RemoteAddrPort().Addr(); got != host.Addrs()[0] {
+					t.Errorf("the stream goes to %v", got)
+				}
+			})
+		})
+	}
+}
+
+// A forged source leads a stream away only while its remote is silent, for no
+// more than a few packets, and not for long.
+func TestAForgedSourceHasLittleEffect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, simnet.Link{Delay: 5 * time.Millisecond}, udx.Options{})
+		w.x.Close()
+		w.y.Close()
+		w.x, w.y = w.a.stream(t, follow(&w.x)), w.b.stream(t, follow(&w.y))
+		w.connect(t)
+		spy := newNode(t, w.net.Segment, "1.0.0.66", udx.Options{})
+		var toSpy atomic.Int64
+		w.net.SetFilter(func(_, to netip.AddrPort, data []byte) bool {
+			if to == spy.socks[0].LocalAddr() {
+				toSpy.Add(int64(len(data)))
+			}
+			return true
+		})
+		lure := spy.stream(t, nil)
+		lure.Connect(spy.socks[0], w.x.ID(), w.a.socks[0].LocalAddr())
+
+		talk := func() {
+			t.Helper()
+			w.y.Write([]byte("y"))
+			if _, err := io.ReadFull(w.x, make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		talk()
+		lure.SendMessage(nil)
+		time.Sleep(100 * time.Millisecond)
+		if got := w.x.RemoteAddrPort(); got != w.b.socks[0].LocalAddr() {
+			t.Fatalf("a stream whose remote speaks goes to %v", got)
+		}
+		time.Sleep(2 * time.Second)
+		lure.SendMessage(nil)
+		time.Sleep(100 * time.Millisecond)
+		if got := w.x.RemoteAddrPort(); got != spy.socks[0].LocalAddr() {
+			t.Fatalf("a silent stream goes to %v", got)
+		}
+		go w.x.Write(make([]byte, 1<<20))
+		time.Sleep(2 * time.Second)
+		if n := toSpy.Load(); n > 40_000 {
+			t.Errorf("%d bytes were sent to a place that acknowledged nothing", n)
+		}
+		talk()
+		if _, err := io.ReadFull(w.y, make([]byte, 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.x.RemoteAddrPort(); got != w.b.socks[0].LocalAddr() {
+			t.Errorf("the stream goes to %v", got)
 		}
 	})
 }

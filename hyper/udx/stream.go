@@ -44,6 +44,10 @@ const linger = 3 * time.Second
 // pathGrace is how long packets from the remote before the last change are let in.
 const pathGrace = 30 * time.Second
 
+// followAfter is how long the remote must be silent before the stream follows it
+// to another address.
+const followAfter = time.Second
+
 // Stream is one end of a reliable byte stream, with unordered messages beside
 // it. It is a net.Conn. One goroutine may read while others write; writes of
 // several goroutines do not mix. Writing may begin before Connect.
@@ -68,9 +72,10 @@ type Stream struct {
 
 	mu            sync.Mutex // guards what follows
 	state         int
-	err           error // why the stream ended; nil after a regular end
-	path          *path // nil until connected
-	previous      *path // accepted until previousUntil
+	err           error         // why the stream ended; nil after a regular end
+	path          *path         // nil until connected
+	heardAt       time.Duration // when something came by path, or it was set
+	previous      *path         // accepted until previousUntil
 	previousUntil time.Duration
 	changing      bool   // ChangeRemote is not complete
 	changeSeq     uint32 // the first number that was not sent before it
@@ -178,10 +183,43 @@ func (st *Stream) ChangeRemote(s *Socket, remoteID uint32, to netip.AddrPort) er
 	return nil
 }
 
+// Follow is for a remote that got another address, because its router did or it
+// was carried into another network: if nothing came from the remote for a second
+// all packets, also those sent before, go to the new address, and true is
+// returned. A firewall hook calls it. Who forges the source of a packet can lead
+// a silent stream away by that: no more than a few packets are sent there before
+// they are acknowledged, and the stream follows the true remote back.
+func (st *Stream) Follow(s *Socket, to netip.AddrPort) bool {
+	st.mu.Lock()
+	defer st.unlock()
+	now := st.t.now()
+	if st.state != stateOpen || st.path == nil || now-st.heardAt < followAfter {
+		return false
+	}
+	st.setPath(s, st.path.id, to)
+	st.previous = nil
+	st.loseAll()
+	for p := st.snd.lost.first; p != nil; p = p.next {
+		p.path, p.timeouts = st.path, 0
+	}
+	st.mtu.reset()
+	st.cc.init(st.id)
+	st.cc.cwnd = minCwnd
+	st.pace = pacer{}
+	st.rack.probing = false
+	st.timers.probe, st.timers.reorder, st.timers.pace, st.timers.retransmit = 0, 0, 0, 0
+	if st.snd.count > 0 {
+		st.timers.retransmit = now + st.rtt.timeout()
+	}
+	st.schedule()
+	return true
+}
+
 func (st *Stream) setPath(s *Socket, remoteID uint32, to netip.AddrPort) {
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
 	st.path = &path{sock: s, id: remoteID, addr: to}
 	st.remote.Store(st.path)
+	st.heardAt = st.t.now()
 }
 
 func (st *Stream) checkChange() {
@@ -191,9 +229,11 @@ func (st *Stream) checkChange() {
 	}
 }
 
-// expects tells whether a packet from that address may come without asking.
+// expects is called for each packet and tells whether one from that address may
+// come without asking.
 func (st *Stream) expects(s *Socket, from netip.AddrPort, now time.Duration) bool {
 	if p := st.path; p != nil && p.sock == s && p.addr == from {
+		st.heardAt = now
 		return true
 	}
 	p := st.previous
@@ -286,7 +326,7 @@ func (st *Stream) CloseWrite() error {
 func (st *Stream) Close() error {
 	st.closeWith(ErrClosed)
 	st.mu.Lock()
-	st.rcv.drop()
+	st.rcv.drop(st.t)
 	st.mu.Unlock()
 	return nil
 }

@@ -173,17 +173,7 @@ func (st *Stream) timeout(now time.Duration) {
 		return
 	}
 	st.stats.Timeouts++
-	// In the order of numbers: a receiver that is full takes the oldest only.
-	for seq := s.una; seq != s.next; seq++ {
-		switch p := s.slot(seq).p; {
-		case p == nil:
-		case p.list == &s.sent:
-			st.lose(p)
-		default:
-			p.unlink()
-			s.lost.push(p)
-		}
-	}
+	st.loseAll()
 	st.cc.timeout()
 	st.pace = pacer{}
 	st.rack.probing = false

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tradle/cloudpal/hyper/internal/udpio"
@@ -17,6 +18,9 @@ const (
 	// DefaultSendBuffer is how much a stream takes from writers beyond what is on
 	// its way.
 	DefaultSendBuffer = 512 << 10
+	// DefaultReceiveMemory is how much all streams of a transport take in together
+	// before it is read.
+	DefaultReceiveMemory = 512 << 20
 )
 
 // Options configures a Transport. The zero value is ready to use.
@@ -26,6 +30,11 @@ type Options struct {
 	// ReceiveWindow is how many bytes a stream holds that nobody has read.
 	// Default DefaultReceiveWindow. Streams may need twice that for a moment.
 	ReceiveWindow int
+	// ReceiveMemory is how many bytes of memory all streams together should hold
+	// for what nobody has read; windows shrink as it is used up. At twice that data
+	// is refused, until it is read or the streams time out; only a stream that
+	// holds nothing takes in one more packet. Default DefaultReceiveMemory.
+	ReceiveMemory int
 	// SendBuffer is how many bytes a stream takes from writers before they wait,
 	// beside those that are on their way. Default DefaultSendBuffer.
 	SendBuffer int
@@ -45,6 +54,9 @@ func (o *Options) withDefaults() Options {
 		out.ReceiveWindow = DefaultReceiveWindow
 	}
 	out.ReceiveWindow = min(max(out.ReceiveWindow, minWindow), maxWindow)
+	if out.ReceiveMemory <= 0 {
+		out.ReceiveMemory = DefaultReceiveMemory
+	}
 	if out.SendBuffer <= 0 {
 		out.SendBuffer = DefaultSendBuffer
 	}
@@ -62,6 +74,8 @@ type Transport struct {
 	packets sync.Pool
 	earlies sync.Pool
 	chunks  sync.Pool
+
+	received atomic.Int64 // bytes in chunks and earlies that streams hold
 
 	mu      sync.RWMutex // guards what follows; taken after the lock of a stream
 	streams map[uint32]*Stream
@@ -81,6 +95,16 @@ func NewTransport(o *Options) *Transport {
 	t.earlies.New = func() any { return new(early) }
 	t.chunks.New = func() any { return new(chunk) }
 	return t
+}
+
+// full tells whether the streams hold all they may together.
+func (t *Transport) full() bool { return t.received.Load() >= 2*int64(t.opts.ReceiveMemory) }
+
+// share is the largest window that a stream may offer now: many streams that
+// offer so much at the same time do not exceed what is left by far.
+func (t *Transport) share() int {
+	left := t.opts.ReceiveMemory - int(t.received.Load())
+	return min(t.opts.ReceiveWindow, max(left, 0)/64)
 }
 
 func (t *Transport) now() time.Duration { return time.Since(t.epoch) }

@@ -114,6 +114,26 @@ serve({
     })
   },
 
+  // a client that keeps talking to an echo server until bytes came back; says so every 64 KiB
+  talk ({ key, bytes }) {
+    const s = dht.connect(unhex(key))
+    remember(s)
+    return new Promise((resolve, reject) => {
+      let got = 0
+      let said = 0
+      const timer = setInterval(() => s.write(b4a.alloc(4096, 7)), 10)
+      const done = (f, v) => { clearInterval(timer); s.destroy(); f(v) }
+      s.on('data', (d) => {
+        for (const x of d) { if (x !== 7) return done(reject, new Error('corrupt')) }
+        got += d.byteLength
+        if (got - said >= 65536) say({ event: 'talk', bytes: (said = got) })
+        if (got >= bytes) done(resolve, { bytes: got })
+      })
+      s.on('error', (e) => done(reject, e))
+      s.on('close', () => done(reject, new Error('closed after ' + got + ' bytes')))
+    })
+  },
+
   // a blind relay
   async relay () {
     const r = new relay.Server({ createStream: (opts) => dht.createRawStream({ ...opts, framed: true }) })
