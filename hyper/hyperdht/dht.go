@@ -24,6 +24,7 @@ type DHT struct {
 	punches   *punchers      // set once
 	routes    *routeCache    // set once
 	halfOpen  halfOpen       // has its own lock
+	plugins   sync.Map       // name to *Plugin
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -172,6 +173,8 @@ func (d *DHT) handle(r *dhtrpc.Request) bool {
 	case cmdHolepunch:
 		d.router.handleHolepunch(r)
 		return true
+	case cmdPlugin:
+		return d.handlePlugin(r)
 	}
 	return d.store.handle(r)
 }

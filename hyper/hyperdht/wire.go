@@ -21,6 +21,7 @@ const (
 	cmdMutableGet   = 7
 	cmdImmutablePut = 8
 	cmdImmutableGet = 9
+	cmdPlugin       = 10
 )
 
 // Codes in responses, beside those of dhtrpc.
