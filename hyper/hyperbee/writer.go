@@ -218,7 +218,7 @@ func (w *writer) seq() uint64 { return w.base + uint64(len(w.pending)) }
 func (w *writer) commit(root *node, k, value []byte) {
 	seq := w.seq()
 	if cap(w.index) < maxDepth {
-		w.index = make([]*child, 0, min(maxDepth<<len(w.pending), 512))
+		w.index = make([]*child, 0, min(maxDepth<<min(len(w.pending), 5), 512))
 	}
 	index := root.collect(w.index, seq)
 	w.index = index[len(index):]
@@ -233,7 +233,7 @@ func (w *writer) commit(root *node, k, value []byte) {
 func (w *writer) copy(prefix, b []byte) []byte {
 	size := len(prefix) + len(b)
 	if w.bytes == nil || cap(w.bytes)-len(w.bytes) < size {
-		w.bytes = make([]byte, 0, max(size, min(4096<<(len(w.pending)/64), 64<<10)))
+		w.bytes = make([]byte, 0, max(size, min(4096<<min(len(w.pending)/64, 4), 64<<10)))
 	}
 	start := len(w.bytes)
 	w.bytes = append(append(w.bytes, prefix...), b...)

@@ -23,17 +23,19 @@ type Blobs struct {
 	core  *hypercore.Core
 	local bool // reads never wait for peers
 
+	layouts *layouts // has its own lock; shared with LocalOnly
+
 	// mu is held around every append, so that the log's length before it is
 	// where the blob begins. A plain stream holds it until it ends.
 	mu sync.Mutex
 }
 
 // New returns the blobs of core, which stays the caller's to close.
-func New(core *hypercore.Core) *Blobs { return &Blobs{core: core} }
+func New(core *hypercore.Core) *Blobs { return &Blobs{core: core, layouts: new(layouts)} }
 
 // LocalOnly returns the same blobs for reading what is held here: reads that
 // would wait for a peer fail with [hypercore.ErrNotAvailable].
-func (b *Blobs) LocalOnly() *Blobs { return &Blobs{core: b.core, local: true} }
+func (b *Blobs) LocalOnly() *Blobs { return &Blobs{core: b.core, local: true, layouts: b.layouts} }
 
 // block returns a block of the log, in buf if it is held here and fits.
 func (b *Blobs) block(ctx context.Context, buf []byte, i uint64) ([]byte, error) {

@@ -26,8 +26,8 @@ type Reader struct {
 	fork uint64
 	size int64
 
-	pieces []Piece // mapped blobs
-	starts []int64 // where each piece begins in the content
+	pieces []Piece // mapped blobs; shared, not to be changed
+	starts []int64 // where each piece begins in the content; shared too
 
 	mu       sync.Mutex // guards what follows
 	pos      int64
@@ -55,17 +55,11 @@ func (b *Blobs) Open(ctx context.Context, id ID) (*Reader, error) {
 	}
 	r := &Reader{ctx: ctx, b: b, core: b.core, id: id, fork: b.core.Fork(), size: int64(id.ByteLength)}
 	if id.BlockMap {
-		var err error
-		if r.pieces, err = b.Map(ctx, id); err != nil {
+		m, err := b.layout(ctx, id, r.fork)
+		if err != nil {
 			return nil, err
 		}
-		r.pieces = slices.DeleteFunc(r.pieces, func(p Piece) bool { return p.Length == 0 })
-		r.size = 0
-		r.starts = make([]int64, len(r.pieces))
-		for i, p := range r.pieces {
-			r.starts[i] = r.size
-			r.size += int64(p.Length)
-		}
+		r.pieces, r.starts, r.size = m.pieces, m.starts, m.size
 	}
 	return r, nil
 }
