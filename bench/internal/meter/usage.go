@@ -3,6 +3,7 @@ package meter
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -82,15 +83,18 @@ func Load() float64 {
 	return load
 }
 
-// DirSize returns the sum of the apparent sizes of all files below dir.
+// DirSize returns the sum of the apparent sizes of all files below dir. Files may
+// go away meanwhile.
 func DirSize(dir string) (n int64, err error) {
-	err = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
+	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			var info fs.FileInfo
+			if info, err = e.Info(); err == nil {
+				n += info.Size()
+			}
 		}
-		info, err := e.Info()
-		if err == nil {
-			n += info.Size()
+		if errors.Is(err, fs.ErrNotExist) && path != dir {
+			return nil
 		}
 		return err
 	})
