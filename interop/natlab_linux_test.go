@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -21,6 +22,9 @@ type lab struct {
 	prefix string
 	boot   []string
 }
+
+// labs counts them: several may be there at a time.
+var labs atomic.Int32
 
 func (l *lab) ns(name string) string { return l.prefix + name }
 
@@ -66,7 +70,7 @@ table ip flt {
 // for b: it is then in a's network.
 func newLab(t testing.TB, a, b string) *lab {
 	t.Helper()
-	l := &lab{t: t, prefix: fmt.Sprintf("cp%d", os.Getpid()%100000)}
+	l := &lab{t: t, prefix: fmt.Sprintf("cp%dx%d", os.Getpid()%100000, labs.Add(1))}
 	names := []string{"a", "b", "ra", "rb", "pub"}
 	for _, n := range names {
 		run(t, "ip", "netns", "add", l.ns(n))
