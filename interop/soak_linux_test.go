@@ -16,7 +16,7 @@ import (
 )
 
 // soakTime is how long TestSoak lasts: go test -run TestSoak -soak 8h -timeout 9h
-var soakTime = flag.Duration("soak", 40*time.Second, "how long TestSoak lasts")
+var soakTime = flag.Duration("soak", 2*time.Minute, "how long TestSoak lasts")
 
 // usage is what a process must not use more and more of.
 type usage struct {

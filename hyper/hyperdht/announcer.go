@@ -117,8 +117,12 @@ func (a *announcer) keepAlive(ctx context.Context) {
 		if len(relays) == 0 && i == lonelyRounds {
 			return
 		}
-		if !a.pingAll(ctx, relays) {
-			a.pause(ctx)
+		same, moved := a.pingAll(ctx, relays)
+		if !same {
+			// At once if this node has moved, unless it does all the time.
+			if !moved || i == 0 {
+				a.pause(ctx)
+			}
 			return
 		}
 		if !a.pause(ctx) {
@@ -141,8 +145,9 @@ func (a *announcer) pause(ctx context.Context) bool {
 	}
 }
 
-// pingAll tells whether all relays are there and see this node where they did.
-func (a *announcer) pingAll(ctx context.Context, relays []relayPair) bool {
+// pingAll tells whether all relays are there and see this node where they did,
+// and whether one sees it at another host.
+func (a *announcer) pingAll(ctx context.Context, relays []relayPair) (same, moved bool) {
 	seen := make([]netip.AddrPort, len(relays))
 	var wg sync.WaitGroup
 	for i, r := range relays {
@@ -153,7 +158,7 @@ func (a *announcer) pingAll(ctx context.Context, relays []relayPair) bool {
 		})
 	}
 	wg.Wait()
-	same, moved := true, false
+	same = true
 	for i, r := range relays {
 		same = same && seen[i] == r.peer
 		moved = moved || seen[i].IsValid() && seen[i].Addr() != r.peer.Addr()
@@ -161,7 +166,7 @@ func (a *announcer) pingAll(ctx context.Context, relays []relayPair) bool {
 	if moved {
 		a.d.node.ResetNAT(slices.DeleteFunc(seen, func(s netip.AddrPort) bool { return !s.IsValid() }))
 	}
-	return same
+	return same, moved
 }
 
 // update announces the server at the nearest nodes, and withdraws it from those

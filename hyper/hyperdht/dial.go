@@ -1,12 +1,14 @@
 package hyperdht
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
@@ -89,6 +91,7 @@ type dialer struct {
 	target dhtrpc.ID
 	open   bool // this side has told that it is reachable
 	token  [32]byte
+	round  atomic.Uint64 // of the hole punch
 }
 
 // greeting is the first usable answer to a handshake.
@@ -100,6 +103,7 @@ type greeting struct {
 	server  netip.AddrPort // as the node sees it
 	client  netip.AddrPort // this side as the node sees it
 	relayed bool           // node is not the server itself
+	noise   []byte         // the answer itself
 }
 
 func (c *dialer) run(ctx context.Context) (*Conn, error) {
@@ -107,7 +111,7 @@ func (c *dialer) run(ctx context.Context) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := c.handshake(ctx, first)
+	g, err := c.handshake(ctx, first.message, first.read)
 	if err != nil {
 		return nil, err
 	}
@@ -118,8 +122,9 @@ func (c *dialer) run(ctx context.Context) (*Conn, error) {
 		return nil, fmt.Errorf("%w: the peer does not punch", ErrHolepunch)
 	}
 	failed := make(chan error, len(ways))
+	direct := c.link.untilDirect()
 	for _, way := range ways {
-		if !c.d.goTask(func() { failed <- way(c.link.direct) }) {
+		if !c.d.goTask(func() { failed <- way(direct) }) {
 			return nil, ErrClosed
 		}
 	}
@@ -139,7 +144,11 @@ func (c *dialer) run(ctx context.Context) (*Conn, error) {
 	}
 	select {
 	case <-c.link.ready:
-		return c.link.firstBytes(ctx)
+		conn, err := c.link.firstBytes(ctx)
+		if err == nil {
+			c.seekLater(first.message, g)
+		}
+		return conn, err
 	default:
 	}
 	if err == nil {
@@ -171,11 +180,12 @@ func (c *dialer) initiator(ctx context.Context) (*initiator, error) {
 }
 
 // handshake asks nodes that know the peer until one brings its answer: known
-// ones in turn, and those a search finds, two at a time.
-func (c *dialer) handshake(ctx context.Context, first *initiator) (*greeting, error) {
+// ones in turn, and those a search finds, two at a time. read takes an answer and
+// tells whether it is good.
+func (c *dialer) handshake(ctx context.Context, message []byte, read readAnswer) (*greeting, error) {
 	hctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s := &handshakes{c: c, first: first, slots: make(chan struct{}, 2), reading: make(chan struct{}, 1), found: make(chan struct{})}
+	s := &handshakes{c: c, message: message, read: read, slots: make(chan struct{}, 2), reading: make(chan struct{}, 1), found: make(chan struct{})}
 	known := c.known()
 	if len(known) > 0 {
 		s.wg.Go(func() {
@@ -236,9 +246,10 @@ func (c *dialer) remember(s *handshakes) {
 
 // handshakes is the race for the first answer.
 type handshakes struct {
-	c     *dialer
-	first *initiator
-	slots chan struct{}
+	c       *dialer
+	message []byte
+	read    readAnswer
+	slots   chan struct{}
 	// reading is held while an answer is read.
 	reading chan struct{}
 	wg      sync.WaitGroup
@@ -317,7 +328,7 @@ func (s *handshakes) try(ctx context.Context, a netip.AddrPort) {
 func (s *handshakes) ask(ctx context.Context, node netip.AddrPort) {
 	c := s.c
 	socket := c.d.socket()
-	h := handshake{mode: fromClient, noise: s.first.message}
+	h := handshake{mode: fromClient, noise: s.message}
 	r, err := c.d.node.Request(ctx, dhtrpc.Call{To: node, Command: cmdHandshake, Target: &c.target, Value: h.appendTo(nil), Socket: socket})
 	if err != nil || r.Value == nil {
 		return
@@ -336,7 +347,7 @@ func (s *handshakes) ask(ctx context.Context, node netip.AddrPort) {
 	if s.done() {
 		return
 	}
-	p, session, err := s.first.read(a.noise)
+	p, session, err := s.read(a.noise)
 	if err != nil {
 		return
 	}
@@ -348,7 +359,7 @@ func (s *handshakes) ask(ctx context.Context, node netip.AddrPort) {
 	case p.udx == nil:
 		s.err = fmt.Errorf("%w: it speaks no udx", ErrRefused)
 	default:
-		g := &greeting{payload: p, session: session, socket: socket, node: node, server: node, client: r.To}
+		g := &greeting{payload: p, session: session, socket: socket, node: node, server: node, client: r.To, noise: bytes.Clone(a.noise)}
 		if a.peer.IsValid() {
 			g.server, g.relayed = a.peer, true
 		}
@@ -356,6 +367,8 @@ func (s *handshakes) ask(ctx context.Context, node netip.AddrPort) {
 	}
 	close(s.found)
 }
+
+type readAnswer func(noise []byte) (*payload, *secretstream.Session, error)
 
 // A way tries to make the link ready and returns when it cannot any more. Its
 // context ends when the link is direct.
@@ -376,6 +389,13 @@ func (c *dialer) ways(g *greeting) []way {
 	if c.o.OnlyRelay {
 		return ways
 	}
+	return append(ways, c.directWays(g)...)
+}
+
+// directWays returns those that need no relay.
+func (c *dialer) directWays(g *greeting) []way {
+	var ways []way
+	p := g.payload
 	punchable := p.punch != nil && len(p.punch.relays) > 0
 	switch {
 	case !g.relayed:

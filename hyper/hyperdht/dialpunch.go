@@ -18,7 +18,6 @@ type punchDial struct {
 	p      *puncher
 	cipher *punchCipher
 	server netip.AddrPort // where the server's packets come from
-	round  uint64
 }
 
 // answer is what the server said in a round.
@@ -57,8 +56,7 @@ func (p *punchDial) failed(ctx context.Context, err error) error {
 
 // exchange sends a round and returns the server's answer.
 func (p *punchDial) exchange(ctx context.Context, to, relay netip.AddrPort, r *round) (*answer, error) {
-	r.round = p.round
-	p.round++
+	r.round = p.round.Add(1) - 1
 	h := holepunch{mode: fromClient, id: p.g.payload.punch.id, payload: p.cipher.seal(r), peer: to}
 	res, err := p.d.node.Request(ctx, dhtrpc.Call{To: relay, Command: cmdHolepunch, Target: &p.target, Value: h.appendTo(nil), Socket: p.p.socket})
 	if err != nil {

@@ -104,18 +104,17 @@ func (in *incoming) answerCopy(answer func([]byte)) {
 // run sees a handshake through to a connection or its end.
 func (in *incoming) run(r *dhtrpc.Request, client netip.AddrPort, direct bool) {
 	defer in.s.d.halfOpen.leave(in.host)
-	defer in.s.ending(in)
 	l := in.compute(r, client, direct)
 	if l == nil {
+		in.s.ending(in)
 		return
 	}
-	if in.slot >= 0 {
-		stop := l.direct
-		in.s.d.goTask(func() {
-			<-stop.Done()
-			in.s.freeSlot(in)
-		})
-	}
+	// Remembered as long as the connection: a client that has lost its way to
+	// this side repeats what it said.
+	l.atEnd(func() {
+		in.s.freeSlot(in)
+		in.s.ending(in)
+	})
 	if !in.awaitPath(l) {
 		l.abort(ErrConnectFailed)
 		return
@@ -343,7 +342,7 @@ func (s *Server) handleHolepunch(r *dhtrpc.Request, h holepunch) {
 		return
 	}
 	remote, err := cipher.open(h.payload)
-	if err != nil {
+	if err != nil || p.direct.Err() != nil && !in.punchAgainLocked(remote) {
 		in.mu.Unlock()
 		return
 	}
@@ -363,6 +362,16 @@ func (s *Server) handleHolepunch(r *dhtrpc.Request, h holepunch) {
 	if !ok {
 		in.giveUp(ErrClosed)
 	}
+}
+
+// punchAgainLocked takes up the hole punch of a connection that has fallen
+// silent. in.mu must be held.
+func (in *incoming) punchAgainLocked(remote *round) bool {
+	if remote.round <= in.round || in.link.seek() == nil {
+		return false
+	}
+	in.puncher = in.s.d.newPuncher(in.link, false)
+	return true
 }
 
 // abortRound ends the hole punch. There may be another way: a relay, or the local
@@ -395,7 +404,7 @@ func (in *incoming) handleRound(r *dhtrpc.Request, remote *round, client netip.A
 	if r.Socket == dhtrpc.Socket(p.socket) {
 		hint = r.To
 	}
-	view := d.analyze(p.link.direct, hint)
+	view := d.analyze(p.direct, hint)
 	p.setNAT(view)
 	if !remote.punching && (view.firewall == firewallUnknown || view.firewall >= firewallRandom && remote.firewall >= firewallRandom) {
 		return in.abortRound(errorAborted)

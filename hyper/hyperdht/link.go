@@ -27,7 +27,8 @@ const (
 // lives as long as the connection.
 //
 // Whoever finds a path first calls use: an arriving packet, the relay, the punch,
-// the ping on the local network. A direct path replaces a relayed one.
+// the ping on the local network. A direct path replaces a relayed one, and one
+// that the other side no longer answers on.
 type link struct {
 	d      *DHT
 	stream *udx.Stream
@@ -37,8 +38,6 @@ type link struct {
 	cancel    context.CancelCauseFunc
 
 	ready    chan struct{} // closed when conn is set
-	direct   context.Context
-	isDirect context.CancelFunc // a direct path is used: no more punching
 	messages chan []byte
 
 	mu          sync.Mutex // guards what follows; never held while calling the stream
@@ -48,7 +47,11 @@ type link struct {
 	earlySource source // of the first packet before the keys
 	private     bool   // only the relay may be used
 	punching    bool   // a hole is being punched
-	connecting  bool   // somebody is setting the remote
+	direct      context.Context
+	isDirect    context.CancelFunc    // a direct path is used: no more punching
+	again       func(context.Context) // looks for the other side anew; nil: it will come
+	seeking     bool                  // again runs
+	connecting  bool                  // somebody is setting the remote
 	connected   bool
 	path        Path
 	remote      netip.AddrPort
@@ -79,6 +82,7 @@ func (d *DHT) newLink() (*link, error) {
 	stream, err := d.transport.NewStream(&udx.StreamOptions{
 		Firewall:  l.firewall,
 		OnMessage: l.onMessage,
+		OnSilence: l.onSilence,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("hyperdht: %w", err)
@@ -124,9 +128,14 @@ func (l *link) firewall(s *udx.Socket, from netip.AddrPort) bool {
 	case l.connected && l.path != PathRelayed:
 		// The remote may have another address by now; the content is protected
 		// anyway. Nobody else knows the id.
-		same := l.remote.Addr() == from.Addr()
+		same, path := l.remote.Addr() == from.Addr(), l.path
+		if isPrivate(from.Addr()) && !from.Addr().IsLoopback() {
+			path = PathLAN
+		} else if path == PathLAN {
+			path = PathDirect
+		}
 		l.mu.Unlock()
-		return l.follow(s, from) || same
+		return l.follow(s, from, path) || same
 	}
 	l.mu.Unlock()
 	l.use(s, from, l.kindOf(from))
@@ -134,18 +143,14 @@ func (l *link) firewall(s *udx.Socket, from netip.AddrPort) bool {
 }
 
 // follow makes an address the remote of a stream whose remote is silent.
-func (l *link) follow(s *udx.Socket, from netip.AddrPort) bool {
-	if !l.stream.Follow(s, from) {
+func (l *link) follow(s *udx.Socket, to netip.AddrPort, path Path) bool {
+	if !l.stream.Follow(s, to) {
 		return false
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.remote, l.socket = from, s
-	if isPrivate(from.Addr()) && !from.Addr().IsLoopback() {
-		l.path = PathLAN
-	} else if l.path == PathLAN {
-		l.path = PathDirect
-	}
+	l.remote, l.socket, l.path = to, s, path
+	l.isDirect()
 	close(l.pathChanged)
 	l.pathChanged = make(chan struct{})
 	return true
@@ -248,6 +253,10 @@ func (l *link) socketInUse() *udx.Socket {
 
 func (l *link) useID(s *udx.Socket, addr netip.AddrPort, path Path, id uint32) bool {
 	l.mu.Lock()
+	if l.connected && l.seeking && l.path != PathRelayed && path != PathRelayed {
+		l.mu.Unlock()
+		return l.follow(s, addr, path)
+	}
 	if l.ended || l.session == nil || l.connecting || l.connected && (l.path != PathRelayed || path == PathRelayed) || l.private && path != PathRelayed {
 		l.mu.Unlock()
 		return false
@@ -288,6 +297,7 @@ func (l *link) useID(s *udx.Socket, addr netip.AddrPort, path Path, id uint32) b
 	endRelay := l.endRelay
 	if path != PathRelayed {
 		l.relay, l.endRelay = netip.AddrPort{}, nil
+		l.isDirect()
 	}
 	ended := l.ended
 	l.mu.Unlock()
@@ -295,7 +305,6 @@ func (l *link) useID(s *udx.Socket, addr netip.AddrPort, path Path, id uint32) b
 		raw.Close()
 	}
 	if path != PathRelayed {
-		l.isDirect()
 		if upgrade {
 			// Shows the other side the new path, also if there is nothing to say.
 			_ = l.stream.SendMessage(nil)
@@ -327,6 +336,7 @@ func (l *link) end() {
 		return
 	}
 	l.ended = true
+	l.isDirect()
 	onEnd := l.onEnd
 	if l.endRelay != nil {
 		onEnd = append(onEnd, l.endRelay)
@@ -334,7 +344,6 @@ func (l *link) end() {
 	}
 	l.mu.Unlock()
 	l.cancel(ErrClosed)
-	l.isDirect()
 	l.d.mu.Lock()
 	delete(l.d.links, l)
 	l.d.mu.Unlock()

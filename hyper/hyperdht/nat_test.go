@@ -1,8 +1,10 @@
 package hyperdht
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/netip"
 	"testing"
 	"time"
@@ -243,6 +245,64 @@ func TestConnectionsSurviveANewAddress(t *testing.T) {
 		}
 		conn.Close()
 	})
+}
+
+// Behind two routers that let in answers only, a live stream gets a new hole
+// when one of them has another address, whatever is said and by whom.
+func TestLiveStreamsArePunchedAnew(t *testing.T) {
+	kept := simnet.NAT{Filtering: simnet.AddressAndPortDependent, RandomPorts: true}
+	for name, nat := range map[string]simnet.NAT{"cone": simnet.Cone, "other ports": kept} {
+		for _, mover := range []string{"client", "server", "server's router forgets"} {
+			for _, speaker := range []string{"client", "server"} {
+				t.Run(name+" "+mover+" "+speaker+" speaks", func(t *testing.T) {
+					inWorld(t, 12, func(w *world) {
+						a, b := w.home(1, nat), w.home(2, nat)
+						s, err := w.node(a.Host(local(1, 10))).Listen(w.t.Context(), hypercrypto.NewKeyPair(), nil)
+						if err != nil {
+							w.t.Fatal(err)
+						}
+						writer := w.connect(w.node(b.Host(local(2, 10))), s, nil)
+						reader, err := s.Accept(w.t.Context())
+						if err != nil {
+							w.t.Fatal(err)
+						}
+						defer writer.Close()
+						defer reader.Close()
+						if speaker == "server" {
+							writer, reader = reader, writer
+						}
+						say := func() time.Duration {
+							start := time.Now()
+							want := bytes.Repeat([]byte{9}, 300_000)
+							go func() { _, _ = writer.Write(want) }()
+							got := make([]byte, len(want))
+							if _, err := io.ReadFull(reader, got); err != nil {
+								w.t.Fatalf("after %v: %v", time.Since(start), err)
+							}
+							return time.Since(start)
+						}
+						say()
+						for i := range byte(2) {
+							time.Sleep(30 * time.Second)
+							switch mover {
+							case "client":
+								b.SetOuter(netip.AddrFrom4([4]byte{60, 1, 2, i}))
+							case "server":
+								a.SetOuter(netip.AddrFrom4([4]byte{60, 1, 3, i}))
+							default:
+								a.Restart()
+							}
+							took := say()
+							w.t.Logf("on after %v", took)
+							if took > 15*time.Second {
+								w.t.Errorf("on only after %v", took)
+							}
+						}
+					})
+				})
+			}
+		}
+	}
 }
 
 // A relay that changes what it passes on ends the connection; nobody reads what

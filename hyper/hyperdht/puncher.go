@@ -91,6 +91,7 @@ type puncher struct {
 	link      *link
 	initiator bool
 	socket    *udx.Socket
+	direct    context.Context // ends when there is a path
 
 	// Guarded by the mutex of punchers.
 	exact  []netip.AddrPort // where the other side is expected
@@ -112,12 +113,12 @@ type punchAddr struct {
 }
 
 func (d *DHT) newPuncher(l *link, initiator bool) *puncher {
-	p := &puncher{d: d, link: l, initiator: initiator, socket: d.socket()}
 	l.mu.Lock()
+	p := &puncher{d: d, link: l, initiator: initiator, socket: d.socket(), direct: l.direct}
 	l.punching = true
 	l.mu.Unlock()
 	// A relayed connection goes on punching until it is direct.
-	context.AfterFunc(l.direct, p.end)
+	context.AfterFunc(p.direct, p.end)
 	return p
 }
 
@@ -259,7 +260,7 @@ func (p *puncher) pause(d time.Duration) bool {
 	select {
 	case <-t.C:
 		return true
-	case <-p.link.direct.Done():
+	case <-p.direct.Done():
 		return false
 	}
 }
@@ -297,7 +298,7 @@ func (p *puncher) openBirthday(to netip.AddrPort) []*udx.Socket {
 	sockets := []*udx.Socket{p.socket}
 	_ = p.socket.SendTTL(punchByte, to, lowTTL)
 	local := netip.AddrPortFrom(p.socket.LocalAddr().Addr(), 0)
-	for len(sockets) < birthdaySockets && p.link.direct.Err() == nil {
+	for len(sockets) < birthdaySockets && p.direct.Err() == nil {
 		s, err := p.d.transport.Listen(local, p.receive)
 		if err != nil {
 			break

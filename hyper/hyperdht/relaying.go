@@ -17,7 +17,7 @@ func randomToken() (t [32]byte) {
 // relayThrough connects the link through a relay and stays until the relay is no
 // longer needed: the link has become direct or has ended.
 func (l *link) relayThrough(key hypercrypto.PublicKey, token [32]byte, initiator bool) error {
-	ctx, cancel := context.WithCancel(l.direct)
+	ctx, cancel := context.WithCancel(l.untilDirect())
 	defer cancel()
 	setup, cancelSetup := context.WithTimeoutCause(ctx, relayWait, ErrRelay)
 	defer cancelSetup()

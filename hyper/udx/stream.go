@@ -26,6 +26,10 @@ type StreamOptions struct {
 	// OnRemoteChanged is called when everything sent before ChangeRemote has been
 	// acknowledged.
 	OnRemoteChanged func()
+	// OnSilence is called, more than once, while the remote acknowledges nothing:
+	// when a packet, or a question about the window, has timed out twice or more.
+	// The path may be gone.
+	OnSilence func()
 	// KeepAlive is the time of silence after which a heartbeat is sent, which the
 	// other side answers. Default: never.
 	KeepAlive time.Duration
@@ -102,6 +106,7 @@ type Stream struct {
 // hooks are calls to be made once the lock is free.
 type hooks struct {
 	remoteChanged bool
+	silence       bool
 }
 
 // Stats counts what a stream has done. Bytes are those of UDP datagrams.
@@ -247,6 +252,9 @@ func (st *Stream) unlock() {
 	st.mu.Unlock()
 	if h.remoteChanged && st.opts.OnRemoteChanged != nil {
 		st.opts.OnRemoteChanged()
+	}
+	if h.silence && st.opts.OnSilence != nil {
+		st.opts.OnSilence()
 	}
 }
 
@@ -441,6 +449,16 @@ func (st *Stream) Stats() Stats {
 	s.Congestion, s.Inflight = st.cc.cwnd, st.snd.inflight
 	s.Rate, s.RTT, s.MinRTT, s.MTU = st.cc.maxRate, st.rtt.smoothed, st.cc.minRTT, st.mtu.size
 	return s
+}
+
+// Silence is how long nothing has come from the remote, 0 before Connect.
+func (st *Stream) Silence() time.Duration {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.path == nil {
+		return 0
+	}
+	return st.t.now() - st.heardAt
 }
 
 // LocalAddr is the address of the socket, nil before Connect.

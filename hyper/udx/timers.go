@@ -139,6 +139,7 @@ func (st *Stream) expire(b *batch, now time.Duration) {
 			st.end(ErrTimeout)
 			return
 		}
+		st.hooks.silence = t.unanswered > 2
 		st.heartbeat(b)
 		t.window = now + 2*st.rtt.timeout()
 	}
@@ -179,6 +180,7 @@ func (st *Stream) timeout(now time.Duration) {
 	st.rack.probing = false
 	if int(p.timeouts) >= 2 {
 		st.mtu.blackHole()
+		st.hooks.silence = true
 	}
 	st.timers.probe, st.timers.reorder = 0, 0
 	st.timers.retransmit = now + 2*st.rtt.timeout()
