@@ -83,6 +83,24 @@ func TestBasesChangeMembersFromEitherSide(t *testing.T) {
 	}
 }
 
+// A JavaScript peer that hears of a log, and then of the node that made its owner an indexer, opens the log, begins an epoch and
+// forgets the log. It hears of it again.
+func TestPeersThatWereAwayLearnOfANewIndexer(t *testing.T) {
+	for _, kinds := range []string{"jgjg", "ggj"} {
+		t.Run(kinds, func(t *testing.T) {
+			peers := openBases(t, kinds, baseOptions{})
+			mesh(t, peers...)
+			away := peers[2].(*jsBase)
+			away.pause(t)
+			peers[0].append(t, addOp(peers[1].local(), true))
+			joined := func(s baseState) bool { return len(s.Pending) == 0 && s.Members == 2 }
+			converge(t, "joining", joined, append(peers[:2:2], peers[3:]...)...)
+			away.resume(t)
+			converge(t, "return", joined, peers...)
+		})
+	}
+}
+
 func TestBasesSurviveRestarts(t *testing.T) {
 	for _, secret := range []string{"", seedHex(0x77)} {
 		t.Run(fmt.Sprint("encrypted ", secret != ""), func(t *testing.T) {
@@ -142,7 +160,7 @@ func TestOutsidersAreHeardOptimistically(t *testing.T) {
 						t.Fatal(err)
 					}
 				case *jsBase:
-					// JavaScript forgets a hint at blocks that are not there yet.
+					// Nobody announces the log of a stranger who has not been heard yet, and JavaScript may forget a hint; see docs/protocol/autobase.md.
 					for end := time.Now().Add(patience); p.state(t).Views["log"].Length == 0 && time.Now().Before(end); {
 						p.Call(t, "hint", Args{"key": out.local()})
 						time.Sleep(200 * time.Millisecond)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -255,6 +256,22 @@ func (g *goBase) state(t *testing.T) baseState {
 	return s
 }
 
+// describe logs what is held of a log and who has it open.
+func (g *goBase) describe(t *testing.T, log string) {
+	t.Helper()
+	key := parseKey(t, log)
+	c, err := g.store.Get(testContext(t), corestore.GetOptions{Key: &key, Passive: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	t.Logf("log %s: %+v", log[:8], c.Info())
+	for _, p := range c.Peers() {
+		k := p.PublicKey()
+		t.Logf("  %s %+v", hexOf(k[:4]), p.Stats())
+	}
+}
+
 // jsBase is a JavaScript peer.
 type jsBase struct {
 	*Node
@@ -285,6 +302,24 @@ func (j *jsBase) start(t *testing.T) {
 	j.Node = StartNode(t, Hypercore11, "base-peer.js", args...)
 	e := j.Event(t, "ready")
 	j.k, j.l = e.Str("key"), e.Str("local")
+}
+
+// pause stops the process; resume lets it go on.
+func (j *jsBase) pause(t *testing.T) {
+	t.Helper()
+	j.signal(t, syscall.SIGSTOP)
+}
+
+func (j *jsBase) resume(t *testing.T) {
+	t.Helper()
+	j.signal(t, syscall.SIGCONT)
+}
+
+func (j *jsBase) signal(t *testing.T, s os.Signal) {
+	t.Helper()
+	if err := j.cmd.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (j *jsBase) restart(t *testing.T) { j.Stop(); j.start(t) }
@@ -349,9 +384,14 @@ func converge(t *testing.T, what string, ok func(s baseState) bool, peers ...bas
 		if time.Now().After(deadline) {
 			for i, s := range states {
 				t.Logf("%s: %s", peers[i].name(), s.text())
-				if j, ok := peers[i].(*jsBase); ok {
-					b, _ := json.MarshalIndent(j.Call(t, "writers", nil), "", " ")
+				switch p := peers[i].(type) {
+				case *jsBase:
+					b, _ := json.MarshalIndent(p.Call(t, "writers", nil), "", " ")
 					t.Logf("%s", b)
+				case *goBase:
+					for _, q := range peers {
+						p.describe(t, q.local())
+					}
 				}
 			}
 			t.Fatalf("%s: peers do not agree", what)
@@ -373,10 +413,9 @@ func settleBase(t *testing.T, peers ...basePeer) baseState {
 	return s
 }
 
-// startBases starts peers of the given kinds; the first makes the base and adds the others, the first indexers of them as indexers.
-func startBases(t *testing.T, kinds string, indexers int, opts baseOptions) []basePeer {
+// openBases starts peers of the given kinds; the first makes the base.
+func openBases(t *testing.T, kinds string, opts baseOptions) (peers []basePeer) {
 	t.Helper()
-	var peers []basePeer
 	boot := ""
 	for i, k := range kinds {
 		if k == 'g' {
@@ -386,6 +425,13 @@ func startBases(t *testing.T, kinds string, indexers int, opts baseOptions) []ba
 		}
 		boot = peers[0].key()
 	}
+	return peers
+}
+
+// startBases starts peers that are connected; the first makes the base and adds the others, the first indexers of them as indexers.
+func startBases(t *testing.T, kinds string, indexers int, opts baseOptions) []basePeer {
+	t.Helper()
+	peers := openBases(t, kinds, opts)
 	mesh(t, peers...)
 	for i, p := range peers[1:] {
 		peers[0].append(t, addOp(p.local(), i+1 < indexers))

@@ -70,7 +70,8 @@ type Base struct {
 	last     Position
 	changed  chan struct{} // closed and replaced when the state changed
 	peers    map[*wakeupPeer]struct{}
-	hinted   int // logs of no members that peers named
+	again    *time.Timer // pokes when something is to be announced again
+	hinted   int         // logs of no members that peers named
 	hints    hints
 	forward  forwarding
 

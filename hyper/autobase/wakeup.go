@@ -2,7 +2,6 @@ package autobase
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -20,8 +19,6 @@ const (
 	// maxAnnounced bounds the logs in one announcement that are looked at.
 	maxAnnounced = 1024
 	keepAlive    = 5 * time.Second
-	// announceLater is when to look again for nodes that were not durable.
-	announceLater = 20 * time.Millisecond
 )
 
 // Messages of the wakeup channel.
@@ -39,8 +36,8 @@ type wakeupPeer struct {
 
 	mu   sync.Mutex // guards what follows
 	open bool
-	sent map[hypercrypto.Key]uint64 // lengths that were announced
-	asks bool                       // wants an announcement
+	told map[hypercrypto.Key]*told
+	asks bool // wants an announcement
 }
 
 // hints are logs that peers named and that were not looked at yet.
@@ -65,7 +62,7 @@ func (b *Base) Replicate(ctx context.Context, stream protomux.Stream) error {
 // logs themselves are exchanged by the store, whose ReplicateMux the caller has
 // to run on the same connection, after this call.
 func (b *Base) Attach(m *protomux.Mux) error {
-	p := &wakeupPeer{b: b, sent: make(map[hypercrypto.Key]uint64)}
+	p := &wakeupPeer{b: b, told: make(map[hypercrypto.Key]*told)}
 	key := b.e.lineage.base
 	dk := key.Discovery()
 	s := m.Stream()
@@ -158,97 +155,14 @@ func (p *wakeupPeer) onAnnounce(_ *protomux.Channel, body []byte) error {
 	return nil
 }
 
-// decodeAnnouncement reads the logs in an announcement, as far as they are
-// looked at: uint count, { 32 key, uint length } …
-func decodeAnnouncement(body []byte) ([]oplog.Ref, error) {
-	r := compact.NewReader(body)
-	n := r.Count(33)
-	var refs []oplog.Ref
-	for range min(n, maxAnnounced) {
-		k := oplog.Ref{Key: r.Fixed32(), Length: r.Uint()}
-		if r.Err() != nil {
-			break
-		}
-		refs = append(refs, k)
-	}
-	return refs, r.Err()
-}
-
-func appendAnnouncement(b []byte, refs []oplog.Ref) []byte {
-	b = compact.AppendUint(b, uint64(len(refs)))
-	for _, r := range refs {
-		b = append(b, r.Key[:]...)
-		b = compact.AppendUint(b, r.Length)
-	}
-	return b
-}
-
-// announceAll tells peers about logs of others than indexers with nodes that are
-// not confirmed. b.mu is held.
-func (b *Base) announceAll() {
-	if len(b.peers) == 0 {
-		return
-	}
-	var refs []oplog.Ref
-	var open []map[hypercrypto.PublicKey]bool // who has the log open
-	late := false
-	for _, w := range b.e.writers {
-		if len(w.nodes) == 0 || w.frozen != nil || slices.Contains(b.e.indexers, w.key) || len(refs) >= maxAnnounced {
-			continue
-		}
-		r := oplog.Ref{Key: w.key, Length: min(w.given, w.core.PublishedLength())}
-		late = late || r.Length < w.given
-		if r.Length == 0 {
-			continue
-		}
-		peers := make(map[hypercrypto.PublicKey]bool)
-		for _, p := range w.core.Peers() {
-			peers[p.PublicKey()] = true
-		}
-		refs, open = append(refs, r), append(open, peers)
-	}
-	for p := range b.peers {
-		if p.ch.Closed() {
-			delete(b.peers, p)
-			continue
-		}
-		p.announce(refs, open)
-	}
-	if late {
-		// Peers are not told of what may be lost in a crash.
-		time.AfterFunc(announceLater, b.poke)
-	}
-}
-
-// announce sends what the peer may have missed: logs it does not have open.
-func (p *wakeupPeer) announce(refs []oplog.Ref, open []map[hypercrypto.PublicKey]bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.open || len(refs) == 0 {
-		return
-	}
-	news := p.asks
-	key := p.ch.Mux().Stream().RemotePublicKey()
-	for i, r := range refs {
-		if !open[i][key] && r.Length > p.sent[r.Key] {
-			news = true
-		}
-	}
-	if !news {
-		return
-	}
-	p.asks = false
-	for _, r := range refs {
-		p.sent[r.Key] = r.Length
-	}
-	p.ch.Send(wakeupAnnounce, appendAnnouncement(nil, refs))
-}
-
 // closePeers ends the wakeup channels.
 func (b *Base) closePeers() {
 	b.mu.Lock()
 	peers := b.peers
 	b.peers = nil
+	if b.again != nil {
+		b.again.Stop()
+	}
 	b.mu.Unlock()
 	for p := range peers {
 		p.ch.Close()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/hyper/protomux"
@@ -58,5 +59,40 @@ func TestWakeupOfTheOtherStack(t *testing.T) {
 	}
 	if got := hex.EncodeToString(appendAnnouncement(nil, refs)); got != w.Announce {
 		t.Errorf("announcement written again: %s", got)
+	}
+}
+
+func TestLogsAreAnnouncedAgain(t *testing.T) {
+	start := time.Unix(1000, 0)
+	at := func(d time.Duration) time.Time { return start.Add(d) }
+	type look struct {
+		at     time.Duration
+		length uint64
+		open   bool
+		due    bool
+	}
+	for name, looks := range map[string][]look{
+		"closed": {
+			{0, 1, false, true}, {time.Millisecond, 1, false, false}, {time.Second, 1, false, true}, {2 * time.Second, 1, false, false},
+			{3 * time.Second, 1, false, true}, {4 * time.Second, 2, false, true}, {5 * time.Second, 2, false, true},
+		},
+		"open": {
+			{0, 1, true, false}, {500 * time.Millisecond, 2, true, false}, {time.Second, 3, true, true}, {1500 * time.Millisecond, 3, true, false},
+			{3 * time.Second, 3, true, true}, {4 * time.Second, 4, true, false}, {5 * time.Second, 4, true, true},
+		},
+		"put away":  {{0, 1, true, false}, {time.Millisecond, 1, false, true}, {2 * time.Millisecond, 1, false, false}, {3 * time.Millisecond, 1, true, false}},
+		"for hours": {{0, 1, false, true}, {time.Hour, 1, false, true}, {2 * time.Hour, 1, false, true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var told told
+			for i, l := range looks {
+				if due := told.due(l.length, l.open, at(l.at)); due != l.due {
+					t.Fatalf("look %d: due %v", i, due)
+				}
+				if wait := told.again.Sub(at(l.at)); wait <= 0 || wait > announceSeldom {
+					t.Fatalf("look %d: again in %v", i, wait)
+				}
+			}
+		})
 	}
 }
