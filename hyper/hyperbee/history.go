@@ -23,6 +23,9 @@ type HistoryRange struct {
 type Change struct {
 	Entry
 	Deleted bool
+	// Inner says that the block holds no node of the tree, so that no version can
+	// end with it: it lies inside a batch. Other blocks may, too.
+	Inner bool
 }
 
 // History yields the operations in the order of the log. A sub-tree yields only
@@ -90,7 +93,11 @@ func (t *Tree) historyRun(ctx context.Context, r *reader, start, end uint64, rev
 		if err != nil {
 			return false, fmt.Errorf("block %d: %w", seq, err)
 		}
-		if !yield(Change{Entry: t.entry(seq, &b), Deleted: deleted}, nil) {
+		_, hasNode, err := b.level(0)
+		if err != nil {
+			return false, fmt.Errorf("block %d: %w", seq, err)
+		}
+		if !yield(Change{Entry: t.entry(seq, &b), Deleted: deleted, Inner: !hasNode}, nil) {
 			return false, nil
 		}
 		if *left > 0 {

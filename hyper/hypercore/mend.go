@@ -40,17 +40,12 @@ func (c *Core) Mend(ctx context.Context, index uint64, content []byte) (bool, er
 	if err != nil || !ok || merkle.Leaf(index, stored) != leaf {
 		return false, err
 	}
-	// The old bytes go first: what is held is not stored a second time.
-	clear := l.db.NewBatch()
-	defer clear.Close()
-	clear.ClearBlocks(l.st, index, index+1)
-	if err := l.commit(clear, storage.Relaxed); err != nil {
-		return false, err
-	}
-	put := l.db.NewBatch()
-	defer put.Close()
-	put.PutBlock(l.st, index, stored)
-	if err := l.commit(put, storage.Durable); err != nil {
+	b := l.db.NewBatch()
+	defer b.Close()
+	// The old bytes go: what is held is not stored a second time.
+	b.ClearBlocks(l.st, index, index+1)
+	b.PutBlock(l.st, index, stored)
+	if err := l.commit(b, storage.Durable); err != nil {
 		return false, err
 	}
 	return true, nil

@@ -3,7 +3,14 @@ package hypercore
 import (
 	"bytes"
 	"errors"
+	"math/rand/v2"
+	"sync"
 	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/tradle/cloudpal/hyper/storage"
 )
 
 func TestMendTakesOnlyWhatTheTreeKnows(t *testing.T) {
@@ -35,5 +42,60 @@ func TestMendTakesOnlyWhatTheTreeKnows(t *testing.T) {
 	}
 	if r, err := c.Audit(t.Context(), nil); err != nil || !r.OK() {
 		t.Errorf("audit: %+v, %v", r, err)
+	}
+}
+
+// TestABlockIsHeldAllTheWhileItIsMended cuts the power before every write of a
+// mend: what is left has the block, the old bytes or the new ones.
+func TestABlockIsHeldAllTheWhileItIsMended(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	var cuts []vfs.FS
+	on := false
+	var mu sync.Mutex // guards cuts and on
+	hook := errorfs.InjectorFunc(func(op errorfs.Op) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if on && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+			for _, lost := range []int{0, 100} {
+				cuts = append(cuts, mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: lost, RNG: rand.New(rand.NewPCG(1, uint64(len(cuts))))}))
+			}
+		}
+		return nil
+	})
+	db, err := storage.Open("w", &storage.Options{FS: errorfs.Wrap(renamingFS{mem}, hook)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	c := openCore(t, db, &Options{KeyPair: seeded(1)})
+	want := [][]byte{[]byte("small"), bytes.Repeat([]byte("large"), 40_000)}
+	mustAppend(t, c, want...)
+	mu.Lock()
+	on = true
+	mu.Unlock()
+	for i, w := range want {
+		if ok, err := c.Mend(t.Context(), uint64(i), w); !ok || err != nil {
+			t.Fatalf("block %d: %v, %v", i, ok, err)
+		}
+	}
+	mu.Lock()
+	on = false
+	mu.Unlock()
+	if len(cuts) == 0 {
+		t.Fatal("nothing was written")
+	}
+	for n, fs := range cuts {
+		left, err := storage.Open("w", &storage.Options{FS: renamingFS{fs}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := openCore(t, left, &Options{KeyPair: seeded(1)})
+		for i, w := range want {
+			if got, err := c.GetLocal(uint64(i)); err != nil || !bytes.Equal(got, w) {
+				t.Errorf("cut %d of %d: block %d has %d bytes, %v", n, len(cuts), i, len(got), err)
+			}
+		}
+		c.Close()
+		left.Close()
 	}
 }

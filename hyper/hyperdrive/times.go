@@ -151,21 +151,62 @@ func (v *View) History(ctx context.Context, folder string) iter.Seq2[Change, err
 // ends in timed blocks of one time and can begin with removals and entries that
 // have no room for a time.
 func (c Change) next(block hyperbee.Change) (n Change, visible bool, err error) {
-	at := timeOf(block.Entry)
-	n = Change{Version: block.Seq + 1, Time: at}
+	n = Change{Version: block.Seq + 1, Time: timeOf(block.Entry)}
 	n.Path, visible = pathOf(block.Key)
 	if visible && !block.Deleted {
 		n.Entry, err = entryOf(block.Entry, n.Path)
 	}
-	sameTime := !at.IsZero() && at.Equal(c.Time)
-	leading := at.IsZero() && !c.Time.IsZero() && (block.Deleted || n.Entry != nil && !n.Entry.canHold())
-	if sameTime || leading {
+	switch {
+	case block.Inner && c.Version != 0,
+		!n.Time.IsZero() && n.Time.Equal(c.Time),
+		!c.Time.IsZero() && leads(block):
 		n.Version, n.Time = c.Version, c.Time
 	}
 	if errors.Is(err, ErrEntry) {
 		err = nil // a faulty entry of the past is no reason to hide the rest
 	}
 	return n, visible, err
+}
+
+// leads tells whether a block can be one of those without a time that a version
+// of ours may begin with.
+func leads(block hyperbee.Change) bool {
+	if block.Deleted {
+		return true
+	}
+	var e Entry
+	_, visible := pathOf(block.Key)
+	return visible && decodeEntry(block.Value, &e) == nil && !e.canHold()
+}
+
+// WholeVersion returns the first version from version on that is not a part of a
+// change: files that were written or removed together are one version, the last
+// of the numbers that they take up, and the numbers before it name states that
+// never were. It is version itself if that is whole or beyond the end. What other
+// software wrote in a batch is told apart only in part, since its blocks do not
+// say where the batch ends.
+func (d *Drive) WholeVersion(ctx context.Context, version uint64) (uint64, error) {
+	if version <= 1 || version >= d.Version() {
+		return version, nil
+	}
+	whole := version
+	var last hyperbee.Change // the one that whole ends with
+	for c, err := range d.tree.History(ctx, hyperbee.HistoryRange{Start: version - 1}) {
+		if err != nil {
+			return 0, fmt.Errorf("find the end of the change at version %d: %w", version, err)
+		}
+		at := timeOf(c.Entry)
+		switch {
+		case last.Seq == 0: // the block that the version ends with
+		case last.Inner, !at.IsZero() && (leads(last) || at.Equal(timeOf(last.Entry))):
+		case leads(last) && leads(c):
+			continue // it depends on what comes after them
+		default:
+			return whole, nil
+		}
+		whole, last = c.Seq+1, c
+	}
+	return whole, nil
 }
 
 // within tells whether path is folder or lies below it.

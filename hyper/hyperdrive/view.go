@@ -206,11 +206,20 @@ type Difference struct {
 	New, Old *Entry
 }
 
-// Diff yields the paths below folder whose entries in v and in old differ, in
-// byte order. An entry that was written again with the same content differs.
-func (v *View) Diff(ctx context.Context, old *View, folder string) iter.Seq2[Difference, error] {
+// Diff yields what differs between v and old at path and below it, in byte order.
+// An entry that was written again with the same content differs.
+func (v *View) Diff(ctx context.Context, old *View, path string) iter.Seq2[Difference, error] {
 	return func(yield func(Difference, error) bool) {
-		clean, err := CleanFolder(folder)
+		clean, err := CleanFolder(path)
+		if err == nil && clean != "" {
+			d := Difference{Path: clean}
+			if d.New, err = v.optional(ctx, clean); err == nil {
+				d.Old, err = old.optional(ctx, clean)
+			}
+			if err == nil && !sameBlock(d.New, d.Old) && !yield(d, nil) {
+				return
+			}
+		}
 		if err != nil {
 			yield(Difference{}, err)
 			return
@@ -228,6 +237,19 @@ func (v *View) Diff(ctx context.Context, old *View, folder string) iter.Seq2[Dif
 			}
 		}
 	}
+}
+
+// optional returns the entry at a clean path, nil if there is none.
+func (v *View) optional(ctx context.Context, clean string) (*Entry, error) {
+	e, err := v.entry(ctx, clean)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	return e, err
+}
+
+func sameBlock(a, b *Entry) bool {
+	return a == nil && b == nil || a != nil && b != nil && a.Seq == b.Seq
 }
 
 func differenceOf(diff hyperbee.Difference) (d Difference, err error) {

@@ -149,56 +149,24 @@ func (d *Drive) relocate(ctx context.Context, from, to string, remove bool) erro
 // Restore makes path, and all below it, what they are in an older view, as one
 // new version. It returns how many entries changed.
 func (d *Drive) Restore(ctx context.Context, old *View, path string) (n int, err error) {
-	clean, err := CleanFolder(path)
-	if err != nil {
-		return 0, err
-	}
 	b := d.Batch()
 	defer b.Close()
-	apply := func(now, then *Entry) error {
-		switch {
-		case then == nil && now == nil, then != nil && now != nil && sameEntry(then, now):
-			return nil
+	for diff, err := range d.Diff(ctx, old, path) {
+		switch now, then := diff.New, diff.Old; {
+		case err != nil:
+			return 0, err
+		case then != nil && now != nil && sameEntry(then, now):
+			continue
 		case then == nil:
 			b.delKey(now.Path)
 		default:
 			if err := b.PutEntry(then); err != nil {
-				return err
+				return 0, err
 			}
 		}
 		n++
-		return nil
-	}
-	if clean != "" {
-		now, err := d.optional(ctx, d.View, clean)
-		if err != nil {
-			return 0, err
-		}
-		then, err := d.optional(ctx, old, clean)
-		if err != nil {
-			return 0, err
-		}
-		if err := apply(now, then); err != nil {
-			return 0, err
-		}
-	}
-	for diff, err := range d.Diff(ctx, old, clean) {
-		if err != nil {
-			return 0, err
-		}
-		if err := apply(diff.New, diff.Old); err != nil {
-			return 0, err
-		}
 	}
 	return n, b.Flush(ctx)
-}
-
-func (d *Drive) optional(ctx context.Context, v *View, clean string) (*Entry, error) {
-	e, err := v.entry(ctx, clean)
-	if errors.Is(err, ErrNotFound) {
-		return nil, nil
-	}
-	return e, err
 }
 
 // sameEntry tells whether two entries say the same, apart from when they were

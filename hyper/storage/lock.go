@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -20,15 +21,24 @@ const pidFile = "PID"
 func lockStore(fs vfs.FS, dir string) (*pebble.Lock, error) {
 	l, err := pebble.LockDirectory(dir, fs)
 	if err != nil {
-		if errors.Is(err, os.ErrPermission) && !isBusy(err) {
-			return nil, fmt.Errorf("storage: lock %s: %w", dir, err)
+		if isBusy(err) {
+			return nil, &LockedError{Dir: dir, PID: readPID(fs, dir)}
 		}
-		return nil, &LockedError{Dir: dir, PID: readPID(fs, dir)}
+		return nil, fmt.Errorf("storage: lock %s: %w", dir, err)
 	}
 	if err := writeFile(fs, fs.PathJoin(dir, pidFile), []byte(strconv.Itoa(os.Getpid())+"\n")); err != nil {
 		return nil, errors.Join(fmt.Errorf("storage: %w", err), l.Close())
 	}
 	return l, nil
+}
+
+// isBusy tells whether a lock was refused because somebody else has it. The
+// kernel says so with one of two numbers, a lock of this process has none; a lock
+// file that cannot be made is another matter.
+func isBusy(err error) bool {
+	var file *os.PathError
+	var number syscall.Errno
+	return !errors.As(err, &file) && (!errors.As(err, &number) || number == syscall.EACCES || number == syscall.EAGAIN)
 }
 
 func readPID(fs vfs.FS, dir string) int {

@@ -49,7 +49,7 @@ type Peer struct {
 // Progress reports how far work has come. Totals are 0 while unknown.
 type Progress struct {
 	Type string `json:"type"`
-	// Phase is "connect", "import", "download" or "write".
+	// Phase is "connect", "import", "download", "serve", "send" or "receive".
 	Phase      string `json:"phase"`
 	Files      uint64 `json:"files"`
 	TotalFiles uint64 `json:"totalFiles"`

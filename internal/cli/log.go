@@ -21,9 +21,12 @@ func newLog(g *globals) *cobra.Command {
 		Use:     "log LINK[/path]",
 		GroupID: "look",
 		Short:   "List the versions of a drive: who changed what, and when",
-		Long: `Log lists the versions of a drive, newest first. With a path only versions that
-changed it are listed. Every version can be read with --version and brought back
-with "cloudpal restore".`,
+		Long: `Log lists the versions of a drive, newest first, with what each added (+), changed
+(~) and removed (-). With a path only versions that changed it are listed. Every
+version can be read with --version and brought back with "cloudpal restore".
+
+A change of many files is one version, whose number is that of its last part, so
+that numbers are left out.`,
 		Example: `  cloudpal log photos
   cloudpal log hyper://LINK/notes.txt --limit 10`,
 		Args: args(1, 1),

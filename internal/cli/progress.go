@@ -38,7 +38,7 @@ func isTerminal(w any) bool {
 }
 
 var phases = map[string]string{
-	"connect": "Looking for peers", "import": "Importing", "download": "Downloading", "write": "Writing", "serve": "Sending",
+	"connect": "Looking for peers", "import": "Importing", "download": "Downloading", "serve": "Sending",
 	"send": "Sending", "receive": "Receiving",
 }
 

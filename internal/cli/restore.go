@@ -53,7 +53,7 @@ func runRestore(ctx context.Context, g *globals, s *stateFlags, ref string) erro
 		if err := g.print("version %d has the state of version %d: %s", v.Version, v.From, count(v.Changes, "change")); err != nil || g.quiet {
 			return err
 		}
-		g.newProgress().print("to undo: cloudpal restore %s --version %d", shellWord(ref), v.Before)
+		g.newProgress().print("to undo: cloudpal restore %s --version %d", fault.Word(ref), v.Before)
 		return nil
 	})
 }

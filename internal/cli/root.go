@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/tradle/cloudpal/internal/api/client"
 	"github.com/tradle/cloudpal/internal/fault"
@@ -93,9 +94,7 @@ func newRoot(g *globals) *cobra.Command {
 	f.BoolVar(&g.json, "json", false, "print events as JSON, one object per line")
 	f.BoolVarP(&g.quiet, "quiet", "q", false, "no progress and no warnings")
 	f.BoolVar(&g.verbose, "verbose", false, "tell on standard error what happens in the background")
-	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return fault.New(fault.Usage, "%w", err).Hint("%s --help", c.CommandPath())
-	})
+	cmd.SetFlagErrorFunc(wrongFlag)
 	cmd.AddGroup(
 		&cobra.Group{ID: "main", Title: "Share and fetch:"},
 		&cobra.Group{ID: "look", Title: "Look inside:"},
@@ -109,7 +108,33 @@ func newRoot(g *globals) *cobra.Command {
 		newLs(g), newCat(g), newLog(g), newDiff(g), newRestore(g),
 		newInfo(g), newStatus(g), newDoctor(g), newNet(g), newDHT(g), newVersion(g), newMan(g),
 	)
+	cmd.InitDefaultCompletionCmd()
+	for _, c := range cmd.Commands() {
+		if !c.Runnable() { // it is there for its own commands
+			c.Args = knownCommand
+			c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+		}
+	}
 	return cmd
+}
+
+// wrongFlag says what is wrong with a flag.
+func wrongFlag(c *cobra.Command, err error) error {
+	f := fault.New(fault.Usage, "%w", err)
+	var value *pflag.InvalidValueError
+	if errors.As(err, &value) {
+		wants := "is not for that"
+		switch value.GetFlag().Value.Type() {
+		case "uint64", "int", "uint":
+			wants = "is not a whole number"
+		case "duration":
+			wants = "is not a duration such as 30s or 5m"
+		case "bool":
+			wants = "is neither true nor false"
+		}
+		f = fault.New(fault.Usage, "--%s: %q %s", value.GetFlag().Name, value.GetValue(), wants)
+	}
+	return f.Hint("%s --help", c.CommandPath())
 }
 
 func exitHelp() string {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tradle/cloudpal/internal/api"
 	"github.com/tradle/cloudpal/internal/api/client"
+	"github.com/tradle/cloudpal/internal/fault"
 )
 
 type shareOptions struct {
@@ -117,7 +118,7 @@ func showShared(p *progress, v *api.Shared, once, findable bool) {
 	}
 	if findable {
 		p.print("fetch it on another machine with:")
-		p.print("  cloudpal get %s", shellWord(v.Link))
+		p.print("  cloudpal get %s", fault.Word(v.Link))
 		p.print("sharing and following changes; press Ctrl-C to stop")
 		return
 	}
@@ -130,10 +131,10 @@ func showShared(p *progress, v *api.Shared, once, findable bool) {
 	}
 	if elsewhere {
 		p.print("fetch it on another machine with:")
-		p.print("  cloudpal get %s --peer %s", shellWord(v.Link), address)
+		p.print("  cloudpal get %s --peer %s", fault.Word(v.Link), address)
 	} else {
 		p.print("fetch it on this machine with (for others, share with --listen tcp://0.0.0.0:4100):")
-		p.print("  cloudpal get %s copy --peer %s", shellWord(v.Link), address)
+		p.print("  cloudpal get %s copy --peer %s", fault.Word(v.Link), address)
 	}
 	p.print("sharing at %s and following changes; press Ctrl-C to stop", strings.Join(v.Listen, ", "))
 }
@@ -172,7 +173,7 @@ func (g *globals) showChange(e client.Event) error {
 }
 
 func changeLine(v *api.Change) string {
-	mark := map[string]string{"add": "+", "change": "~", "write": "~", "remove": "-"}[v.Op]
+	mark := map[string]string{"add": "+", "change": "~", "remove": "-"}[v.Op]
 	if v.Op == "remove" {
 		return mark + " " + plain(v.Path)
 	}

@@ -36,14 +36,6 @@ func moment(t time.Time) string {
 	return t.Local().Format("2006-01-02 15:04:05")
 }
 
-// shellWord quotes s for a shell where that is needed.
-func shellWord(s string) string {
-	if s != "" && !strings.ContainsAny(s, " \t\n'\"\\$`!*?[](){}<>|&;~#") {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
-
 // plain makes a name from a peer safe to print on a terminal.
 func plain(s string) string {
 	return strings.Map(func(r rune) rune {

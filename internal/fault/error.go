@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"syscall"
 )
 
@@ -45,6 +46,14 @@ func WithHint(err error, format string, args ...any) error {
 		return nil
 	}
 	return (&Error{Kind: KindOf(err), Err: err}).Hint(format, args...)
+}
+
+// Word makes s one word for a shell, for hints that are commands.
+func Word(s string) string {
+	if s != "" && !strings.ContainsAny(s, " \t\n'\"\\$`!*?[](){}<>|&;~#") {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 func (e *Error) Error() string { return e.Err.Error() }

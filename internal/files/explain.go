@@ -32,6 +32,8 @@ func explain(ctx context.Context, err error) error {
 		return fault.Wrap(fault.NotFound, err)
 	case errors.Is(err, hyperdrive.ErrReadOnly), errors.Is(err, hypercore.ErrNotWritable):
 		return fault.New(fault.Permission, "this drive belongs to somebody else and cannot be changed here: %w", err)
+	case errors.Is(err, hyperbee.ErrNotAVersion):
+		return fault.New(fault.NotFound, "there is no such version: the number is inside of a change that other software made")
 	case errors.Is(err, hyperdrive.ErrPath):
 		return fault.Wrap(fault.Usage, err)
 	case errors.Is(err, hypercore.ErrNotAvailable):

@@ -89,8 +89,8 @@ func (g *getter) run() (got Got, err error) {
 	}
 	if own := g.r.Place.Record; own.Own() && (inside(g.dest, own.Path) || inside(own.Path, g.dest)) {
 		return got, fault.New(fault.Conflict, "%s is the folder that this drive follows", g.dest).
-			Hint("for a copy of it, name another folder: cloudpal get %s DEST", quote(own.Name)).
-			Hint("to bring back an older state of it: cloudpal restore %s --version N", quote(own.Name))
+			Hint("for a copy of it, name another folder: cloudpal get %s DEST", fault.Word(own.Name)).
+			Hint("to bring back an older state of it: cloudpal restore %s --version N", fault.Word(own.Name))
 	}
 	if err := g.openPast(); err != nil {
 		return got, err

@@ -1,14 +1,15 @@
 package files
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/tradle/cloudpal/hyper/hyperbee"
 	"github.com/tradle/cloudpal/hyper/hyperdrive"
-	"github.com/tradle/cloudpal/internal/fault"
 )
 
 // maxChanges is how many changes of one version are listed.
@@ -28,7 +29,7 @@ type Version struct {
 
 // Change is the difference of one path between two states.
 type Change struct {
-	// Op is "add", "change", "write" (one of the two) or "remove".
+	// Op is "add", "change" or "remove".
 	Op               string
 	Path             string
 	Size, SizeBefore uint64
@@ -38,19 +39,26 @@ type Change struct {
 // it, newest first.
 func (r *Reading) History() iter.Seq2[Version, error] {
 	return func(yield func(Version, error) bool) {
-		send := func(v Version) bool {
+		author := r.author()
+		var v Version
+		send := func(older uint64) bool {
+			if v.Version == 0 {
+				return true
+			}
+			if err := r.compare(v.Changes, older); err != nil {
+				yield(Version{}, explain(r.ctx, err))
+				return false
+			}
 			slices.SortFunc(v.Changes, func(a, b Change) int { return strings.Compare(a.Path, b.Path) })
 			return yield(v, nil)
 		}
-		author := r.author()
-		var v Version
 		for c, err := range r.View.History(r.ctx, r.Place.Path) {
 			if err != nil {
 				yield(Version{}, explain(r.ctx, err))
 				return
 			}
 			if v.Version != c.Version {
-				if v.Version != 0 && !send(v) {
+				if !send(c.Version) {
 					return
 				}
 				v = Version{Version: c.Version, Time: c.Time, Author: author}
@@ -61,7 +69,7 @@ func (r *Reading) History() iter.Seq2[Version, error] {
 			}
 			change := Change{Op: "remove", Path: c.Path}
 			if c.Entry != nil {
-				change.Op = "write"
+				change.Op = "change"
 				if change.Size, err = r.View.Size(r.ctx, c.Entry); err != nil {
 					yield(Version{}, explain(r.ctx, fmt.Errorf("size of %s: %w", c.Path, err)))
 					return
@@ -69,10 +77,37 @@ func (r *Reading) History() iter.Seq2[Version, error] {
 			}
 			v.Changes = append(v.Changes, change)
 		}
-		if v.Version != 0 {
-			send(v)
+		send(1)
+	}
+}
+
+// compare completes changes that were made to an older version: it says which
+// paths are new, and how large the others were.
+func (r *Reading) compare(changes []Change, older uint64) error {
+	view, err := r.drive.Checkout(older)
+	if err != nil {
+		return err
+	}
+	defer view.Close()
+	for i := range changes {
+		c := &changes[i]
+		e, err := view.Entry(r.ctx, c.Path)
+		switch {
+		case errors.Is(err, hyperdrive.ErrNotFound):
+			if c.Op == "change" {
+				c.Op = "add"
+			}
+		case errors.Is(err, hyperbee.ErrNotAVersion), errors.Is(err, hyperdrive.ErrEntry):
+			// Other software wrote that; what was changed is all that can be said.
+		case err != nil:
+			return fmt.Errorf("%s in version %d: %w", c.Path, older, err)
+		default:
+			if c.SizeBefore, err = view.Size(r.ctx, e); err != nil {
+				return fmt.Errorf("size of %s in version %d: %w", c.Path, older, err)
+			}
 		}
 	}
+	return nil
 }
 
 // author returns the key of the drive's only signer, or nothing.
@@ -96,15 +131,12 @@ func (r *Reading) Diff(from State) iter.Seq2[Change, error] {
 }
 
 func (r *Reading) diff(from State, yield func(Change) bool) error {
-	version := from.Version
+	var version uint64
 	var err error
-	switch {
-	case !from.At.IsZero():
-		version, err = r.drive.VersionAt(r.ctx, from.At)
-	case version == 0:
+	if from == (State{}) {
 		version, err = r.before()
-	case version > r.Newest:
-		err = fault.New(fault.NotFound, "there is no version %d; the newest is %d", version, r.Newest)
+	} else {
+		version, err = r.Place.version(r.ctx, r.drive, from)
 	}
 	if err != nil {
 		return err
@@ -129,17 +161,17 @@ func (r *Reading) diff(from State, yield func(Change) bool) error {
 	return nil
 }
 
-// before returns the version before the one that is read.
+// before returns the version before the last change of the reading's path.
 func (r *Reading) before() (uint64, error) {
-	first := true
-	for v, err := range r.History() {
-		if err != nil {
+	last := uint64(0)
+	for c, err := range r.View.History(r.ctx, r.Place.Path) {
+		switch {
+		case err != nil:
 			return 0, err
+		case last != 0 && c.Version != last:
+			return c.Version, nil
 		}
-		if !first {
-			return v.Version, nil
-		}
-		first = false
+		last = c.Version
 	}
 	return 1, nil
 }

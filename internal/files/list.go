@@ -83,10 +83,15 @@ func (r *Reading) list(recursive bool, yield func(Entry) bool) error {
 func (r *Reading) mustBeFolder() error {
 	ok, err := r.View.IsFolder(r.ctx, r.Place.Path)
 	if err == nil && !ok {
-		err = fault.New(fault.NotFound, "there is no %s in version %d of the drive", r.Place.Path, r.View.Version()).
-			Hint("see what it holds: cloudpal ls %s", quote(r.Place.shortRef()))
+		err = r.missing()
 	}
 	return err
+}
+
+// missing says that the reading's path is not there.
+func (r *Reading) missing() error {
+	return fault.New(fault.NotFound, "there is no %s in version %d of the drive", r.Place.Path, r.View.Version()).
+		Hint("see what it holds: cloudpal ls %s", fault.Word(r.Place.shortRef()))
 }
 
 // shortRef names the drive in a hint.
@@ -114,8 +119,10 @@ func (r *Reading) File() (fs.File, fs.FileInfo, error) {
 	name := r.Place.Path[1:]
 	info, err := files.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fault.New(fault.NotFound, "there is no %s in version %d of the drive", r.Place.Path, r.View.Version()).
-			Hint("see what it holds: cloudpal ls %s", quote(r.Place.shortRef()))
+		if e, err := r.View.Entry(r.ctx, r.Place.Path); err == nil && e.IsLink() {
+			return nil, nil, fault.New(fault.NotFound, "%s is a symbolic link to %s, which is not in the drive", r.Place.Path, e.Linkname)
+		}
+		return nil, nil, r.missing()
 	}
 	if err != nil {
 		return nil, nil, explain(r.ctx, err)
@@ -132,7 +139,7 @@ func (r *Reading) File() (fs.File, fs.FileInfo, error) {
 
 func notAFile(what string, p Place) error {
 	return fault.New(fault.Usage, "%s is a folder; only files have content", what).
-		Hint("see what it holds: cloudpal ls %s", quote(p.shortRef()+p.Path))
+		Hint("see what it holds: cloudpal ls %s", fault.Word(p.shortRef()+p.Path))
 }
 
 // Explain gives an error of a read through View its kind.

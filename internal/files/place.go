@@ -51,7 +51,7 @@ func (l *Library) Find(ref, dir string) (Place, error) {
 		return Place{}, l.registry.damage // it may be there
 	}
 	if _, err := os.Lstat(path); err == nil {
-		return Place{}, fault.New(fault.NotFound, "%s is not shared", ref).Hint("import it: cloudpal share --once %s", quote(ref))
+		return Place{}, fault.New(fault.NotFound, "%s is not shared", ref).Hint("import it: cloudpal share --once %s", fault.Word(ref))
 	}
 	return Place{}, fault.New(fault.NotFound, "%s is no link, no known drive and no shared path", ref).
 		Hint("a link begins with hyper://").Hint("list the known drives: cloudpal info")
@@ -136,11 +136,3 @@ func placeIn(r Record, version uint64, path string) (Place, error) {
 
 // shortKey names a drive that has no name.
 func shortKey(k hypercrypto.Key) string { return k.String()[:8] }
-
-// quote makes s one word for a shell.
-func quote(s string) string {
-	if s != "" && !strings.ContainsAny(s, " \t\n'\"\\$`!*?[](){}<>|&;~#") {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}

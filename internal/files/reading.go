@@ -77,22 +77,15 @@ func (l *Library) read(r *Reading, s State) error {
 		}
 	}
 	r.Newest = h.drive.Version()
-	version := s.Version
-	if version == 0 && s.At.IsZero() {
-		version = r.Place.Version
+	if s.Version == 0 && s.At.IsZero() {
+		s.Version = r.Place.Version
 	}
-	switch {
-	case !s.At.IsZero():
-		if version, err = h.drive.VersionAt(r.ctx, s.At); err != nil {
-			return err
-		}
-		if version <= 1 && r.Newest > 1 {
-			return fault.New(fault.NotFound, "the drive was empty at %s", s.At.Format(time.DateTime)).Hint("see its versions: cloudpal log")
-		}
-	case version > r.Newest:
-		return fault.New(fault.NotFound, "there is no version %d; the newest is %d", version, r.Newest).Hint("see its versions: cloudpal log")
-	case version == 0:
-		version = r.Newest
+	version, err := r.Place.version(r.ctx, h.drive, s)
+	if err != nil {
+		return err
+	}
+	if version <= 1 && r.Newest > 1 && !s.At.IsZero() {
+		return fault.New(fault.NotFound, "the drive was empty at %s", s.At.Format(time.DateTime)).Hint("%s", r.Place.seeVersions())
 	}
 	r.View, err = h.drive.Checkout(version)
 	if err != nil {
@@ -100,6 +93,29 @@ func (l *Library) read(r *Reading, s State) error {
 	}
 	r.release = append(r.release, func() { r.View.Close() })
 	return nil
+}
+
+// version returns the number of a state of the place's drive.
+func (p Place) version(ctx context.Context, d *hyperdrive.Drive, s State) (uint64, error) {
+	switch newest := d.Version(); {
+	case !s.At.IsZero():
+		return d.VersionAt(ctx, s.At)
+	case s.Version == 0:
+		return newest, nil
+	case s.Version > newest:
+		return 0, fault.New(fault.NotFound, "there is no version %d; the newest is %d", s.Version, newest).Hint("%s", p.seeVersions())
+	}
+	whole, err := d.WholeVersion(ctx, s.Version)
+	if err == nil && whole != s.Version {
+		err = fault.New(fault.NotFound, "there is no version %d: the number is inside of the change that made version %d", s.Version, whole).
+			Hint("%s", p.seeVersions())
+	}
+	return s.Version, err
+}
+
+// seeVersions is the hint for a version that does not exist.
+func (p Place) seeVersions() string {
+	return "see its versions: cloudpal log " + fault.Word(p.shortRef())
 }
 
 // freshen waits until something of a drive of somebody else is here, and asks

@@ -28,7 +28,7 @@ func (l *Library) Restore(ctx context.Context, p Place, s State) (Restored, erro
 	}
 	if s.Version == 0 && s.At.IsZero() {
 		return Restored{}, fault.New(fault.Usage, "restore needs the version or time to go back to").
-			Hint("see the versions: cloudpal log %s", quote(p.shortRef()))
+			Hint("%s", p.seeVersions())
 	}
 	h, release, err := l.acquire(ctx, p.Record)
 	if err != nil {
@@ -37,7 +37,7 @@ func (l *Library) Restore(ctx context.Context, p Place, s State) (Restored, erro
 	defer release()
 	if !h.drive.Writable() {
 		return Restored{}, fault.New(fault.Permission, "this drive belongs to somebody else and cannot be changed here").
-			Hint("get the older version beside the newest: cloudpal get %s --version N DEST", quote(p.shortRef()))
+			Hint("get the older version beside the newest: cloudpal get %s --version N DEST", fault.Word(p.shortRef()))
 	}
 	unlock, err := h.lock(ctx)
 	if err != nil {
@@ -52,15 +52,8 @@ func (l *Library) Restore(ctx context.Context, p Place, s State) (Restored, erro
 func (s *Share) restore(ctx context.Context, p Place, state State) (out Restored, err error) {
 	d := s.handle.drive
 	// The state is found before the import below adds a version.
-	out.From = state.Version
-	if !state.At.IsZero() {
-		if out.From, err = d.VersionAt(ctx, state.At); err != nil {
-			return out, err
-		}
-	}
-	if out.From > d.Version() {
-		return out, fault.New(fault.NotFound, "there is no version %d; the newest is %d", out.From, d.Version()).
-			Hint("see the versions: cloudpal log %s", quote(p.shortRef()))
+	if out.From, err = p.version(ctx, d, state); err != nil {
+		return out, err
 	}
 	onDisk := s.Record.Path != ""
 	if onDisk {

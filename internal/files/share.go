@@ -92,7 +92,7 @@ func (l *Library) Share(ctx context.Context, o ShareOptions) (*Share, error) {
 func (l *Library) shareAgain(ctx context.Context, r Record, o ShareOptions) (*Share, error) {
 	if o.Encrypted && r.EncryptionKey == nil {
 		return nil, fault.New(fault.Conflict, "%s is shared already, without encryption, as %q", o.Path, r.Name).
-			Hint("for a second, encrypted drive of it choose a name: cloudpal share --encrypted --name %s %s", quote(r.Name+"-encrypted"), quote(o.Path))
+			Hint("for a second, encrypted drive of it choose a name: cloudpal share --encrypted --name %s %s", fault.Word(r.Name+"-encrypted"), fault.Word(o.Path))
 	}
 	if len(o.Ignore) > 0 {
 		r.Ignore = o.Ignore

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"syscall"
 
 	"github.com/tradle/cloudpal/hyper/secretstream"
 	"github.com/tradle/cloudpal/internal/fault"
@@ -31,7 +32,7 @@ func (n *network) listen(ctx context.Context, address string) (l *listener, rele
 		var c net.ListenConfig
 		open, err := c.Listen(ctx, "tcp", hostPort)
 		if err != nil {
-			return nil, nil, fault.WithHint(fmt.Errorf("listen on %s: %w", address, err), "port 0 picks a free one: --listen tcp://127.0.0.1:0")
+			return nil, nil, cannotListen(address, "tcp://", err)
 		}
 		l = &listener{Listener: open}
 		n.listeners[address] = l
@@ -48,6 +49,27 @@ func (n *network) listen(ctx context.Context, address string) (l *listener, rele
 			}
 		}
 	}, nil
+}
+
+// cannotListen says why an address cannot be listened on. scheme is what begins
+// an address of that kind.
+func cannotListen(address, scheme string, err error) error {
+	example := scheme + "127.0.0.1:0"
+	var badForm *net.AddrError
+	var badPort *net.DNSError
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fault.New(fault.Busy, "listen on %s: %w", address, err).Hint("port 0 picks a free one: %s", example)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fault.New(fault.Usage, "listen on %s: this machine does not have that address", address).
+			Hint("0.0.0.0 stands for all addresses of this machine")
+	case errors.Is(err, syscall.EACCES):
+		return fault.New(fault.Permission, "listen on %s: %w", address, err).Hint("ports below 1024 are for administrators; choose another")
+	case errors.As(err, &badForm), errors.As(err, &badPort):
+		return fault.New(fault.Usage, "%q is not an address of this machine", address).
+			Hint("an address has a host and a port of at most 65535: %s", example)
+	}
+	return fmt.Errorf("listen on %s: %w", address, err)
 }
 
 // accept serves peers until the listener is closed.

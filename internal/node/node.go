@@ -102,6 +102,8 @@ func explainOpen(home string, err error) error {
 	case errors.Is(err, storage.ErrCorrupt):
 		return fault.New(fault.Corrupt, "the data folder is damaged: %w", err).
 			Hint("restore %s from a backup, or move it away: drives of others can be fetched again", home)
+	case fault.KindOf(err) == fault.Permission:
+		return fault.WithHint(err, "cloudpal has to write to its data folder; choose another one with CLOUDPAL_HOME")
 	}
 	return err
 }

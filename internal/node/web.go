@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -45,7 +46,7 @@ func (w *web) Serve(ctx context.Context, r api.ServeRequest, ready func(url stri
 	var c net.ListenConfig
 	l, err := c.Listen(ctx, "tcp", r.Addr)
 	if err != nil {
-		return fault.WithHint(fmt.Errorf("serve at %s: %w", r.Addr, err), "port 0 picks a free one: --http 127.0.0.1:0")
+		return cannotListen(r.Addr, "", err)
 	}
 	tcp, _ := l.Addr().(*net.TCPAddr)
 	server := &http.Server{
@@ -89,14 +90,12 @@ func (s *sites) Site(ctx context.Context, name string, version uint64) (*gateway
 		return nil, err
 	}
 	var root fs.FS = &explained{r.View.FS(r.Context()), r.Context()}
-	if p.Path != "" {
-		if root, err = fs.Sub(root, p.Path[1:]); err != nil {
-			r.Close()
-			return nil, err
-		}
-	}
 	tag, err := tagger(r.Context(), r.View.Drive())
+	if p.Path != "" && err == nil {
+		root, err = fs.Sub(root, p.Path[1:])
+	}
 	if err != nil {
+		err = files.Explain(r.Context(), err)
 		r.Close()
 		return nil, err
 	}
@@ -160,6 +159,9 @@ type explained struct {
 
 func (e *explained) Open(name string) (fs.File, error) {
 	f, err := e.files.Open(name)
+	if content, ok := f.(fileContent); ok {
+		return &explainedFile{content, e}, nil
+	}
 	return f, e.explain(err)
 }
 
@@ -178,4 +180,23 @@ func (e *explained) explain(err error) error {
 		return err
 	}
 	return files.Explain(e.ctx, err)
+}
+
+// fileContent is an open file, not a folder.
+type fileContent interface {
+	fs.File
+	io.Seeker
+}
+
+type explainedFile struct {
+	fileContent
+	fs *explained
+}
+
+func (f *explainedFile) Read(b []byte) (int, error) {
+	n, err := f.fileContent.Read(b)
+	if err == io.EOF {
+		return n, err
+	}
+	return n, f.fs.explain(err)
 }

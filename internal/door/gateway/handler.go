@@ -216,7 +216,22 @@ func (h *handler) serveFile(w http.ResponseWriter, r *http.Request, site *Site, 
 	if _, ok := r.URL.Query()["download"]; ok {
 		header.Set("Content-Disposition", attachment(path.Base(name)))
 	}
-	http.ServeContent(w, r, name, info.ModTime(), content)
+	late := &lateWriter{ResponseWriter: w}
+	watched := &watchedReader{ReadSeeker: content}
+	http.ServeContent(late, r, name, info.ModTime(), watched)
+	switch {
+	case watched.err == nil:
+		late.flush()
+	case late.begun:
+		// The client learns by the early end that something is missing.
+		h.opts.Log.Error("gateway", "path", r.URL.Path, "err", watched.err)
+		panic(http.ErrAbortHandler)
+	default:
+		for _, k := range []string{"Accept-Ranges", "Content-Disposition", "Content-Length", "Content-Range", "Last-Modified"} {
+			header.Del(k)
+		}
+		h.failWith(w, r, watched.err)
+	}
 }
 
 // setCaching lets clients keep what cannot change and ask again for the rest.
@@ -255,14 +270,16 @@ func loopbackHost(host string) bool {
 
 // failWith answers with what err means. Details stay in the log.
 func (h *handler) failWith(w http.ResponseWriter, r *http.Request, err error) {
-	k := fault.KindOf(err)
-	switch k {
+	if r.Context().Err() != nil {
+		panic(http.ErrAbortHandler) // nobody reads the answer
+	}
+	switch k := fault.KindOf(err); k {
 	case fault.NotFound:
 		h.fail(w, r, http.StatusNotFound, "There is no such file.")
 	case fault.Unavailable:
 		h.fail(w, r, http.StatusGatewayTimeout, "No peer that has this file can be reached at the moment.")
 	case fault.Canceled:
-		panic(http.ErrAbortHandler) // nobody reads the answer
+		h.fail(w, r, http.StatusServiceUnavailable, "This node does not read files any more.")
 	default:
 		h.opts.Log.Error("gateway", "path", r.URL.Path, "err", err)
 		h.fail(w, r, k.HTTPStatus(), "The file cannot be read.")

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -153,6 +154,88 @@ func TestAnswers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// far is a drive whose file breaks off: after some bytes, or at once.
+type far struct {
+	sites
+	err  error // of the file
+	text string
+	open error // of the drive
+}
+
+func (f far) Site(context.Context, string, uint64) (*Site, error) {
+	return &Site{Name: "far", FS: f, Tag: func(fs.FileInfo) string { return "tag" }}, f.open
+}
+
+func (f far) Open(name string) (fs.File, error) {
+	file, err := fstest.MapFS{name: {Data: []byte(strings.Repeat("x", 1000)), ModTime: modified}}.Open(name)
+	return &broken{file, f}, err
+}
+
+type broken struct {
+	fs.File
+	far
+}
+
+func (b *broken) Seek(offset int64, whence int) (int64, error) {
+	return b.File.(io.Seeker).Seek(offset, whence)
+}
+
+func (b *broken) Read(p []byte) (int, error) {
+	if b.text == "" {
+		return 0, b.err
+	}
+	n := copy(p, b.text)
+	b.text = b.text[n:]
+	return n, nil
+}
+
+func TestWhatCannotBeReadIsNoEmptyAnswer(t *testing.T) {
+	gone := fault.New(fault.Unavailable, "no peer")
+	get := func(f far, url string) (w *httptest.ResponseRecorder, aborted any) {
+		w = httptest.NewRecorder()
+		defer func() { aborted = recover() }()
+		r := httptest.NewRequest("GET", url, nil)
+		r.Header.Set("Range", "bytes=0-499")
+		New(f, &Options{Single: true}).ServeHTTP(w, r)
+		return w, nil
+	}
+	for name, c := range map[string]struct {
+		far
+		status int
+	}{
+		"nobody has the drive":    {far{open: gone}, http.StatusGatewayTimeout},
+		"nobody has the file":     {far{err: gone}, http.StatusGatewayTimeout},
+		"the file is damaged":     {far{err: fault.New(fault.Corrupt, "bad")}, http.StatusInternalServerError},
+		"a wait inside was ended": {far{err: context.Canceled}, http.StatusServiceUnavailable},
+	} {
+		for _, url := range []string{"/film.mp4", "/film"} {
+			w, aborted := get(c.far, url)
+			if aborted != nil || w.Code != c.status || !strings.Contains(w.Body.String(), "<html") {
+				t.Errorf("%s, %s: %d %q, aborted %v", name, url, w.Code, w.Body, aborted)
+			}
+			for _, k := range []string{"ETag", "Last-Modified", "Content-Range", "Accept-Ranges"} {
+				if v := w.Header().Get(k); v != "" {
+					t.Errorf("%s: %s: %s", name, k, v)
+				}
+			}
+		}
+	}
+	// Half a file is not passed off as a whole one.
+	w, aborted := get(far{err: gone, text: "some"}, "/film.mp4")
+	if aborted != http.ErrAbortHandler || w.Code != http.StatusPartialContent || w.Body.String() != "some" {
+		t.Errorf("broken off: %d %q, aborted %v", w.Code, w.Body, aborted)
+	}
+	// Nobody is there to be answered.
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	defer func() {
+		if aborted := recover(); aborted != http.ErrAbortHandler {
+			t.Errorf("a client that left: aborted %v", aborted)
+		}
+	}()
+	New(far{open: context.Canceled}, nil).ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, "GET", "/far/x", nil))
 }
 
 func TestPagesAllowTheirOwnStyleOnly(t *testing.T) {
