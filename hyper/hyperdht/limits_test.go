@@ -357,6 +357,13 @@ func FuzzDecoders(f *testing.F) {
 			}
 		}
 		_, _, _ = decodeLookup(b)
+		r := compact.NewReader(b)
+		if m := readMutable(&r); r.Err() == nil {
+			again := compact.NewReader(m.appendTo(nil))
+			if n := readMutable(&again); again.Err() != nil || n.seq != m.seq || n.signature != m.signature || !bytes.Equal(n.value, m.value) {
+				t.Fatalf("mutable value %+v", m)
+			}
+		}
 		if a, err := DecodeAddress(b); err == nil {
 			if again, err := DecodeAddress(a.AppendTo(nil)); err != nil || again.PublicKey != a.PublicKey || len(again.Nodes) != len(a.Nodes) {
 				t.Fatalf("address %+v: %v", a, err)

@@ -305,6 +305,61 @@ func TestLiveStreamsArePunchedAnew(t *testing.T) {
 	}
 }
 
+// What a relay has passed on before a connection was made, and sends again later,
+// gets the same answer and starts nothing.
+func TestReplaysOnALiveConnectionStartNothing(t *testing.T) {
+	inWorld(t, 12, func(w *world) {
+		sd, cd := w.pair(simnet.Cone, simnet.Cone)
+		type sent struct {
+			from netip.AddrPort
+			data []byte
+		}
+		outer, inner := netip.MustParseAddr("60.1.1.1"), local(1, 10)
+		var toServer, fromServer []sent
+		w.net.SetFilter(func(from, to netip.AddrPort, data []byte) bool {
+			switch {
+			case data[0] == 3 && to.Addr() == outer:
+				toServer = append(toServer, sent{from, bytes.Clone(data)})
+			case from.Addr() == inner && (len(data) == 1 || data[0] == 3):
+				fromServer = append(fromServer, sent{to, bytes.Clone(data)})
+			}
+			return true
+		})
+		conn := w.connect(cd, w.echo(sd, nil), nil)
+		w.check(conn)
+		rounds := len(toServer)
+		time.Sleep(time.Minute)
+		server, _ := sd.sockets()
+		for range 3 {
+			time.Sleep(3 * time.Second) // between two signs of life
+			fromServer = nil
+			for _, p := range toServer[:rounds] {
+				sd.receive(server, p.data, p.from)
+			}
+			time.Sleep(2 * time.Second)
+			for _, p := range fromServer {
+				if len(p.data) == 1 {
+					w.t.Errorf("a punch to %v", p.from)
+				}
+			}
+		}
+		if st := sd.Status(); st.HalfOpen != 0 || st.Conns != 1 || rounds < 2 {
+			w.t.Errorf("%+v after %d packets", st, rounds)
+		}
+		w.net.SetFilter(nil)
+		w.check(conn)
+		conn.Close()
+		time.Sleep(time.Minute)
+		s := sd.serversLocked()[0]
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.forgetOldLocked(time.Now())
+		if len(s.incoming) != 0 || len(s.slots) != 0 {
+			w.t.Errorf("%d handshakes and %d slots are left", len(s.incoming), len(s.slots))
+		}
+	})
+}
+
 // A relay that changes what it passes on ends the connection; nobody reads what
 // the other side did not write.
 func TestARelayThatLiesEndsTheConnection(t *testing.T) {

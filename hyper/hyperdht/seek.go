@@ -100,6 +100,7 @@ func (c *dialer) seek(ctx context.Context, message []byte, first *greeting) erro
 		return err
 	}
 	// What the peer said of its public addresses was true at first.
+	c.round.Add(1) // the server takes up the hole punch with a round that it has not seen
 	p := *first.payload
 	p.addresses4 = slices.DeleteFunc(slices.Clone(p.addresses4), func(a netip.AddrPort) bool { return !isPrivate(a.Addr()) })
 	if p.punch != nil {

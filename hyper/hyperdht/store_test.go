@@ -297,7 +297,35 @@ func TestOnlyTheOwnerChangesRecords(t *testing.T) {
 				c.t.Errorf("%s: answered", name)
 			}
 		}
-		if peers, _ := c.peers(topic); len(peers) != 1 {
+		stolen := announcement{peer: &Peer{PublicKey: owner.Public, Relays: []netip.AddrPort{netip.MustParseAddrPort("6.6.6.6:6")}}}
+		self := targetOf(owner.Public)
+		for name, value := range map[string][]byte{
+			"another key":     stolen.sign(thief, &nsAnnounce, &topic, &id, &tok),
+			"another command": stolen.sign(owner, &nsUnannounce, &topic, &id, &tok),
+			"another topic":   stolen.sign(owner, &nsAnnounce, &dhtrpc.ID{2}, &id, &tok),
+			"another node":    stolen.sign(owner, &nsAnnounce, &topic, &dhtrpc.ID{3}, &tok),
+			"another token":   stolen.sign(owner, &nsAnnounce, &topic, &id, &[32]byte{4}),
+			"no signature":    (&announcement{peer: stolen.peer}).appendTo(nil),
+			"other relays": func() []byte {
+				signed := ann.sign(owner, &nsAnnounce, &topic, &id, &tok)
+				a, err := decodeAnnouncement(signed)
+				if err != nil {
+					c.t.Fatal(err)
+				}
+				a.peer.Relays = stolen.peer.Relays
+				return a.appendTo(nil)
+			}(),
+		} {
+			for _, target := range []dhtrpc.ID{topic, self} {
+				if _, ok := c.ask(cmdAnnounce, target, &tok, value); ok {
+					c.t.Errorf("%s: announced", name)
+				}
+			}
+		}
+		if a, _ := c.ask(cmdFindPeer, self, nil, nil); a.value != nil {
+			c.t.Error("there is a route to the key")
+		}
+		if peers, _ := c.peers(topic); len(peers) != 1 || len(peers[0].Relays) > 0 {
 			c.t.Fatalf("peers %v", peers)
 		}
 		if _, ok := c.ask(cmdUnannounce, topic, nil, ann.sign(owner, &nsUnannounce, &topic, &id, &tok)); ok {

@@ -454,3 +454,27 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+// Only what the other side has sealed is opened.
+func FuzzUnordered(f *testing.F) {
+	hash := &[64]byte{1}
+	from := NewUnordered(hash, true)
+	for _, plain := range []string{"", "hello"} {
+		packet, err := from.Seal(nil, []byte(plain))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(packet, byte(0), byte(0))
+		f.Add(packet, byte(9), byte(1))
+	}
+	f.Fuzz(func(t *testing.T, b []byte, at, change byte) {
+		to := NewUnordered(hash, false)
+		if _, ok := to.Open(nil, b); ok && change != 0 {
+			b = bytes.Clone(b)
+			b[int(at)%len(b)] ^= change
+			if plain, ok := to.Open(nil, b); ok {
+				t.Errorf("a changed packet was opened: %x", plain)
+			}
+		}
+	})
+}
