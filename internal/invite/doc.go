@@ -6,5 +6,5 @@
 // (package handoff), and the code is good for one try. Both give the invite of
 // package blindpairing, which [Network] then redeems through a swarm and its DHT.
 //
-// The link is described in docs/formats/invite.md.
+// The link is described in docs/formats/links.md.
 package invite
