@@ -51,9 +51,16 @@ type Opened struct {
 	invite hypercrypto.PublicKey
 }
 
-// Accept returns the sealed answer that hands over a. For one session there must
-// never be another.
-func (o *Opened) Accept(a *Answer) []byte {
+// Reply is a sealed answer on its way to the candidate.
+type Reply struct {
+	Message []byte
+
+	token hypercrypto.Hash // tells where to leave it as a record
+}
+
+// Accept seals the answer that hands over a. For one session there must never be
+// another.
+func (o *Opened) Accept(a *Answer) *Reply {
 	var flags uint64
 	b := compact.AppendUint(nil, accepted)
 	if a.EncryptionKey != nil {
@@ -74,9 +81,9 @@ func (o *Opened) Accept(a *Answer) []byte {
 	return o.answer(b)
 }
 
-// Refuse returns the sealed answer that refuses because of why, which is
-// [ErrUsed], [ErrExpired] or any other error.
-func (o *Opened) Refuse(why error) []byte {
+// Refuse seals the answer that refuses because of why, which is [ErrUsed],
+// [ErrExpired] or any other error.
+func (o *Opened) Refuse(why error) *Reply {
 	status := uint64(rejected)
 	switch {
 	case errors.Is(why, ErrUsed):
@@ -88,10 +95,10 @@ func (o *Opened) Refuse(why error) []byte {
 }
 
 // answer makes the message: 32 request id, buffer sealed.
-func (o *Opened) answer(plain []byte) []byte {
+func (o *Opened) answer(plain []byte) *Reply {
 	id := hypercrypto.Sum(nsRequestID[:], o.Receipt.Session[:])
 	key := sessionKey(o.invite, o.Receipt.Session)
-	return compact.AppendBuffer(id[:], seal(key[:], o.Receipt.Session[:], plain))
+	return &Reply{Message: compact.AppendBuffer(id[:], seal(key[:], o.Receipt.Session[:], plain)), token: o.Token()}
 }
 
 func sessionKey(invite hypercrypto.PublicKey, session [32]byte) hypercrypto.Hash {

@@ -112,7 +112,7 @@ func TestMessagesOfTheOtherStack(t *testing.T) {
 			var answer []byte
 			if v.Auth == nil {
 				why := []error{nil, ErrRejected, ErrUsed, ErrExpired}[v.ResponseStatus]
-				answer = o.Refuse(why)
+				answer = o.Refuse(why).Message
 				if _, err := c.Receive(unhex(t, v.Response)); !errors.Is(err, why) {
 					t.Errorf("%v, want %v", err, why)
 				}
@@ -126,7 +126,7 @@ func TestMessagesOfTheOtherStack(t *testing.T) {
 					a.Additional = i.SignData(unhex(t, v.Additional.Data))
 					want(t, "signature", a.Additional.Signature[:], v.Additional.Signature)
 				}
-				answer = o.Accept(a)
+				answer = o.Accept(a).Message
 				got, err := c.Receive(unhex(t, v.Response))
 				if err != nil {
 					t.Fatal(err)
@@ -172,11 +172,11 @@ func TestAnswersForAnotherLogAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Receive(o.Accept(&Answer{Key: hypercrypto.Key{2}})); !errors.Is(err, ErrAnswer) {
+	if _, err := c.Receive(o.Accept(&Answer{Key: hypercrypto.Key{2}}).Message); !errors.Is(err, ErrAnswer) {
 		t.Errorf("another log: %v", err)
 	}
 	other := NewInvite(hypercrypto.Key{1})
-	if _, err := c.Receive(o.Accept(&Answer{Key: hypercrypto.Key{1}, Additional: other.SignData([]byte("x"))})); !errors.Is(err, ErrAnswer) {
+	if _, err := c.Receive(o.Accept(&Answer{Key: hypercrypto.Key{1}, Additional: other.SignData([]byte("x"))}).Message); !errors.Is(err, ErrAnswer) {
 		t.Errorf("data of another invite: %v", err)
 	}
 	if _, err := c.Request.Open(other.KeyPair().Public); !errors.Is(err, ErrRequest) {
@@ -186,7 +186,7 @@ func TestAnswersForAnotherLogAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := second.Receive(o.Accept(&Answer{Key: hypercrypto.Key{1}})); !errors.Is(err, ErrAnswer) {
+	if _, err := second.Receive(o.Accept(&Answer{Key: hypercrypto.Key{1}}).Message); !errors.Is(err, ErrAnswer) {
 		t.Errorf("an answer to another request: %v", err)
 	}
 }
@@ -204,7 +204,7 @@ func TestChangedMessagesAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer := o.Accept(&Answer{Key: hypercrypto.Key{1}, EncryptionKey: &[32]byte{3}, Additional: i.SignData([]byte("x"))})
+	answer := o.Accept(&Answer{Key: hypercrypto.Key{1}, EncryptionKey: &[32]byte{3}, Additional: i.SignData([]byte("x"))}).Message
 	for bit := range len(request) * 8 {
 		bad := slices.Clone(request)
 		bad[bit/8] ^= 1 << (bit % 8)

@@ -30,10 +30,11 @@ var (
 // Swarm finds peers and keeps connections to them. It is safe for concurrent
 // use. Close must be called.
 type Swarm struct {
-	opts   Options // set once
-	handle Handler // set once
-	net    network // set once
-	pauses pauses  // set once
+	opts   Options                       // set once
+	handle Handler                       // set once
+	net    network                       // set once
+	node   func() (*hyperdht.DHT, error) // opens the node of net; set once
+	pauses pauses                        // set once
 
 	ctx    context.Context // ends with the swarm
 	cancel context.CancelFunc
@@ -81,6 +82,7 @@ func New(handle Handler, opts *Options) *Swarm {
 	n := &node{open: o.Open}
 	s := newSwarm(n, handle, o)
 	n.changed = s.NetworkChanged
+	s.node = n.get
 	return s
 }
 
@@ -98,6 +100,10 @@ func newSwarm(n network, handle Handler, opts Options) *Swarm {
 
 // KeyPair returns the identity of the swarm.
 func (s *Swarm) KeyPair() *hypercrypto.KeyPair { return s.opts.KeyPair }
+
+// DHT returns the swarm's node, for records and announcements of other kinds. It
+// is opened if nothing has needed it yet, and closed by the swarm only.
+func (s *Swarm) DHT() (*hyperdht.DHT, error) { return s.node() }
 
 // Stats returns the counters as they are now.
 func (s *Swarm) Stats() Stats {

@@ -102,6 +102,22 @@ func TestPhraseOfEntropy(t *testing.T) {
 	}
 }
 
+func TestPhrasesStandForTheirEntropy(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		entropy := rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(t, "entropy")
+		m, err := MnemonicOf(entropy)
+		if n := len(entropy); n < 16 || n > 32 || n%4 != 0 {
+			if !errors.Is(err, ErrMnemonic) {
+				t.Fatalf("%d bytes: %v", n, err)
+			}
+			return
+		}
+		if err != nil || !slices.Equal(m.Entropy(), entropy) {
+			t.Fatalf("%x becomes %x: %v", entropy, m.Entropy(), err)
+		}
+	})
+}
+
 func TestWrongPhrases(t *testing.T) {
 	good := NewMnemonic().Words()
 	if len(good) != 24 {

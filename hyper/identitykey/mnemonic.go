@@ -42,6 +42,15 @@ func NewMnemonic() Mnemonic {
 	return fromEntropy(entropy[:])
 }
 
+// MnemonicOf returns the phrase that stands for 16, 20, 24, 28 or 32 random bytes.
+// It reverses [Mnemonic.Entropy].
+func MnemonicOf(entropy []byte) (Mnemonic, error) {
+	if n := len(entropy); n < 16 || n > 32 || n%4 != 0 {
+		return Mnemonic{}, fmt.Errorf("%w: no phrase stands for %d bytes", ErrMnemonic, n)
+	}
+	return fromEntropy(entropy), nil
+}
+
 // fromEntropy writes down entropy, whose size is a multiple of 4 bytes, followed
 // by one bit of its hash for every 4 bytes.
 func fromEntropy(entropy []byte) Mnemonic {
@@ -67,23 +76,31 @@ func ParseMnemonic(text string) (Mnemonic, error) {
 		return Mnemonic{}, fmt.Errorf("%w: it has %d words instead of 12, 15, 18, 21 or 24", ErrMnemonic, len(words))
 	}
 	list := wordList()
-	bits := make([]byte, (len(words)*bitsPerWord+7)/8)
 	for i, w := range words {
-		n, ok := slices.BinarySearch(list, w)
-		if !ok {
+		if _, ok := slices.BinarySearch(list, w); !ok {
 			return Mnemonic{}, fmt.Errorf("%w: word %d, %q, is not in the list%s", ErrMnemonic, i+1, w, suggestion(list, w))
 		}
+	}
+	m := Mnemonic{words}
+	if !slices.Equal(fromEntropy(m.Entropy()).words, words) {
+		return Mnemonic{}, fmt.Errorf("%w: the words do not belong together; is one of them wrong, or their order?", ErrMnemonic)
+	}
+	return m, nil
+}
+
+// Entropy returns the random bytes that the phrase stands for: 4 for every 3 words.
+func (m Mnemonic) Entropy() []byte {
+	list := wordList()
+	bits := make([]byte, (len(m.words)*bitsPerWord+7)/8)
+	for i, w := range m.words {
+		n, _ := slices.BinarySearch(list, w)
 		for k := range bitsPerWord {
 			at := i*bitsPerWord + k
 			bits[at/8] |= byte(n>>(bitsPerWord-1-k)&1) << (7 - at%8)
 		}
 	}
 	// 33 bits in 3 words: 32 of entropy and one to check.
-	m := fromEntropy(bits[:len(words)/3*4])
-	if !slices.Equal(m.words, words) {
-		return Mnemonic{}, fmt.Errorf("%w: the words do not belong together; is one of them wrong, or their order?", ErrMnemonic)
-	}
-	return m, nil
+	return bits[:len(m.words)/3*4]
 }
 
 // suggestion names the only word with the same first four letters, which are

@@ -138,7 +138,7 @@ func Send(ctx context.Context, rv Rendezvous, opts SendOptions) (Result, error) 
 	var result Result
 	s := &sender{source: source, to: opts.To, watch: opts.Watch}
 	s.watch.Connected = func(device string) { result.Device = device; opts.Watch.connected(device) }
-	if err := meet(ctx, rv, &opts.Options, true, s.run); err != nil {
+	if err := meet(ctx, rv, &opts.Options, flagSends, s.run); err != nil {
 		return result, err
 	}
 	result.Files, result.Bytes = source.offer.Files-uint64(len(s.bad)), source.offer.Bytes
@@ -158,7 +158,7 @@ func Receive(ctx context.Context, rv Rendezvous, opts ReceiveOptions) (Result, e
 	var result Result
 	r := &receiver{dest: opts.Dest, device: device, watch: opts.Watch}
 	r.watch.Connected = func(device string) { result.Device = device; opts.Watch.connected(device) }
-	if err := meet(ctx, rv, &opts.Options, false, r.run); err != nil {
+	if err := meet(ctx, rv, &opts.Options, 0, r.run); err != nil {
 		if errors.As(err, new(*declined)) {
 			err = fault.New(fault.Canceled, "you declined")
 		}

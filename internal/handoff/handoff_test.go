@@ -203,7 +203,7 @@ func TestWrongCodeIsTheOnlyGuess(t *testing.T) {
 
 // Two guesses at the same time count as the first of them.
 func TestParallelGuessesGetOne(t *testing.T) {
-	h := newHost(true)
+	h := newHost(flagSends)
 	m := newMeadow()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -222,7 +222,7 @@ func TestParallelGuessesGetOne(t *testing.T) {
 				return
 			}
 			defer conn.Close()
-			_, err = guestPair(conn, []byte("1234-no-code"), false, false)
+			_, err = guestPair(conn, []byte("1234-no-code"), 0, false)
 			mu.Lock()
 			defer mu.Unlock()
 			switch {

@@ -20,7 +20,7 @@ import (
 // likes.
 func from(t *testing.T, dst string, say func(conn *secretstream.Conn)) error {
 	t.Helper()
-	m, h := newMeadow(), newHost(true)
+	m, h := newMeadow(), newHost(flagSends)
 	ctx, cancel := context.WithCancel(t.Context())
 	hosting := make(chan error, 1)
 	go func() {
@@ -300,7 +300,7 @@ func FuzzPair(f *testing.F) {
 	f.Add(append([]byte{1, 1, 0}, make([]byte, 32)...), make([]byte, 65))
 	f.Fuzz(func(t *testing.T, first, second []byte) {
 		a, b := pipe(t)
-		h := newHost(true)
+		h := newHost(flagSends)
 		done := make(chan bool, 1)
 		go func() {
 			ok, _ := h.pair(a)

@@ -16,7 +16,7 @@ type transfer func(ctx context.Context, conn *secretstream.Conn) error
 
 // meet connects with the other side and runs the transfer, over as many
 // connections as it takes.
-func meet(ctx context.Context, rv Rendezvous, o *Options, sends bool, run transfer) error {
+func meet(ctx context.Context, rv Rendezvous, o *Options, p part, run transfer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if o.Code != "" {
@@ -24,10 +24,10 @@ func meet(ctx context.Context, rv Rendezvous, o *Options, sends bool, run transf
 		if err != nil {
 			return err
 		}
-		g := &guest{rv: rv, topic: TopicOf(code.Number), sends: sends, secret: code.Secret(), patience: o.Patience, watch: &o.Watch}
+		g := &guest{rv: rv, topic: TopicOf(code.Number), part: p, secret: code.Secret(), patience: o.Patience, watch: &o.Watch}
 		return g.run(ctx, run)
 	}
-	h := newHost(sends)
+	h := newHost(p)
 	hosting := make(chan error, 1)
 	go func() {
 		hosting <- rv.Host(ctx, TopicOf(h.code.Number), func(conn *secretstream.Conn) { _ = h.accept(ctx, conn) })
@@ -113,7 +113,7 @@ func closeAfter(conn *secretstream.Conn, err error) {
 type guest struct {
 	rv       Rendezvous
 	topic    Topic
-	sends    bool
+	part     part
 	secret   []byte
 	again    bool // secret is the key of a run instead of the code
 	patience time.Duration
@@ -159,7 +159,7 @@ func (g *guest) connect(ctx context.Context) (*secretstream.Conn, error) {
 			return nil, g.notFound(last)
 		}
 		stop := context.AfterFunc(ctx, func() { conn.Close() })
-		key, err := guestPair(conn, g.secret, g.sends, g.again)
+		key, err := guestPair(conn, g.secret, g.part, g.again)
 		stop()
 		if err == nil {
 			g.remember(key)

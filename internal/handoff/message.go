@@ -27,6 +27,7 @@ const (
 	kindAll    kind = 10 // sender: that was all
 	kindDone   kind = 11 // receiver: everything is in its place
 	kindFailed kind = 12 // both: why it ends
+	kindNote   kind = 13 // sender: note; the receiver answers it with kindDone and an empty note
 )
 
 // Limits of messages in bytes.

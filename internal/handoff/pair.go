@@ -13,7 +13,7 @@ import (
 )
 
 // The two sides are a host, which shows the code, and a guest, who was told it.
-// Independently of that one sends and the other receives.
+// Independently of that one sends and the other receives, files or a note.
 
 const version = 1
 
@@ -21,7 +21,11 @@ const version = 1
 const (
 	flagSends = 1 << iota // this side sends
 	flagAgain             // the secret is the key of an earlier run instead of the code
+	flagNote              // it is about a note instead of files
 )
+
+// part is what a side wants: flagSends, flagNote, both or none.
+type part byte
 
 // pairTime is how long a pairing may take. No person takes part in it.
 const pairTime = 20 * time.Second
@@ -34,6 +38,7 @@ const (
 	reasonUsed    reason = 2 // the code is used up, or there is a transfer already
 	reasonRoles   reason = 3 // both send, or both receive
 	reasonVersion reason = 4
+	reasonPurpose reason = 5 // one side is about files, the other about a note
 )
 
 // context of the key exchange.
@@ -48,14 +53,11 @@ func input(secret []byte, conn *secretstream.Conn, hello byte, host bool) cpace.
 	return cpace.Input{Secret: secret, Context: pairContext, Session: hash[:], Data: []byte{side, hello}}
 }
 
-func flags(sends, again bool) (f byte) {
-	if sends {
-		f |= flagSends
-	}
+func flags(p part, again bool) byte {
 	if again {
-		f |= flagAgain
+		p |= flagAgain
 	}
-	return f
+	return byte(p)
 }
 
 func sendHello(conn *secretstream.Conn, f byte, share [cpace.ShareSize]byte) error {
@@ -74,9 +76,9 @@ var errNotSpent = errors.New("no guess was made")
 
 // guestPair proves to the host of conn that this side knows the secret, and the
 // other way round. It returns the key of the run.
-func guestPair(conn *secretstream.Conn, secret []byte, sends, again bool) (*cpace.Key, error) {
+func guestPair(conn *secretstream.Conn, secret []byte, p part, again bool) (*cpace.Key, error) {
 	defer deadline(conn)()
-	f := flags(sends, again)
+	f := flags(p, again)
 	run := cpace.Initiate(input(secret, conn, f, false))
 	if err := sendHello(conn, f, run.Share()); err != nil {
 		return nil, errors.Join(errNotSpent, err)
@@ -133,6 +135,9 @@ func refusal(b []byte) error {
 		return fault.New(fault.Permission, "the code is used up").Hint("ask for a new code; each is good for one try")
 	case reasonRoles:
 		return fault.New(fault.Usage, "both sides want to do the same").Hint("one side runs cloudpal send, the other cloudpal receive")
+	case reasonPurpose:
+		return fault.New(fault.Usage, "the code is for something else: one side gives files, the other is about an invite or a text").
+			Hint("use the command that the other side names with the code")
 	case reasonVersion:
 		return fault.New(fault.Usage, "the other side speaks another version of the protocol").Hint("use the same version of cloudpal on both sides")
 	}
@@ -147,8 +152,8 @@ func deadline(conn *secretstream.Conn) (clear func()) {
 
 // host is the side that shows the code, between showing it and the end.
 type host struct {
-	code  spoken.Code
-	sends bool
+	code spoken.Code
+	part part
 	// paired receives connections with a guest that knows the secret. It holds one.
 	paired chan *secretstream.Conn
 	failed chan error // receives the end by a wrong code
@@ -158,8 +163,8 @@ type host struct {
 	key  *[32]byte  // of the run with the code, for when the connection breaks
 }
 
-func newHost(sends bool) *host {
-	return &host{code: spoken.New(), sends: sends, paired: make(chan *secretstream.Conn), failed: make(chan error, 1)}
+func newHost(p part) *host {
+	return &host{code: spoken.New(), part: p, paired: make(chan *secretstream.Conn), failed: make(chan error, 1)}
 }
 
 // accept speaks with whoever has come, and hands the connection on if it is the
@@ -189,12 +194,14 @@ func (h *host) pair(conn *secretstream.Conn) (ok bool, err error) {
 	}
 	again := f&flagAgain != 0
 	secret, used := h.secret(again)
-	mine := flags(h.sends, again)
+	mine := flags(h.part, again)
 	switch {
 	case v != version:
 		return false, refuse(conn, reasonVersion)
 	case used:
 		return false, refuse(conn, reasonUsed)
+	case (f^mine)&flagNote != 0:
+		return false, refuse(conn, reasonPurpose)
 	case f != mine^flagSends:
 		return false, refuse(conn, reasonRoles)
 	}
