@@ -42,6 +42,12 @@ type GetOptions struct {
 // the store, unless it is passive. The handle must be closed; closing the store
 // does so too.
 func (s *Store) Get(ctx context.Context, o GetOptions) (*hypercore.Core, error) {
+	s.mu.Lock()
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		return nil, ErrClosed
+	}
 	co, alias, err := s.resolve(&o)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package hypercrypto
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -171,4 +172,43 @@ func BenchmarkEncryptRotating(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// FuzzDecrypt decrypts what a writer, or a peer, says is encrypted.
+func FuzzDecrypt(f *testing.F) {
+	box := NewBoxKeyPair()
+	schemes := []BlockEncryption{
+		DefaultEncryption(EncryptionKey{1}, Key{2}, false),
+		DefaultEncryption(EncryptionKey{1}, Key{2}, true),
+		RotatingEncryption(RotatingOptions{
+			Source: func(id int64) (uint32, [32]byte, error) {
+				if id > 7 {
+					return 0, [32]byte{}, errors.New("no such key")
+				}
+				return uint32(max(id, 0)), [32]byte{byte(id)}, nil
+			},
+			Compat: func(i uint64) bool { return i%2 == 1 },
+		}),
+	}
+	for _, e := range schemes {
+		block := append(make([]byte, e.Padding()), "text"...)
+		if err := e.Encrypt(4, 1, block); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(uint64(4), block)
+	}
+	f.Add(uint64(0), box.Public.Seal([]byte("text")))
+	f.Add(uint64(1), []byte{1})
+	f.Fuzz(func(t *testing.T, index uint64, stored []byte) {
+		for _, e := range schemes {
+			block := bytes.Clone(stored)
+			if err := e.Decrypt(index, block); err != nil && !errors.Is(err, ErrEncryption) {
+				t.Fatal(err)
+			}
+		}
+		text, err := box.Open(stored)
+		if err != nil && !errors.Is(err, ErrSealedBox) || err == nil && len(text) != len(stored)-SealedBoxOverhead {
+			t.Fatalf("%d bytes of %d, %v", len(text), len(stored), err)
+		}
+	})
 }

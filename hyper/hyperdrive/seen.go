@@ -184,10 +184,15 @@ func decodeSeen(raw []byte) []sighting {
 		return nil
 	}
 	list := make([]sighting, 0, r.Count(2))
+	last := sighting{at: time.UnixMilli(-1)}
 	for range cap(list) {
-		list = append(list, sighting{r.Uint(), time.UnixMilli(int64(r.Uint()))})
+		s := sighting{r.Uint(), time.UnixMilli(int64(min(r.Uint(), compact.MaxUint)))}
+		if s.version <= last.version || !s.at.After(last.at) {
+			return nil
+		}
+		list, last = append(list, s), s
 	}
-	if r.Err() != nil {
+	if r.Err() != nil || len(list) > maxSeen {
 		return nil
 	}
 	return list

@@ -1,6 +1,7 @@
 package identitykey
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -314,6 +315,33 @@ func FuzzDecodeProof(f *testing.F) {
 		again, err := DecodeProof(p.AppendTo(nil))
 		if err != nil || string(again.AppendTo(nil)) != string(p.AppendTo(nil)) {
 			t.Fatalf("%v", err)
+		}
+	})
+}
+
+func FuzzParseMnemonic(f *testing.F) {
+	f.Add(fromEntropy(make([]byte, 16)).Reveal())
+	f.Add(strings.ToUpper(fromEntropy(bytes.Repeat([]byte{0xa5}, 32)).Reveal()))
+	f.Add("  zoo zoo\tzoo zoo zoo zoo zoo zoo zoo zoo zoo wrong\n")
+	f.Add(strings.Repeat("zoo ", 11) + "\xff\xffzoo")
+	f.Add("word")
+	f.Fuzz(func(t *testing.T, text string) {
+		m, err := ParseMnemonic(text)
+		if err != nil {
+			if !errors.Is(err, ErrMnemonic) {
+				t.Fatal(err)
+			}
+			// Of a phrase that is right but for one word, no other word is told.
+			words := strings.Fields(text)
+			if len(words) == 12 && len(words[0]) > 10 && len(words[1]) > 10 && words[0] != words[1] &&
+				strings.Contains(err.Error(), words[0]) && strings.Contains(err.Error(), words[1]) {
+				t.Fatalf("%v tells two words", err)
+			}
+			return
+		}
+		again, err := ParseMnemonic(m.Reveal())
+		if err != nil || again.Reveal() != m.Reveal() || again.Seed() != m.Seed() {
+			t.Fatalf("%q becomes %q, %v", m.Reveal(), again.Reveal(), err)
 		}
 	})
 }

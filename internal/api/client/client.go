@@ -36,7 +36,7 @@ func (c *Client) Info(ctx context.Context) (api.Info, error) {
 		return info, err
 	}
 	defer res.Body.Close()
-	if err := json.NewDecoder(res.Body).Decode(&info); err != nil {
+	if err := json.NewDecoder(io.LimitReader(res.Body, maxEvent)).Decode(&info); err != nil {
 		return info, lost(ctx, err)
 	}
 	return info, nil

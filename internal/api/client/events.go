@@ -75,16 +75,14 @@ func (c *Client) Events(ctx context.Context, path string, request any) iter.Seq2
 func readEvent(r *bufio.Reader) (Event, error) {
 	var e Event
 	for size := 0; ; {
-		line, err := r.ReadBytes('\n')
+		line, err := readLine(r, maxEvent-size)
 		if err != nil {
 			if err == io.EOF {
 				err = io.ErrUnexpectedEOF
 			}
 			return e, err
 		}
-		if size += len(line); size > maxEvent {
-			return e, fmt.Errorf("event of more than %d bytes", maxEvent)
-		}
+		size += len(line)
 		line = bytes.TrimRight(line, "\r\n")
 		name, value, _ := bytes.Cut(line, []byte(":"))
 		value = bytes.TrimPrefix(value, []byte(" "))
@@ -95,6 +93,21 @@ func readEvent(r *bufio.Reader) (Event, error) {
 			e.Type = string(value)
 		case string(name) == "data":
 			e.Data = append(e.Data, value...)
+		}
+	}
+}
+
+// readLine reads a line of at most so many bytes.
+func readLine(r *bufio.Reader, most int) ([]byte, error) {
+	var line []byte
+	for {
+		part, err := r.ReadSlice('\n')
+		if len(line)+len(part) > most {
+			return nil, fmt.Errorf("event of more than %d bytes", maxEvent)
+		}
+		line = append(line, part...)
+		if err != bufio.ErrBufferFull {
+			return line, err
 		}
 	}
 }
