@@ -285,10 +285,6 @@ func grow(old *head, blocks [][]byte) (head, []merkle.Node) {
 	return h, nodes
 }
 
-// hashInParallel is the number of bytes from which on hashing on several cores
-// is worth its overhead.
-const hashInParallel = 128 << 10
-
 // hashLeaves returns the leaves over consecutive blocks.
 func hashLeaves(start uint64, blocks [][]byte) []merkle.Node {
 	leaves := make([]merkle.Node, len(blocks))
@@ -296,23 +292,28 @@ func hashLeaves(start uint64, blocks [][]byte) []merkle.Node {
 	for _, b := range blocks {
 		size += len(b)
 	}
-	workers := min(runtime.GOMAXPROCS(0), size/hashInParallel+1, len(blocks))
-	if workers <= 1 {
-		for i, b := range blocks {
-			leaves[i] = merkle.Leaf(start+uint64(i), b)
-		}
-		return leaves
-	}
+	inParallel(len(blocks), size, func(from, to int) {
+		copy(leaves[from:to], merkle.Leaves(start+uint64(from), blocks[from:to]))
+	})
+	return leaves
+}
+
+// hashInParallel is the number of bytes from which on hashing on several cores
+// is worth its overhead.
+const hashInParallel = 256 << 10
+
+// inParallel calls work for parts of [0, n), on several cores if there are many
+// bytes to hash, and waits for them.
+func inParallel(n, bytes int, work func(from, to int)) {
+	workers := min(runtime.GOMAXPROCS(0), bytes/hashInParallel+1, n)
 	var wg sync.WaitGroup
-	for w := range workers {
-		wg.Go(func() {
-			for i := w; i < len(blocks); i += workers {
-				leaves[i] = merkle.Leaf(start+uint64(i), blocks[i])
-			}
-		})
+	for w := 1; w < workers; w++ {
+		wg.Go(func() { work(n*w/workers, n*(w+1)/workers) })
+	}
+	if n > 0 {
+		work(0, n/workers)
 	}
 	wg.Wait()
-	return leaves
 }
 
 // seal returns the stored form of a block.

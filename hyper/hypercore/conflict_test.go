@@ -38,7 +38,7 @@ func TestOwnHistoryIsNoConflict(t *testing.T) {
 		if _, err := (&merkle.Verifier{Key: l.key, Rules: l.rules}).Full(&d.Proof); err != nil {
 			t.Logf("%s: refused: %v", name, err)
 		}
-		r := &received{Data: d, peer: &Peer{repl: l.repl}}
+		r := &received{body: copyBody(nil), Data: d, peer: &Peer{repl: l.repl}}
 		l.change.Lock()
 		l.repl.conflict(r, &h)
 		l.change.Unlock()

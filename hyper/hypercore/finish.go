@@ -38,7 +38,9 @@ func (r *replicator) finish(batch []*received) {
 			l.stats.blocksDownloaded.Add(1)
 			l.stats.bytesDownloaded.Add(uint64(len(d.Block.Value)))
 			n := len(d.Block.Value)
-			r.arrived(d.Block.Index, d.Block.Value[:n:n])
+			if r.arrived(d.Block.Index, d.Block.Value[:n:n]) {
+				d.body.class = -1 // it is a reader's now
+			}
 			r.settle(d.Block.Index)
 		}
 	}
@@ -60,6 +62,11 @@ func (r *replicator) finish(batch []*received) {
 	}
 	for _, d := range bad {
 		l.events.emit(Event{Type: EventVerificationError, Length: h.Length, Fork: h.Fork, Peer: d.peer, Err: d.err})
+	}
+	for _, d := range batch {
+		if d.Upgrade == nil && d.Manifest == nil {
+			d.body.release()
+		}
 	}
 }
 

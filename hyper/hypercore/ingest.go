@@ -2,7 +2,6 @@ package hypercore
 
 import (
 	"fmt"
-	"runtime"
 	"sync"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
@@ -16,6 +15,7 @@ type received struct {
 	wire.Data
 	peer *Peer
 	req  *request // nil if it was not asked for
+	body *body    // where the block and the signature are
 	size int
 	// shared: the block may come a second time, from another peer.
 	shared bool
@@ -27,7 +27,7 @@ type received struct {
 const (
 	// maxIngest bounds the messages and bytes that are committed at once.
 	maxIngest      = 1024
-	maxIngestBytes = 4 << 20
+	maxIngestBytes = 1 << 20
 	// maxUnchecked bounds the bytes from one peer that wait to be checked. Then
 	// its connection is not read.
 	maxUnchecked = 16 << 20
@@ -39,7 +39,8 @@ const (
 // onData takes an answer. It is checked and stored by the ingest goroutine.
 func (p *Peer) onData(body []byte) error {
 	// The block outlives the call, so the message is copied once.
-	d, err := wire.DecodeData(append([]byte(nil), body...))
+	copied := copyBody(body)
+	d, err := wire.DecodeData(copied.data)
 	if err != nil {
 		return err
 	}
@@ -83,7 +84,7 @@ func (p *Peer) onData(body []byte) error {
 		p.unasked++
 	}
 	shared := d.Block != nil && (q == nil || r.asked[d.Block.Index] > 1)
-	r.queue = append(r.queue, &received{Data: d, peer: p, req: q, size: len(body), shared: shared})
+	r.queue = append(r.queue, &received{Data: d, peer: p, req: q, body: copied, size: len(body), shared: shared})
 	if !r.ingesting && !r.closed {
 		r.ingesting = true
 		r.tasks.Add(1)
@@ -127,36 +128,55 @@ func fits(q *request, d *wire.Data) bool {
 	return true
 }
 
-// ingest checks and stores what was received until nothing is left.
+// ingest checks and stores what was received until nothing is left. While a
+// batch is stored the next one is hashed.
 func (r *replicator) ingest() {
 	defer r.tasks.Done()
+	var batch []*received
 	for {
-		r.mu.Lock()
-		batch := r.takeQueue()
 		if len(batch) == 0 {
-			r.ingesting = false
+			r.mu.Lock()
+			batch = r.takeQueue()
+			r.ingesting = len(batch) > 0
 			r.mu.Unlock()
-			return
-		}
-		r.mu.Unlock()
-		r.log.change.Lock()
-		for len(batch) > 0 {
-			n := r.plain(batch)
-			if n > 0 {
-				r.ingestBlocks(batch[:n])
-				batch = batch[n:]
-				continue
+			if len(batch) == 0 {
+				return
 			}
-			r.ingestOne(batch[0])
-			batch = batch[1:]
+			hashBlocks(batch)
 		}
-		r.log.change.Unlock()
 		r.mu.Lock()
-		r.pump()
+		next := r.takeQueue()
 		r.mu.Unlock()
+		var hashing sync.WaitGroup
+		if len(next) > 0 {
+			hashing.Go(func() { hashBlocks(next) })
+		}
+		r.store(batch)
+		hashing.Wait()
+		batch = next
 	}
 }
 
+// store checks a batch and stores what is right.
+func (r *replicator) store(batch []*received) {
+	r.log.change.Lock()
+	for len(batch) > 0 {
+		n := r.plain(batch)
+		if n > 0 {
+			r.ingestBlocks(batch[:n])
+			batch = batch[n:]
+			continue
+		}
+		r.ingestOne(batch[0])
+		batch = batch[1:]
+	}
+	r.log.change.Unlock()
+	r.mu.Lock()
+	r.pump()
+	r.mu.Unlock()
+}
+
+// takeQueue removes the next batch from the queue. r.mu must be held.
 func (r *replicator) takeQueue() []*received {
 	n, size := 0, 0
 	for n < len(r.queue) && n < maxIngest && (n == 0 || size < maxIngestBytes) {
@@ -241,34 +261,34 @@ func (r *replicator) ingestBlocks(batch []*received) {
 	r.finish(batch)
 }
 
-// checkAll verifies messages, on several cores if they are large.
-func (l *log) checkAll(v *merkle.Verifier, h *head, batch []*received) {
-	check := func(d *received) {
-		d.change, d.err = v.Verify(&h.Tree, l, &d.Proof)
-		if d.err == nil && d.Block != nil && d.Block.Index >= h.Length {
-			d.err = fmt.Errorf("%w: block %d beyond the log", merkle.ErrOperation, d.Block.Index)
+// hashBlocks computes the hashes of the blocks in messages: most of the work of
+// checking them, and the part that depends on nothing else.
+func hashBlocks(batch []*received) {
+	parts := make([]*merkle.BlockPart, 0, len(batch))
+	size := 0
+	for _, d := range batch {
+		if d.Block != nil {
+			parts = append(parts, d.Block)
+			size += d.size
 		}
 	}
+	inParallel(len(parts), size, func(from, to int) { merkle.HashBlocks(parts[from:to]) })
+}
+
+// checkAll verifies messages.
+func (l *log) checkAll(v *merkle.Verifier, h *head, batch []*received) {
 	size := 0
 	for _, d := range batch {
 		size += d.size
 	}
-	workers := min(runtime.GOMAXPROCS(0), size/hashInParallel+1, len(batch))
-	if workers <= 1 {
-		for _, d := range batch {
-			check(d)
-		}
-		return
-	}
-	var wg sync.WaitGroup
-	for w := range workers {
-		wg.Go(func() {
-			for i := w; i < len(batch); i += workers {
-				check(batch[i])
+	inParallel(len(batch), size, func(from, to int) {
+		for _, d := range batch[from:to] {
+			d.change, d.err = v.Verify(&h.Tree, l, &d.Proof)
+			if d.err == nil && d.Block != nil && d.Block.Index >= h.Length {
+				d.err = fmt.Errorf("%w: block %d beyond the log", merkle.ErrOperation, d.Block.Index)
 			}
-		})
-	}
-	wg.Wait()
+		}
+	})
 }
 
 // ingestOne checks and stores a message that changes the head, or may. log.change

@@ -102,12 +102,15 @@ func (r *replicator) inDownloads(i uint64) bool {
 func (r *replicator) wake(i uint64) { r.arrived(i, nil) }
 
 // arrived hands block i to a reader that waits for it and wakes the others.
-func (r *replicator) arrived(i uint64, value []byte) {
-	if w := r.gets[i]; w != nil {
-		delete(r.gets, i)
-		w.value = value
-		w.fail(nil)
+func (r *replicator) arrived(i uint64, value []byte) (taken bool) {
+	w := r.gets[i]
+	if w == nil {
+		return false
 	}
+	delete(r.gets, i)
+	w.value = value
+	w.fail(nil)
+	return true
 }
 
 func (r *replicator) wakeGets() {

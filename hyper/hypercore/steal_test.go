@@ -147,7 +147,7 @@ func TestSecondAnswerInOneBatchCountsOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		q := &wire.Request{ID: 1, Request: merkle.Request{Block: &merkle.BlockRequest{Index: 3, Levels: levels}}}
-		d := &received{Data: *f.honest(q), peer: p, shared: true}
+		d := &received{body: copyBody(nil), Data: *f.honest(q), peer: p, shared: true}
 		p.checking = 1
 		batch = append(batch, d)
 	}

@@ -40,7 +40,7 @@ func parts(p *Proof, c *Change) (*subtree, error) {
 		if p.Block.Index >= maxBlocks {
 			return nil, fmt.Errorf("%w: block %d", ErrOperation, p.Block.Index)
 		}
-		cur = &subtree{Node: Leaf(p.Block.Index, p.Block.Value), computed: true}
+		cur = &subtree{Node: p.Block.node(), computed: true}
 		nodes = p.Block.Nodes
 	case p.Hash != nil:
 		nodes = p.Hash.Nodes

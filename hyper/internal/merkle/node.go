@@ -56,6 +56,17 @@ func Leaf(block uint64, data []byte) Node {
 	return Node{Index: 2 * block, Size: uint64(len(data)), Hash: hypercrypto.LeafHash(data)}
 }
 
+// Leaves returns the nodes over consecutive blocks from start on.
+func Leaves(start uint64, blocks [][]byte) []Node {
+	hashes := make([]hypercrypto.Hash, len(blocks))
+	hypercrypto.LeafHashes(hashes, blocks)
+	nodes := make([]Node, len(blocks))
+	for i, b := range blocks {
+		nodes[i] = Node{Index: 2 * (start + uint64(i)), Size: uint64(len(b)), Hash: hashes[i]}
+	}
+	return nodes
+}
+
 // Parent returns the node over two siblings, given in any order.
 func Parent(a, b *Node) Node {
 	if a.Index > b.Index {
