@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tradle/cloudpal/hyper/compact"
 	"github.com/tradle/cloudpal/hyper/corestore"
 	"github.com/tradle/cloudpal/hyper/hypercore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
@@ -258,4 +259,10 @@ func wantRefusal(t testing.TB, err error, cause string) {
 	if !errors.As(err, &r) || r.Cause != cause {
 		t.Errorf("error %v, want %q", err, cause)
 	}
+}
+
+func decodeLogs(b []byte) ([]Log, error) {
+	r := compact.NewReader(b)
+	logs := readLogs(&r, 100)
+	return logs, r.Err()
 }
