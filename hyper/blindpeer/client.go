@@ -43,6 +43,9 @@ type link struct {
 	ch   *protomux.Channel // on the present connection; nil without one
 	open bool              // the mirror answered
 	sent map[*Keeping]map[hypercrypto.Key]struct{}
+
+	calls   *calls        // on the present connection
+	changed chan struct{} // closed and replaced when calls is set
 }
 
 // Subject is what mirrors are to keep.
@@ -72,6 +75,7 @@ type Keeping struct {
 	c       *Client
 	subject Subject
 	mirrors []hypercrypto.PublicKey
+	links   []*link     // to them, set once
 	timer   *time.Timer // of an update; guarded by Client.mu
 	closed  bool        // guarded by Client.mu
 }
@@ -121,30 +125,22 @@ func (c *Client) Attach(m *protomux.Mux) (detach func()) {
 // back what was kept.
 func (c *Client) Keep(s Subject) (*Keeping, error) {
 	k := &Keeping{c: c, subject: s, mirrors: closest(s.Target, s.Mirrors, s.Pick)}
+	for _, key := range k.mirrors {
+		l, err := c.reach(key)
+		if err != nil {
+			k.leave()
+			return nil, err
+		}
+		k.links = append(k.links, l)
+	}
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
+		k.leave()
 		return nil, ErrClosed
 	}
 	c.keeping[k] = struct{}{}
-	var fresh []*link
-	var muxes []*protomux.Mux
-	for _, key := range k.mirrors {
-		l := c.links[key]
-		if l == nil {
-			l = &link{key: key}
-			c.links[key] = l
-			fresh, muxes = append(fresh, l), append(muxes, c.muxes[key])
-		}
-		l.refs++
-	}
 	c.mu.Unlock()
-	for i, l := range fresh {
-		c.connector.JoinPeer(l.key)
-		if muxes[i] != nil {
-			c.connected(l, muxes[i])
-		}
-	}
 	for _, key := range k.mirrors {
 		if c.tell(key, k) && s.OnMirror != nil {
 			s.OnMirror(key, true)
@@ -199,30 +195,67 @@ func (k *Keeping) Close() {
 	if k.timer != nil && k.timer.Stop() {
 		c.wg.Done()
 	}
-	var left []hypercrypto.PublicKey
-	var channels []*protomux.Channel
-	for _, key := range k.mirrors {
-		l := c.links[key]
+	for _, l := range k.links {
 		delete(l.sent, k)
-		if l.refs--; l.refs == 0 {
-			delete(c.links, key)
-			left = append(left, key)
-			if l.ch != nil {
-				channels = append(channels, l.ch)
-			}
-		}
 	}
 	c.mu.Unlock()
-	for _, key := range left {
-		c.connector.LeavePeer(key)
-	}
-	for _, ch := range channels {
-		ch.Close()
+	k.leave()
+}
+
+func (k *Keeping) leave() {
+	for _, l := range k.links {
+		k.c.leave(l)
 	}
 }
 
-// connected opens the channel to a mirror.
+// reach has a mirror connected to, until leave.
+func (c *Client) reach(mirror hypercrypto.PublicKey) (*link, error) {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil, ErrClosed
+	}
+	l := c.links[mirror]
+	if l != nil {
+		l.refs++
+		c.mu.Unlock()
+		return l, nil
+	}
+	l = &link{key: mirror, refs: 1, changed: make(chan struct{})}
+	c.links[mirror] = l
+	m := c.muxes[mirror]
+	c.mu.Unlock()
+	c.connector.JoinPeer(mirror)
+	if m != nil {
+		c.connected(l, m)
+	}
+	return l, nil
+}
+
+func (c *Client) leave(l *link) {
+	c.mu.Lock()
+	if l.refs--; l.refs > 0 {
+		c.mu.Unlock()
+		return
+	}
+	delete(c.links, l.key)
+	ch, calls := l.ch, l.calls
+	c.mu.Unlock()
+	c.connector.LeavePeer(l.key)
+	if ch != nil {
+		ch.Close()
+	}
+	if calls != nil {
+		calls.ch.Close()
+	}
+}
+
+// connected opens the channels to a mirror.
 func (c *Client) connected(l *link, m *protomux.Mux) {
+	calls, err := openCalls(m)
+	if err != nil {
+		return // the connection has ended
+	}
 	ch, err := m.Open(protomux.ChannelOptions{
 		Protocol: protocol,
 		Messages: []func(*protomux.Channel, []byte) error{msgOrder: func(*protomux.Channel, []byte) error { return nil }},
@@ -240,6 +273,9 @@ func (c *Client) connected(l *link, m *protomux.Mux) {
 	if ch.Closed() {
 		l.ch, l.open = nil, false
 	}
+	l.calls = calls
+	close(l.changed)
+	l.changed = make(chan struct{})
 	c.mu.Unlock()
 	c.tellAll(l)
 }
@@ -257,7 +293,7 @@ func (c *Client) changed(l *link, ch *protomux.Channel, open bool) {
 	was := l.open
 	l.open = open
 	if !open {
-		l.ch = nil
+		l.ch, l.calls = nil, nil
 	}
 	var report []func(hypercrypto.PublicKey, bool)
 	for k := range c.keeping {

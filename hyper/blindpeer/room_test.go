@@ -134,18 +134,19 @@ func TestStrangersDoNotPushOutTrustedClients(t *testing.T) {
 func TestRecordsAreLimited(t *testing.T) {
 	a, b := newDevice(t, 1), newDevice(t, 2)
 	m := startMirror(t, &Options{MaxLogs: 8, MaxLogsPerClient: 6})
-	mux := a.knows(m).connect(m)
+	a.knows(m)
+	at := m.KeyPair().Public
 	ctx := patient(t)
 	for i := range byte(6) {
-		if _, err := Add(ctx, mux, hypercrypto.Key{i + 1}, AddOptions{}); err != nil {
+		if _, err := a.Add(ctx, at, hypercrypto.Key{i + 1}, AddOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	_, err := Add(ctx, mux, hypercrypto.Key{100}, AddOptions{})
+	_, err := a.Add(ctx, at, hypercrypto.Key{100}, AddOptions{})
 	wantRefusal(t, err, "No room for another core")
-	mux = b.knows(m).connect(m)
+	b.knows(m)
 	for i := range byte(6) {
-		if _, err := Add(ctx, mux, hypercrypto.Key{i + 50}, AddOptions{}); err != nil {
+		if _, err := b.Add(ctx, at, hypercrypto.Key{i + 50}, AddOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -103,17 +103,16 @@ func TestOnlyTrustedKeysAnnounceAndDelete(t *testing.T) {
 	trusted.knows(m)
 	stranger.knows(m)
 	ctx := patient(t)
-	mux := stranger.connect(m)
-	r, err := Add(ctx, mux, d.Key(), AddOptions{Announce: true, Priority: 7})
+	at := m.KeyPair().Public
+	r, err := stranger.Add(ctx, at, d.Key(), AddOptions{Announce: true, Priority: 7})
 	if err != nil || r.Announce || r.Priority != PriorityNormal || r.Key != d.Key() {
 		t.Errorf("stranger: %+v, %v", r, err)
 	}
-	_, err = Delete(ctx, mux, d.Key())
+	_, err = stranger.Client.Delete(ctx, at, d.Key())
 	wantRefusal(t, err, "Only trusted peers can delete cores")
 	m.holds(d)
 
-	mux = trusted.connect(m)
-	r, err = Add(ctx, mux, c.Key(), AddOptions{Announce: true, Priority: 7, Referrer: ptr(d.Key())})
+	r, err = trusted.Add(ctx, at, c.Key(), AddOptions{Announce: true, Priority: 7, Referrer: ptr(d.Key())})
 	if err != nil || !r.Announce || r.Priority != PriorityHigh || *r.Referrer != d.Key() {
 		t.Errorf("trusted: %+v, %v", r, err)
 	}
@@ -122,7 +121,7 @@ func TestOnlyTrustedKeysAnnounceAndDelete(t *testing.T) {
 		t.Errorf("announced %d times", n)
 	}
 	for i, want := range []bool{true, false} {
-		existed, err := Delete(ctx, mux, c.Key())
+		existed, err := trusted.Client.Delete(ctx, at, c.Key())
 		if err != nil || existed != want {
 			t.Errorf("delete %d: %v, %v", i, existed, err)
 		}
@@ -170,7 +169,7 @@ func TestTrustedOnlyMirrorTakesNothingFromStrangers(t *testing.T) {
 	c, d := owner.log("x", 3, 10), stranger.log("y", 3, 10)
 	owner.keep(c, Subject{}, m)
 	m.holds(c)
-	_, err := Add(patient(t), stranger.knows(m).connect(m), d.Key(), AddOptions{})
+	_, err := stranger.knows(m).Add(patient(t), m.KeyPair().Public, d.Key(), AddOptions{})
 	wantRefusal(t, err, "Only trusted peers can add cores")
 	stranger.keep(d, Subject{}, m)
 	eventually(t, "refused twice", func() bool { return m.Stats().Refused == 2 })
