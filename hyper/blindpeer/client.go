@@ -208,6 +208,15 @@ func (k *Keeping) leave() {
 	}
 }
 
+// Reach has a mirror connected to until leave is called, to read from it.
+func (c *Client) Reach(mirror hypercrypto.PublicKey) (leave func(), err error) {
+	l, err := c.reach(mirror)
+	if err != nil {
+		return nil, err
+	}
+	return sync.OnceFunc(func() { c.leave(l) }), nil
+}
+
 // reach has a mirror connected to, until leave.
 func (c *Client) reach(mirror hypercrypto.PublicKey) (*link, error) {
 	c.mu.Lock()
