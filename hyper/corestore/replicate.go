@@ -39,7 +39,7 @@ func (s *Store) ReplicateMux(ctx context.Context, m *protomux.Mux) error {
 	r.muxes[m] = struct{}{}
 	var wanted []*hypercore.Core
 	for _, e := range r.cores {
-		if e.core != nil && e.core.Downloading() {
+		if e.core != nil && !r.opts.Quiet && e.core.Downloading() {
 			wanted = append(wanted, e.core)
 		}
 	}
@@ -76,10 +76,16 @@ func (r *root) serve(ctx context.Context, m *protomux.Mux, id []byte) {
 		r.opts.Log.Debug("cannot serve core", "discovery", dk, "err", err)
 	}
 	r.release(e, true)
+	if r.opts.Asked != nil {
+		r.opts.Asked(dk)
+	}
 }
 
-// attachAll attaches a core to all connections.
+// attachAll attaches a core to all connections, unless the store is quiet.
 func (r *root) attachAll(c *hypercore.Core) {
+	if r.opts.Quiet {
+		return
+	}
 	r.mu.Lock()
 	var muxes []*protomux.Mux
 	for m := range r.muxes {

@@ -48,6 +48,13 @@ type Options struct {
 	// Core is what cores are opened with: limits and policies. What says which
 	// core it is, and Relaxed, is ignored.
 	Core hypercore.Options
+	// Quiet keeps the store from offering cores to peers by itself: a core is on
+	// those connections where the peer asks for it, or that it was attached to with
+	// [hypercore.Core.Replicate]. It is for stores with cores of many strangers.
+	Quiet bool
+	// Asked, if set, is called when a peer has asked for a stored core that no
+	// handle attached to its connection. It must not wait.
+	Asked func(dk hypercrypto.DiscoveryKey)
 	// Log receives debug messages; nil discards them.
 	Log *slog.Logger
 }

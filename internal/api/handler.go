@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tradle/cloudpal/hyper/blindpeer"
 	"github.com/tradle/cloudpal/internal/fault"
 	"github.com/tradle/cloudpal/internal/files"
 	"github.com/tradle/cloudpal/internal/handoff"
@@ -41,6 +42,12 @@ type Backend struct {
 	// addresses at which this side can be reached, if it waits to be. leave ends
 	// all of its connections.
 	Meet func(m Meeting, listening func(addresses []string)) (meeting handoff.Rendezvous, leave func())
+	// Mirrors asks blind peers to keep logs.
+	Mirrors *blindpeer.Client
+	// Mirror runs a blind peer until ctx ends. ready is called once it is reachable,
+	// report for every change of a connection to a peer that was named, stats when
+	// something changed.
+	Mirror func(ctx context.Context, r MirrorRequest, report func(Peer), ready func(Mirroring), stats func(MirrorStats)) error
 	// Info describes the node.
 	Info func(ctx context.Context) (Info, error)
 }
@@ -60,6 +67,8 @@ func New(b Backend) http.Handler {
 	mux.HandleFunc("POST /v1/restore", stream(h.restore))
 	mux.HandleFunc("POST /v1/serve", stream(h.serve))
 	mux.HandleFunc("POST /v1/seed", stream(h.seed))
+	mux.HandleFunc("POST /v1/mirror", stream(h.mirror))
+	mux.HandleFunc("POST /v1/unmirror", stream(h.unmirror))
 	mux.HandleFunc("POST /v1/audit", stream(h.audit))
 	mux.HandleFunc("POST /v1/send", stream(h.send))
 	mux.HandleFunc("POST /v1/receive", stream(h.receive))
@@ -110,6 +119,9 @@ func (h *handler) join(ctx context.Context, c Connect, s *Stream, reached *reach
 		}
 		s.Send(TypePeer, p)
 	})
+	if err == nil && len(c.Mirrors) > 0 {
+		leave, err = h.reachMirrors(c.Mirrors, leave)
+	}
 	if err == nil && len(listen) > 0 && (c.AnyListener || len(c.Listen) > 0) {
 		s.Send(TypeListening, Listening{TypeListening, listen})
 	}

@@ -19,6 +19,11 @@ type Connect struct {
 	Swarm *Swarm `json:"swarm,omitempty"`
 	// LAN asks for peers on the local link too. Nil does not.
 	LAN *LAN `json:"lan,omitempty"`
+	// Mirrors are the public keys of blind peers to connect to. What the request
+	// shares or keeps is kept by them too.
+	Mirrors []string `json:"mirrors,omitempty"`
+	// ByKey makes the node reachable under its key. Handlers fill it in.
+	ByKey bool `json:"-"`
 	// Rooms are where to meet peers of Swarm and LAN; handlers fill it in.
 	Rooms []Room `json:"-"`
 	// Patience is how long to wait without any progress for peers that have

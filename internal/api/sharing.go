@@ -24,7 +24,7 @@ func (h *handler) share(ctx context.Context, r ShareRequest, s *Stream) error {
 		return err
 	}
 	if r.Once {
-		r.Connect.Swarm, r.Connect.LAN = nil, nil
+		r.Connect.Swarm, r.Connect.LAN, r.Connect.Mirrors = nil, nil, nil
 	}
 	listen, leave, err := h.join(ctx, r.Connect.meet(true, share.Record.Key), s, nil)
 	if err != nil {
@@ -56,6 +56,11 @@ func (h *handler) share(ctx context.Context, r ShareRequest, s *Stream) error {
 	if r.Once {
 		return left
 	}
+	unkeep, err := h.keepDrive(ctx, &r.Connect, share.Record, s)
+	if err != nil {
+		return err
+	}
+	defer unkeep()
 	stop := serveProgress(share, progress)
 	defer stop()
 	return follower.Run(ctx, func(in files.Imported) {

@@ -108,6 +108,13 @@ func (h *handler) seed(ctx context.Context, r SeedRequest, s *Stream) error {
 		return err
 	}
 	defer leave()
+	for _, p := range places {
+		unkeep, err := h.keepDrive(ctx, &r.Connect, p.Record, s)
+		if err != nil {
+			return err
+		}
+		defer unkeep()
+	}
 	return h.Files.Seed(ctx, places, func(c files.Copy) {
 		s.Send(TypeSeeding, Seeding{TypeSeeding, c.Link, c.Version, c.Bytes, c.Held, c.Complete, c.Peers})
 	})

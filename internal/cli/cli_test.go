@@ -35,7 +35,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start": start, "await": await, "interrupt": interrupt, "murder": murder, "jsonlines": jsonLines, "exits": exits,
-			"random": random, "same": same, "flip": flip, "http": httpRequest, "hostile": hostile, "tmpfs": tmpfs,
+			"random": random, "same": same, "flip": flip, "http": httpRequest, "hostile": hostile, "tmpfs": tmpfs, "identity": identity,
 		},
 	})
 }

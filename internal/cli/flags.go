@@ -13,6 +13,7 @@ import (
 // connectFlags say how to find peers.
 type connectFlags struct {
 	listen, peers []string
+	mirrors       []string
 	timeout       time.Duration
 	swarm         swarmFlags
 	lan           lanFlags
@@ -21,6 +22,7 @@ type connectFlags struct {
 func (c *connectFlags) add(f *pflag.FlagSet) {
 	f.StringArrayVar(&c.listen, "listen", nil, "accept peers at this `ADDRESS`, such as tcp://127.0.0.1:0 (repeatable)")
 	f.StringArrayVar(&c.peers, "peer", nil, "connect to the peer at this `ADDRESS`, such as tcp://192.168.1.7:4100 (repeatable)")
+	f.StringArrayVar(&c.mirrors, "mirror", nil, "use the mirror with this public `KEY`, see \"mirror\" (repeatable; default $"+mirrorEnv+")")
 	c.swarm.add(f)
 	c.lan.add(f)
 }
@@ -32,7 +34,8 @@ func (c *connectFlags) addTimeout(f *pflag.FlagSet) {
 
 func (c *connectFlags) request() api.Connect {
 	swarm := c.swarm.request()
-	return api.Connect{Listen: c.listen, Peers: c.peers, Patience: c.timeout, Swarm: swarm, LAN: c.lan.request(nil, swarm)}
+	mirrors, _ := listOf(c.mirrors, mirrorEnv)
+	return api.Connect{Listen: c.listen, Peers: c.peers, Mirrors: mirrors, Patience: c.timeout, Swarm: swarm, LAN: c.lan.request(nil, swarm)}
 }
 
 // stateFlags pick a version.

@@ -269,6 +269,15 @@ func httpRequest(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
+// identity: sets id to the public key of the node.
+func identity(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(ts.Exec("cloudpal", "info", "--json"))
+	line, _, _ := strings.Cut(ts.ReadFile("stdout"), "\n")
+	var info struct{ ID string }
+	ts.Check(json.Unmarshal([]byte(line), &info))
+	ts.Setenv("id", info.ID)
+}
+
 // tmpfs DIR BYTES: mounts a small disk. It needs the rights of the superuser.
 func tmpfs(ts *testscript.TestScript, neg bool, args []string) {
 	dir := ts.MkAbs(args[0])

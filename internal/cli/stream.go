@@ -87,6 +87,15 @@ func (g *globals) event(e client.Event, p *progress, show func(client.Event) err
 			showPeer(p, &v)
 		}
 		return nil
+	case api.TypeMirrored:
+		var v api.Mirrored
+		if err := e.Decode(&v); err != nil {
+			return err
+		}
+		if !g.quiet {
+			p.print("%s", mirroredText(&v))
+		}
+		return nil
 	case api.TypeDone:
 		return nil
 	}

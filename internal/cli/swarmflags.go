@@ -14,6 +14,7 @@ import (
 const (
 	bootstrapEnv = "CLOUDPAL_BOOTSTRAP" // bootstrap nodes
 	lanEnv       = "CLOUDPAL_LAN"       // network interfaces for the local link
+	mirrorEnv    = "CLOUDPAL_MIRROR"    // public keys of mirrors
 	none         = "none"
 )
 

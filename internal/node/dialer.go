@@ -60,7 +60,7 @@ func (n *network) dial(address string, nearby bool, report func(api.Peer)) (d *d
 		d.cancel = cancel
 		n.dialers[address] = d
 		// Reads wait for the first answer until this is taken back.
-		found := sync.OnceFunc(n.store.FindingPeers())
+		found := sync.OnceFunc(n.finding())
 		n.wg.Go(func() {
 			defer found()
 			d.run(ctx, found)

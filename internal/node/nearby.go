@@ -50,7 +50,7 @@ func (n *network) meetNearby(c *api.Connect, ports []uint16, report func(api.Pee
 	ctx, cancel := context.WithCancel(n.ctx)
 	// Reads wait a moment for somebody to be seen, and then as for any peer that
 	// is dialed.
-	looked := sync.OnceFunc(n.store.FindingPeers())
+	looked := sync.OnceFunc(n.finding())
 	late := time.AfterFunc(lookTime, looked)
 	m := &nearby{n: n, node: node, report: report, seen: looked, dialing: make(map[netip.AddrPort]*dialing)}
 	var stops []func()

@@ -10,10 +10,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tradle/cloudpal/hyper/corestore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/hyper/hyperdht"
 	"github.com/tradle/cloudpal/hyper/hyperswarm"
+	"github.com/tradle/cloudpal/hyper/protomux"
 	"github.com/tradle/cloudpal/hyper/secretstream"
 	"github.com/tradle/cloudpal/internal/api"
 	"github.com/tradle/cloudpal/internal/fault"
@@ -28,7 +28,10 @@ const (
 // network holds the node's connections: listeners and peers to connect to, each
 // for as long as at least one request asks for it.
 type network struct {
-	store   *corestore.Store
+	// speak speaks with a peer until the connection ends.
+	speak func(ctx context.Context, s protomux.Stream) error
+	// finding tells readers that peers are looked for until done is called.
+	finding func() (done func())
 	keyPair *hypercrypto.KeyPair
 	log     *slog.Logger
 	swarm   *hyperswarm.Swarm // holds all connections, one per remote key
@@ -46,13 +49,20 @@ type network struct {
 	claimed   map[hypercrypto.PublicKey]bool // peers that a handshake is about to end with
 	dht       *dhtSettings                   // nil until a request wants the DHT
 	running   *hyperdht.DHT                  // nil until the swarm needs it
+	named     map[hypercrypto.PublicKey]bool // peers that are wanted by key
 }
 
-func newNetwork(store *corestore.Store, log *slog.Logger) *network {
-	n := &network{store: store, keyPair: store.KeyPair("cloudpal/node"), log: log, slots: make(chan struct{}, maxConnections),
-		links: links{log: log}, listeners: make(map[string]*listener), dialers: make(map[string]*dialer), claimed: make(map[hypercrypto.PublicKey]bool)}
+// newNetwork returns the connections of the identity with that key pair. speak is
+// told of each of them. finding may be nil.
+func newNetwork(keyPair *hypercrypto.KeyPair, speak func(context.Context, protomux.Stream) error, finding func() func(), log *slog.Logger) *network {
+	if finding == nil {
+		finding = func() func() { return func() {} }
+	}
+	n := &network{speak: speak, finding: finding, keyPair: keyPair, log: log, slots: make(chan struct{}, maxConnections),
+		links: links{log: log}, listeners: make(map[string]*listener), dialers: make(map[string]*dialer),
+		claimed: make(map[hypercrypto.PublicKey]bool), named: make(map[hypercrypto.PublicKey]bool)}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	n.swarm = newSwarm(n, store)
+	n.swarm = newSwarm(n)
 	return n
 }
 
@@ -78,7 +88,7 @@ func (n *network) Join(ctx context.Context, c api.Connect, report func(api.Peer)
 			fn()
 		}
 	})
-	if c.Swarm != nil && len(c.Rooms) > 0 {
+	if c.Swarm != nil && (len(c.Rooms) > 0 || len(c.Mirrors) > 0 || c.ByKey) {
 		if err := n.settle(c.Swarm); err != nil {
 			return nil, nil, err
 		}

@@ -14,7 +14,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tradle/cloudpal/hyper/blindpeer"
 	"github.com/tradle/cloudpal/hyper/corestore"
+	"github.com/tradle/cloudpal/hyper/protomux"
 	"github.com/tradle/cloudpal/hyper/storage"
 	"github.com/tradle/cloudpal/internal/api"
 	"github.com/tradle/cloudpal/internal/fault"
@@ -38,6 +40,7 @@ type Node struct {
 	store   *corestore.Store
 	files   *files.Library
 	network *network
+	mirrors *blindpeer.Client
 	handler http.Handler
 	socket  string
 	server  *http.Server
@@ -45,6 +48,8 @@ type Node struct {
 
 	ctx    context.Context // ends when the node closes; requests end with it
 	cancel context.CancelFunc
+	mu     sync.Mutex     // guards adding to wg
+	wg     sync.WaitGroup // mirrors that run
 	once   sync.Once
 	err    error // of Close
 }
@@ -75,8 +80,10 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if n.files, err = files.Open(ctx, n.store, &files.Options{Home: n.opts.Home, Log: n.opts.Log}); err != nil {
 		return err
 	}
-	n.network = newNetwork(n.store, n.opts.Log)
-	n.handler = n.bounded(api.New(api.Backend{Files: n.files, Network: n.network, Web: &web{files: n.files, log: n.opts.Log}, Meet: n.meet, Info: n.info}))
+	n.network = newNetwork(n.store.KeyPair("cloudpal/node"), n.speak, n.store.FindingPeers, n.opts.Log)
+	n.mirrors = blindpeer.NewClient(n.network)
+	n.handler = n.bounded(api.New(api.Backend{Files: n.files, Network: n.network, Web: &web{files: n.files, log: n.opts.Log}, Meet: n.meet, Info: n.info,
+		Mirrors: n.mirrors, Mirror: n.mirror}))
 	return n.listen()
 }
 
@@ -116,6 +123,16 @@ type opening struct {
 
 func (o *opening) Error() string { return o.text }
 func (o *opening) Unwrap() error { return o.err }
+
+// keepAlive is how often an idle connection shows that it lives.
+const keepAlive = 5 * time.Second
+
+// speak exchanges everything with a peer.
+func (n *Node) speak(ctx context.Context, s protomux.Stream) error {
+	m := protomux.New(s, &protomux.Options{KeepAlive: keepAlive, Log: n.opts.Log})
+	defer n.mirrors.Attach(m)()
+	return n.store.ReplicateMux(ctx, m)
+}
 
 // listen answers on the socket.
 func (n *Node) listen() error {
@@ -192,7 +209,9 @@ func (n *Node) close() error {
 		_ = n.server.Shutdown(ctx) // what is left is ended next
 		cancel()
 	}
+	n.mu.Lock()
 	n.cancel()
+	n.mu.Unlock()
 	if n.server != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		if n.server.Shutdown(ctx) != nil {
@@ -203,6 +222,10 @@ func (n *Node) close() error {
 			errs = append(errs, err)
 		}
 		n.removeSocket()
+	}
+	n.wg.Wait()
+	if n.mirrors != nil {
+		n.mirrors.Close()
 	}
 	if n.network != nil {
 		n.network.close()

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tradle/cloudpal/hyper/corestore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/hyper/hyperdht"
 	"github.com/tradle/cloudpal/hyper/hyperswarm"
@@ -79,6 +78,9 @@ func (n *network) settle(c *api.Swarm) error {
 	}
 	if n.dht == nil {
 		n.dht = s
+		for key := range n.named {
+			n.swarm.JoinPeer(key)
+		}
 		return nil
 	}
 	// Who says nothing agrees, except to being less private than asked.
@@ -145,7 +147,7 @@ func (n *network) meet(c *api.Connect, report func(api.Peer)) (leave func(), err
 		sessions = append(sessions, s)
 	}
 	// Reads wait until everybody who is found now was asked.
-	found := n.store.FindingPeers()
+	found := n.finding()
 	n.wg.Go(func() {
 		defer found()
 		if err := n.swarm.Flush(finding); err == nil && len(n.swarm.Connections()) > 0 {
@@ -153,6 +155,25 @@ func (n *network) meet(c *api.Connect, report func(api.Peer)) (leave func(), err
 		}
 	})
 	return leave, nil
+}
+
+// JoinPeer keeps a connection to the peer with that key, once the node takes part in
+// a DHT. It implements [blindpeer.Connector].
+func (n *network) JoinPeer(key hypercrypto.PublicKey) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.named[key] = true
+	if n.dht != nil {
+		n.swarm.JoinPeer(key)
+	}
+}
+
+// LeavePeer takes JoinPeer back.
+func (n *network) LeavePeer(key hypercrypto.PublicKey) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.named, key)
+	n.swarm.LeavePeer(key)
 }
 
 // watches are requests that want to hear of peers.
@@ -194,7 +215,7 @@ func (n *network) replicate(ctx context.Context, c *hyperswarm.Conn) {
 	if fromSwarm {
 		n.watches.tell(p)
 	}
-	err := n.store.Replicate(ctx, c)
+	err := n.speak(ctx, c)
 	if err != nil {
 		n.log.Debug("connection ended", "remote", p.Address, "err", err)
 	}
@@ -241,8 +262,8 @@ func (n *network) dhtInfo() *api.DHT {
 	return out
 }
 
-func newSwarm(n *network, store *corestore.Store) *hyperswarm.Swarm {
+func newSwarm(n *network) *hyperswarm.Swarm {
 	return hyperswarm.New(n.replicate, &hyperswarm.Options{
-		KeyPair: store.KeyPair("cloudpal/node"), MaxServerConnections: maxConnections, Relays: n.relays, Open: n.openDHT, Log: n.log,
+		KeyPair: n.keyPair, MaxServerConnections: maxConnections, Relays: n.relays, Open: n.openDHT, Log: n.log,
 	})
 }

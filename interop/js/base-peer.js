@@ -3,42 +3,20 @@
 //
 //   node base-peer.js storageDir primaryKeyHex [bootstrapHex]
 //
-// Environment: ENCRYPTION=hex, FAST_FORWARD=1, OPTIMISTIC=1, ACK_INTERVAL=ms.
-// Operations: {add, indexer} {remove} {ack} {log} {put: [k, v]} {del}.
+// Environment: ENCRYPTION=hex, FAST_FORWARD=1, OPTIMISTIC=1, ACK_INTERVAL=ms. Operations: lib/base-app.js.
 const version = require('./lib/version')
 const path = require('path')
 const Corestore = require('corestore')
 const Autobase = require('autobase')
-const Hyperbee = require('hyperbee')
 const b4a = require('b4a')
 const { say, serve } = require('./lib/commands')
 const Net = require('./lib/net')
+const { open, close, apply } = require('./lib/base-app')
 
 const hex = (b) => b4a.toString(b, 'hex')
 const unhex = (s) => b4a.from(s, 'hex')
 const env = process.env
 const [dir, primaryKey, bootstrap] = process.argv.slice(2)
-
-function open (store) {
-  return { log: store.get('log'), kv: new Hyperbee(store.get('kv'), { extension: false }) }
-}
-
-async function close (view) {
-  await view.kv.close()
-  await view.log.close()
-}
-
-async function apply (nodes, view, host) {
-  for (const node of nodes) {
-    const op = JSON.parse(b4a.toString(node.value))
-    if (op.add) await host.addWriter(unhex(op.add), { indexer: op.indexer !== false })
-    if (op.remove) await host.removeWriter(unhex(op.remove))
-    if (op.ack) await host.ackWriter(node.from.key)
-    if (op.log !== undefined) await view.log.append(b4a.from(op.log))
-    if (op.put) await view.kv.put(b4a.from(op.put[0]), b4a.from(op.put[1]))
-    if (op.del) await view.kv.del(b4a.from(op.del))
-  }
-}
 
 const store = new Corestore(path.resolve(dir), { primaryKey: unhex(primaryKey), unsafe: true })
 let base = null
