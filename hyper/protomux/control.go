@@ -12,7 +12,6 @@ const (
 	controlOpen   = 1
 	controlReject = 2
 	controlClose  = 3
-	controlFiller = 0x7f // of the ignored ones; see queue
 )
 
 // handleControl handles a message on channel 0 other than a batch. hmu is held.

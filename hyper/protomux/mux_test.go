@@ -299,41 +299,6 @@ func TestCorkedMessagesAreOneBatch(t *testing.T) {
 	peer.want("0000 01 02 00 03 02 00 04")
 }
 
-func TestLargeFramesHaveLengthsThatAreCheapToEncrypt(t *testing.T) {
-	m, peer, _ := against(t, nil)
-	r := newRecorder()
-	c := open(t, m, r.options("a", nil))
-	peer.want("0001 01 01 61 00")
-	for n := fillFrom; n < fillFrom+2*fillTo; n++ {
-		c.Send(5, make([]byte, n))
-		f, err := peer.ReadFrame()
-		if err != nil || len(f)%fillTo != 0 || len(f) > n+8+maxFiller {
-			t.Fatalf("%d bytes in a frame of %d, %v", n, len(f), err)
-		}
-	}
-}
-
-func TestFillersAreNoMessages(t *testing.T) {
-	a, b := muxes(t, nil)
-	got := make(chan int, 64)
-	b.Pair("p", nil, func([]byte) {
-		open(t, b, ChannelOptions{Protocol: "p", Messages: []func(*Channel, []byte) error{func(_ *Channel, body []byte) error {
-			got <- len(body)
-			return nil
-		}}})
-	})
-	c := open(t, a, ChannelOptions{Protocol: "p"})
-	for n := fillFrom; n < fillFrom+2*fillTo; n++ {
-		c.Send(0, make([]byte, n))
-		c.Send(0, make([]byte, 1))
-	}
-	for n := fillFrom; n < fillFrom+2*fillTo; n++ {
-		if first, second := wait(t, got), wait(t, got); first != n || second != 1 {
-			t.Fatalf("got messages of %d and %d bytes instead of %d and 1", first, second, n)
-		}
-	}
-}
-
 func TestAnswersToABatchAreABatch(t *testing.T) {
 	m, peer, _ := against(t, nil)
 	r := newRecorder()

@@ -14,14 +14,8 @@ const (
 	largeBuffer = maxBatch + 32<<10
 
 	// itemCost bounds what an item adds to its body: switch of channel, size and
-	// type, a filler behind it and the room for encryption.
-	itemCost = 10 + 9 + 9 + maxFiller + Tailroom
-
-	// Frames from fillFrom bytes on get a length that is a multiple of fillTo,
-	// which encryption handles in one pass instead of two.
-	fillFrom  = 4 << 10
-	fillTo    = 8
-	maxFiller = fillTo + 3
+	// type, and the room for encryption.
+	itemCost = 10 + 9 + 9 + Tailroom
 )
 
 // Frames are short-lived and every connection needs a few when it is busy and
@@ -59,10 +53,7 @@ func putBuffer(b *buffer) {
 //
 //	00 00 | channel | { size | type | body  or  00 | channel } ...
 //
-// If it holds a single message when it is finished, that becomes a plain frame,
-// unless it is large: then it may end in a filler,
-//
-//	00 00 | size | 7f | 00...
+// If it holds a single message when it is finished, that becomes a plain frame.
 type queue struct {
 	frames  [][]byte  // finished
 	buffers []*buffer // what they live in
@@ -192,9 +183,7 @@ func (q *queue) finish() {
 
 func (q *queue) finishIn(home *buffer) {
 	buf := q.buf
-	if n := len(buf) - Headroom; n >= fillFrom && n+maxFiller <= MaxFrame {
-		buf = appendFiller(buf, -n&(fillTo-1))
-	} else if q.items == 1 {
+	if q.items == 1 {
 		at := q.body - compact.SizeUint(q.first)
 		compact.AppendUint(buf[:at], q.first)
 		buf = buf[at-Headroom:]
@@ -208,20 +197,6 @@ func (q *queue) finishIn(home *buffer) {
 	q.size += len(buf)
 	q.total += uint64(len(buf))
 	q.buf, q.items = nil, 0
-}
-
-// appendFiller makes a batch longer by size bytes, or by fillTo more if so few
-// are not possible: a control message of a type that means nothing.
-func appendFiller(buf []byte, size int) []byte {
-	if size == 0 {
-		return buf
-	}
-	if size < 4 {
-		size += fillTo
-	}
-	var filler [maxFiller]byte
-	filler[2], filler[3] = byte(size-3), controlFiller
-	return append(buf, filler[:size]...)
 }
 
 // recycle drops the batch.
