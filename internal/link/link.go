@@ -1,6 +1,7 @@
 package link
 
 import (
+	"errors"
 	"strings"
 	"unicode"
 
@@ -52,6 +53,9 @@ func Parse(kind, text string) ([]byte, error) {
 	b, err := hypercrypto.DecodeZ32(s)
 	if err != nil {
 		return nil, Damaged(kind, err)
+	}
+	if len(b) == 0 {
+		return nil, Damaged(kind, errors.New("too short"))
 	}
 	return b, nil
 }

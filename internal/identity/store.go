@@ -1,0 +1,177 @@
+package identity
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/hyper/identitykey"
+	"github.com/tradle/cloudpal/internal/fault"
+)
+
+// fileName is the key file in its folder.
+const fileName = "device.key"
+
+// Store is the folder in which the identity is kept. One process at a time may use
+// it.
+type Store struct {
+	Dir  string
+	Ring Ring
+}
+
+func (s *Store) path() string { return filepath.Join(s.Dir, fileName) }
+
+// Create makes this device one of the person whose phrase it is, with a new key. It
+// returns the identity unlocked. passphrase is used with [Passphrase] only. An
+// identity that is there already is a [fault.Conflict].
+func (s *Store) Create(phrase identitykey.Mnemonic, p Protection, passphrase string, at time.Time) (*Identity, error) {
+	if err := s.vacant(); err != nil {
+		return nil, err
+	}
+	device := hypercrypto.NewKeyPair()
+	person := phrase.Keys().Identity
+	f := &keyFile{protection: p, identity: person.Public, device: device.Public, proof: identitykey.Bootstrap(person, device.Public, at)}
+	var secret []byte
+	undo := func() {}
+	switch p {
+	case Passphrase:
+		if err := checkPassphrase(passphrase); err != nil {
+			return nil, err
+		}
+		f.cost, secret = newCost, []byte(passphrase)
+		f.salt = newSalt()
+	case Keyring:
+		var err error
+		if f.name, secret, err = newRingKey(s.Ring); err != nil {
+			return nil, err
+		}
+		undo = func() { _ = s.Ring.Delete(ringName(f.name)) } // of no use without the file
+	case Plain:
+	default:
+		return nil, fault.New(fault.Usage, "no way to keep the key was chosen")
+	}
+	f.seal(device.Seed(), secret)
+	if err := s.write(f.appendTo(nil)); err != nil {
+		undo()
+		return nil, fmt.Errorf("write the key file: %w", err)
+	}
+	return &Identity{Person: f.identity, Device: f.device, Proof: f.proof, Protection: p, key: device}, nil
+}
+
+// vacant tells whether there is no identity yet.
+func (s *Store) vacant() error {
+	switch _, err := os.Lstat(s.path()); {
+	case err == nil:
+		return fault.New(fault.Conflict, "there is an identity here already").
+			Hint("see it with cloudpal identity show").Hint("to be somebody else, use another data folder with CLOUDPAL_HOME")
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	return nil
+}
+
+// Load returns the identity, locked. None is [fault.NotFound].
+func (s *Store) Load() (*Identity, error) {
+	f, err := s.read()
+	if err != nil {
+		return nil, err
+	}
+	return &Identity{Person: f.identity, Device: f.device, Proof: f.proof, Protection: f.protection}, nil
+}
+
+// Unlock returns the identity with its key. passphrase is used with [Passphrase]
+// only; a wrong one is [fault.Permission].
+func (s *Store) Unlock(passphrase string) (*Identity, error) {
+	f, err := s.read()
+	if err != nil {
+		return nil, err
+	}
+	var secret []byte
+	switch f.protection {
+	case Keyring:
+		if secret, err = ringKey(s.Ring, f.name); err != nil {
+			return nil, err
+		}
+	case Passphrase:
+		secret = []byte(passphrase)
+	}
+	key, err := f.unseal(secret)
+	switch {
+	case errors.Is(err, errSecret) && f.protection == Passphrase:
+		return nil, fault.New(fault.Permission, "the passphrase is wrong, or the key file is damaged")
+	case err != nil:
+		return nil, fault.New(fault.Corrupt, "open %s: %w", s.path(), err)
+	}
+	return &Identity{Person: f.identity, Device: f.device, Proof: f.proof, Protection: f.protection, key: key}, nil
+}
+
+// read reads the key file and checks that nobody else can.
+func (s *Store) read() (*keyFile, error) {
+	file, err := os.Open(s.path())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.New(fault.NotFound, "there is no identity here").
+			Hint("make one: cloudpal identity new").Hint("or come back to yours: cloudpal identity restore")
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	// Windows keeps others out by other means than these bits.
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		return nil, fault.New(fault.Permission, "the key file can be read by others").
+			Hint("chmod 600 %s; if somebody may have copied it, revoke it by cloudpal identity restore in a new data folder", s.path())
+	}
+	b, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the key file: %w", err)
+	}
+	if len(b) > maxFile {
+		return nil, fault.New(fault.Corrupt, "%s: %w", s.path(), errFile)
+	}
+	f, err := decodeKeyFile(b)
+	if err != nil {
+		return nil, fault.New(fault.Corrupt, "%s: %w", s.path(), err)
+	}
+	return f, nil
+}
+
+// write makes the key file: whole, durable, for the owner only.
+func (s *Store) write(b []byte) error {
+	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(s.Dir, fileName+".*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp.Name()) // fails if it got its name
+	_, err = temp.Write(b)
+	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(temp.Name(), s.path()); err != nil {
+		return err
+	}
+	return syncFolder(s.Dir)
+}
+
+// syncFolder makes names durable where the system can do that.
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	_ = d.Sync() // not everywhere
+	return nil
+}
