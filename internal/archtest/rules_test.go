@@ -174,9 +174,9 @@ var rules = []rule{
 	},
 	{
 		packages: []string{"hyper/blindpairing"},
-		own:      []string{"hyper/compact", "hyper/hypercrypto"},
+		own:      []string{"hyper/compact", "hyper/hypercrypto", "hyper/protomux"},
 		outside:  []string{"golang.org/x/crypto"},
-		why:      "the messages of an invite travel over anything",
+		why:      "an invite travels over any connection and any place for records",
 	},
 	{
 		packages: []string{"internal/fault"},
