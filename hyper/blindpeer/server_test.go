@@ -197,7 +197,7 @@ func TestAnnouncementSurvivesRestart(t *testing.T) {
 	if topics.count(c.DiscoveryKey()) != 0 {
 		t.Error("announced after the end")
 	}
-	m = openMirror(t, m.dir, o)
+	openMirror(t, m.dir, o)
 	eventually(t, "announced again", func() bool { return topics.count(c.DiscoveryKey()) == 1 })
 }
 
