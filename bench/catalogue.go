@@ -44,7 +44,7 @@ func newCatalogue(sc scale, node, js, root string, r *runner) (*catalogue, error
 // works returns all of them, in the order of the goals.
 func (c *catalogue) works() []work {
 	var w []work
-	for _, part := range []func() []work{c.appends, c.reads, c.replication, c.network, c.bees, c.drives, c.driveSyncs} {
+	for _, part := range []func() []work{c.appends, c.reads, c.replication, c.network, c.bees, c.bases, c.drives, c.driveSyncs} {
 		w = append(w, part()...)
 	}
 	return w

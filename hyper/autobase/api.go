@@ -219,7 +219,16 @@ func (b *Base) Err() error {
 func (b *Base) Key() hypercrypto.Key { return b.e.lineage.base }
 
 // LocalKey returns the key of the own log, which a member has to add.
-func (b *Base) LocalKey() hypercrypto.Key { return b.e.local.key }
+func (b *Base) LocalKey() hypercrypto.Key { return *b.local.Load() }
+
+// EncryptionKey returns the key of an encrypted base, nil of one in clear.
+func (b *Base) EncryptionKey() *hypercrypto.EncryptionKey {
+	if b.e.lineage.encryption == nil {
+		return nil
+	}
+	k := *b.e.lineage.encryption
+	return &k
+}
 
 // Status is what a base knows of itself.
 type Status struct {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tradle/cloudpal/hyper/corestore"
@@ -32,9 +33,15 @@ type Handlers struct {
 
 // Options configures Open. The zero value is ready to use.
 type Options struct {
-	// EncryptionKey encrypts logs and views. All members have it.
+	// EncryptionKey encrypts logs and views. All members have it. It is needed once:
+	// the store remembers it.
 	EncryptionKey *hypercrypto.EncryptionKey
-	// Local is the key pair of the own log. Nil: the one that the store derives.
+	// Encrypt takes a key that the store derives if none is given or remembered.
+	Encrypt bool
+	// Guard seals the key that the store remembers. Nil keeps it as it is.
+	Guard KeyGuard
+	// Local is the key pair of the own log. Nil: the log that was the own one
+	// before, at first the one that the store derives.
 	Local *hypercrypto.KeyPair
 	// Optimistic lets Apply see nodes of those who are no members.
 	Optimistic bool
@@ -57,6 +64,8 @@ type Base struct {
 	opts  Options
 	log   *slog.Logger
 	store *corestore.Store // own view of the caller's
+	first *hypercore.Core  // log of the first writer
+	local atomic.Pointer[hypercrypto.Key]
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -91,6 +100,7 @@ type Position struct {
 // bootstrap is nil and the store has none yet.
 func Open(ctx context.Context, store *corestore.Store, bootstrap *hypercrypto.Key, h Handlers, opts *Options) (*Base, error) {
 	b := &Base{signal: make(chan struct{}, 1), changed: make(chan struct{}), peers: make(map[*wakeupPeer]struct{})}
+	b.forward.turn = make(chan struct{}, 1)
 	if opts != nil {
 		b.opts = *opts
 	}
@@ -119,48 +129,30 @@ func Open(ctx context.Context, store *corestore.Store, bootstrap *hypercrypto.Ke
 	return b, nil
 }
 
-// referrerKey is where the local log keeps the key of its base.
-const referrerKey = "referrer"
-
 func (b *Base) open(ctx context.Context, bootstrap *hypercrypto.Key, h Handlers) error {
 	e := b.e
-	o := corestore.GetOptions{Name: "local"}
-	if b.opts.Local != nil {
-		o = corestore.GetOptions{KeyPair: b.opts.Local}
-	}
-	local, err := b.store.Get(ctx, o)
-	if err != nil {
-		return fmt.Errorf("open the own log: %w", err)
-	}
-	defer local.Close()
-	known, err := local.UserData(referrerKey)
+	local, err := b.openLocal(ctx, bootstrap)
 	if err != nil {
 		return err
 	}
-	base := local.Key()
-	switch {
-	case bootstrap != nil:
-		base = *bootstrap
-	case len(known) == 32:
-		base = hypercrypto.Key(known)
+	defer local.Close()
+	e.lineage = &lineage{base: b.first.Key()}
+	if e.lineage.encryption, err = b.encryptionKey(ctx, local); err != nil {
+		return err
 	}
-	if own := base; string(known) != string(own[:]) {
-		if err := local.SetUserData(referrerKey, own[:]); err != nil {
-			return err
-		}
+	if err := b.rememberLocal(local); err != nil {
+		return err
 	}
-	e.lineage = &lineage{base: base, encryption: b.opts.EncryptionKey}
 	// The system view says where to begin in every log, and the own log where
 	// the system view is.
 	e.local = &writer{core: local}
 	if err := e.boot(ctx); err != nil {
 		return err
 	}
-	if e.local, err = e.writer(ctx, local.Key()); err != nil {
+	if err := b.useLocal(ctx, local.Key()); err != nil {
 		return err
 	}
-	e.local.missing.Close()
-	if _, err := e.writer(ctx, base); err != nil {
+	if _, err := e.writer(ctx, e.lineage.base); err != nil {
 		return err
 	}
 	v := &Views{e: e, ctx: ctx}
@@ -333,4 +325,9 @@ func (b *Base) Close() error {
 	return nil
 }
 
-func (b *Base) release() { b.e.close() }
+func (b *Base) release() {
+	if b.first != nil {
+		b.first.Close()
+	}
+	b.e.close()
+}

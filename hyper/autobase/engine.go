@@ -39,6 +39,7 @@ type engine struct {
 	signed   uint64      // length of the system view that is signed
 
 	acks      int    // own empty nodes since the last value
+	eager     bool   // Apply prefers a jump, however short
 	scratch   bool   // nothing is written but what is there already
 	membersAt uint64 // length of the system view with the last confirmed change of members
 

@@ -14,6 +14,7 @@ const (
 	EventFrozen                      // the log Key breaks the rules, with Err: no more of it is read
 	EventRefused                     // Apply refused the node Length of log Key with Err
 	EventForward                     // the base jumped to a signed state that peers have
+	EventLocal                       // Key is the own log now
 	EventWarning                     // something went wrong that is tried again: Err
 	EventFailed                      // the base stopped: Err
 )

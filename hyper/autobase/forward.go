@@ -26,7 +26,8 @@ const (
 // forwarding is the jump that is under way.
 type forwarding struct {
 	running bool
-	after   time.Time // not before
+	after   time.Time     // not before
+	turn    chan struct{} // full while somebody jumps
 }
 
 // considerForward begins a jump if peers have a signed state far ahead. b.mu is
@@ -36,13 +37,18 @@ func (b *Base) considerForward() {
 	if b.opts.NoForward || f.running || b.closed || time.Now().Before(f.after) {
 		return
 	}
-	key, ok := b.e.ahead()
+	minimum := uint64(forwardMinimum)
+	if b.e.eager {
+		minimum = 1
+	}
+	b.e.eager = false
+	key, ok := b.e.ahead(minimum)
 	if !ok {
 		return
 	}
 	f.running = true
 	b.wg.Go(func() {
-		err := b.jump(key)
+		err := b.jump(b.ctx, key, minimum)
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		f.running = false
@@ -54,10 +60,36 @@ func (b *Base) considerForward() {
 	})
 }
 
-// ahead returns the system core that has a signed state far ahead.
-func (e *engine) ahead() (hypercrypto.Key, bool) {
+// FastForward goes on from the newest signed state that this device or its peers
+// have, whether it is ahead or not, and computes what comes after it anew. It
+// repairs a base whose unsigned state is wrong, and brings a reader that must not
+// replay a long history to its end.
+func (b *Base) FastForward(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(b.ctx, cancel)()
+	b.mu.Lock()
+	err := b.usable()
+	key, other := b.e.ahead(forwardMinimum)
+	if !other {
+		key = b.e.system.Key()
+	}
+	b.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if err := b.jump(ctx, key, 0); err != nil {
+		return fmt.Errorf("jump to a signed state: %w", err)
+	}
+	b.poke()
+	return nil
+}
+
+// ahead returns the system core that has a signed state far ahead: by at least
+// minimum blocks, as far as the present core is concerned.
+func (e *engine) ahead(minimum uint64) (hypercrypto.Key, bool) {
 	tip := e.sys.draft.Length()
-	if e.system.Length() >= tip+forwardMinimum {
+	if e.system.Length() >= tip+minimum {
 		return e.system.Key(), true
 	}
 	votes := make(map[hypercrypto.Key]int)
@@ -119,10 +151,17 @@ func (l *landing) close() {
 	}
 }
 
-// jump fetches the newest signed state of a system core and goes on from there.
-func (b *Base) jump(key hypercrypto.Key) error {
-	ctx, cancel := context.WithTimeout(b.ctx, forwardTime)
+// jump fetches the newest signed state of a system core and goes on from there
+// if it is minimum blocks ahead; if minimum is 0, in any case.
+func (b *Base) jump(ctx context.Context, key hypercrypto.Key, minimum uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, forwardTime)
 	defer cancel()
+	select {
+	case b.forward.turn <- struct{}{}:
+		defer func() { <-b.forward.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	l := &landing{}
 	ok := false
 	defer func() {
@@ -138,7 +177,7 @@ func (b *Base) jump(key hypercrypto.Key) error {
 	if err := b.usable(); err != nil {
 		return err
 	}
-	if l.length < b.e.sys.draft.Length()+forwardMinimum {
+	if minimum > 0 && l.length < b.e.sys.draft.Length()+minimum {
 		return nil // got there by itself
 	}
 	if err := b.e.land(ctx, l); err != nil {

@@ -89,6 +89,15 @@ func (h *Host) Interrupt(reason string) error {
 	return h.do(func() error { return fmt.Errorf("%w: %s", ErrInterrupted, reason) })
 }
 
+// PreferForward makes the base jump to the newest signed state that peers have
+// after this call of Apply, even if that is only one block ahead. It is no part of
+// the state.
+func (h *Host) PreferForward() {
+	if !h.done {
+		h.e.eager = true
+	}
+}
+
 // Note leaves something for the writer of the nodes, who finds it in the
 // [Outcome] of the append. It is not part of the state.
 func (h *Host) Note(b []byte) {

@@ -132,7 +132,7 @@ func (e *engine) settleReceipts() {
 // jumped to.
 func (e *engine) landReceipts() {
 	for k, r := range e.receipts {
-		if k.Length > e.local.offset {
+		if k.Length > e.byKey[k.Key].offset {
 			continue
 		}
 		r.mu.Lock()

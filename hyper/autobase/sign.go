@@ -315,8 +315,8 @@ func (e *engine) commit(ctx context.Context, length uint64, votes []vote) error 
 	return nil
 }
 
-// assemble makes the signature of a core from the parts of a quorum. It returns
-// nil if a part is missing.
+// assemble makes the signature of a core from the parts of a quorum, which were
+// checked. It returns nil if a part is missing.
 func (e *engine) assemble(draft *hypercore.Core, length uint64, votes []vote, of func(*writer) *mark) (*hypercore.DraftCommit, error) {
 	var parts []hypercrypto.PartialSignature
 	for _, v := range votes {
@@ -333,5 +333,5 @@ func (e *engine) assemble(draft *hypercore.Core, length uint64, votes []vote, of
 		}
 		parts = append(parts, p)
 	}
-	return &hypercore.DraftCommit{Draft: draft, Length: length, Signature: hypercrypto.Assemble(parts)}, nil
+	return &hypercore.DraftCommit{Draft: draft, Length: length, Signature: hypercrypto.Assemble(parts), Checked: true}, nil
 }

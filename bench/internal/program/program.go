@@ -30,6 +30,7 @@ func programs() map[string]program {
 		"core-open":   coreOpen,
 		"repl-serve":  replServe,
 		"repl-fetch":  replFetch,
+		"autobase":    base,
 		"bee":         bee,
 		"drive":       drive,
 		"drive-sync":  driveSync,
