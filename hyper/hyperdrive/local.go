@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/tradle/cloudpal/hyper/hyperbee"
 	"github.com/tradle/cloudpal/hyper/hyperblobs"
 	"github.com/tradle/cloudpal/hyper/hypercore"
 )
@@ -212,11 +213,19 @@ func (v *View) BlobsLength(ctx context.Context) (n uint64, err error) {
 }
 
 // Truncate takes the drive back to a version, in both logs, and so removes all
-// later ones. Peers follow. The logs are cut one after the other: until both are,
+// later ones. It is [hyperbee.ErrNotAVersion] for a number inside of a change.
+// Peers follow. The logs are cut one after the other: until both are,
 // readers can see the old contents under the new names.
 func (d *Drive) Truncate(ctx context.Context, version uint64) error {
 	if !d.Writable() {
 		return ErrReadOnly
+	}
+	whole, err := d.WholeVersion(ctx, version)
+	if err != nil {
+		return err
+	}
+	if whole != version {
+		return fmt.Errorf("truncate to version %d, inside of %d: %w", version, whole, hyperbee.ErrNotAVersion)
 	}
 	blobs, err := d.Blobs(ctx)
 	if err != nil {

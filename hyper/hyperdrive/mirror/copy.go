@@ -132,7 +132,8 @@ func (c *copier) sameContent(src, dst *node) (bool, error) {
 
 // write stores one entry.
 func (c *copier) write(src, dst *node, content bool) error {
-	opts := &hyperdrive.PutOptions{Executable: src.executable, Metadata: src.entry.Metadata}
+	entry := c.adapted(src.entry)
+	opts := &hyperdrive.PutOptions{Executable: src.executable, Metadata: entry.Metadata}
 	if c.drive.StoresTimes() {
 		opts.ModTime = src.entry.ModTime()
 	}
@@ -140,11 +141,11 @@ func (c *copier) write(src, dst *node, content bool) error {
 	case src.isLink():
 		return c.out.Symlink(src.path, src.link, opts)
 	case content:
-		e := *src.entry
+		e := *entry
 		e.Blob = dst.entry.Blob
 		return c.out.PutEntry(&e)
 	case src.entry.Blob == nil:
-		return c.out.PutEntry(c.adapted(src.entry))
+		return c.out.PutEntry(entry)
 	case src.size <= hyperblobs.SmallSize:
 		data, err := c.src.Content(c.ctx, src.entry)
 		if err != nil {

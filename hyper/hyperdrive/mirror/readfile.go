@@ -3,7 +3,6 @@ package mirror
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -54,7 +53,7 @@ func readOnce(name string, n *node, read func(io.Reader) error) (stable bool, er
 		return false, err
 	}
 	if !before.Mode().IsRegular() {
-		return false, fmt.Errorf("%w: %s", ErrSpecial, before.Mode().Type())
+		return false, special(before.Mode())
 	}
 	var counted countReader
 	counted.r = f

@@ -164,10 +164,26 @@ func (f *folder) node(path string, info fs.FileInfo) *node {
 		}
 		n.link = f.driveLink(target)
 	default:
-		f.t.problem(path, fmt.Errorf("%w: %s", ErrSpecial, info.Mode().Type()))
+		f.t.problem(path, special(info.Mode()))
 		return nil
 	}
 	return n
+}
+
+// special says what a file is that cannot be mirrored.
+func special(mode fs.FileMode) error {
+	what := "unknown kind"
+	switch {
+	case mode.IsDir():
+		what = "folder" // it took the place of a file
+	case mode&fs.ModeNamedPipe != 0:
+		what = "named pipe"
+	case mode&fs.ModeSocket != 0:
+		what = "socket"
+	case mode&fs.ModeDevice != 0:
+		what = "device"
+	}
+	return fmt.Errorf("%w: %s", ErrSpecial, what)
 }
 
 // driveLink returns the form in which a drive stores the target of a link: with

@@ -58,27 +58,6 @@ func (b *Bitfield) PrevSet(from uint64) (i uint64, ok bool) {
 	return 0, false
 }
 
-// PrevUnset returns the last number, at most from, that is not a member.
-func (b *Bitfield) PrevUnset(from uint64) (i uint64, ok bool) {
-	for {
-		page := from >> pageShift
-		at := b.search(page)
-		if at == len(b.chunks) || b.chunks[at].start > page {
-			return from, true
-		}
-		c := &b.chunks[at]
-		if c.w != nil {
-			if k, ok := c.w.prev(uint(from&(PageBits-1)), ^uint64(0)); ok {
-				return c.start<<pageShift + uint64(k), true
-			}
-		}
-		if c.start == 0 {
-			return 0, false
-		}
-		from = c.start<<pageShift - 1
-	}
-}
-
 // All tells whether all of [start, end) are members.
 func (b *Bitfield) All(start, end uint64) bool {
 	return start >= end || b.NextUnset(start) >= end

@@ -173,32 +173,14 @@ func (p *prover) climb(nodes []Node, x, top uint64) []Node {
 // grow returns the nodes that take a log from tree index from to tree index to.
 func (p *prover) grow(from, to uint64) []Node {
 	var nodes []Node
-	emit := func(x uint64) {
+	for x := range growth(from, to) {
 		if p.anchor == nil || !flattree.Contains(x, *p.anchor) {
 			nodes = p.add(nodes, x)
-			return
+			continue
 		}
 		anchor := p.anchor
 		p.anchor = nil
 		p.path(anchor, x)
-	}
-	started := from == 0
-	var buf [64]uint64
-	for _, root := range flattree.FullRoots(to/2, buf[:0]) {
-		if flattree.RightSpan(root)+2 <= from {
-			continue
-		}
-		if last := from - 2; !started && flattree.Contains(root, last) {
-			started = true
-			for x := last; x != root; x = flattree.Parent(x) {
-				if s := flattree.Sibling(x); s > last {
-					emit(s)
-				}
-			}
-			continue
-		}
-		started = true
-		emit(root)
 	}
 	return nodes
 }

@@ -2,6 +2,7 @@ package merkle
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/tradle/cloudpal/hyper/compact"
@@ -109,7 +110,7 @@ func (t *Tree) patch(blocks uint64, nodes []Node) (hash hypercrypto.Hash, length
 		return hypercrypto.Hash{}, 0, false
 	}
 	length = t.Length + blocks
-	needed := growthIndexes(2*t.Length, 2*length)
+	needed := slices.Collect(growth(2*t.Length, 2*length))
 	up := &UpgradePart{Start: t.Length, Length: blocks, Nodes: make([]Node, len(needed))}
 	found := make([]bool, len(needed))
 	for i := range nodes {
@@ -127,27 +128,29 @@ func (t *Tree) patch(blocks uint64, nodes []Node) (hash hypercrypto.Hash, length
 	return grown.Hash(), length, true
 }
 
-// growthIndexes lists the nodes of an upgrade proof between two tree indexes,
-// lowest first.
-func growthIndexes(from, to uint64) []uint64 {
-	var list []uint64
-	started := from == 0
-	var buf [64]uint64
-	for _, root := range flattree.FullRoots(to/2, buf[:0]) {
-		if flattree.RightSpan(root)+2 <= from {
-			continue
-		}
-		if last := from - 2; !started && flattree.Contains(root, last) {
-			started = true
-			for x := last; x != root; x = flattree.Parent(x) {
-				if s := flattree.Sibling(x); s > last {
-					list = append(list, s)
-				}
+// growth yields the nodes of an upgrade proof between two tree indexes, lowest
+// first.
+func growth(from, to uint64) iter.Seq[uint64] {
+	return func(yield func(uint64) bool) {
+		started := from == 0
+		var buf [64]uint64
+		for _, root := range flattree.FullRoots(to/2, buf[:0]) {
+			if flattree.RightSpan(root)+2 <= from {
+				continue
 			}
-			continue
+			if last := from - 2; !started && flattree.Contains(root, last) {
+				started = true
+				for x := last; x != root; x = flattree.Parent(x) {
+					if s := flattree.Sibling(x); s > last && !yield(s) {
+						return
+					}
+				}
+				continue
+			}
+			started = true
+			if !yield(root) {
+				return
+			}
 		}
-		started = true
-		list = append(list, root)
 	}
-	return list
 }

@@ -15,9 +15,6 @@ type Bitfield struct {
 	Bits []byte
 }
 
-// MaxBitfieldBytes is the most bytes of Bits that a receiver accepts.
-const MaxBitfieldBytes = 4 * compact.MaxArray
-
 // AppendTo appends the encoded message.
 func (m *Bitfield) AppendTo(b []byte) []byte {
 	b = compact.AppendUint(b, m.Start)

@@ -16,9 +16,6 @@ type Handshake struct {
 	Capability hypercrypto.Hash
 }
 
-// HandshakeSize is the encoded length of a Handshake.
-const HandshakeSize = 1 + 32
-
 // AppendTo appends the encoded handshake.
 func (h *Handshake) AppendTo(b []byte) []byte {
 	b = compact.AppendUint(b, bit(h.Seeks, 1))
