@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // lab is two hosts, each behind its own NAT router, and a public segment with
@@ -214,7 +215,17 @@ func TestNATLab(t *testing.T) {
 					server := l.open("a", p.serverJS)
 					key := server.Call(t, "listen", nil).Str("publicKey")
 					client := l.open("b", p.clientJS)
-					reply, err := client.Go("connect", Args{"key": key, "size": 65536, "messages": 3, "timeout": 55_000}).Result()
+					dial := func() (Event, error) {
+						return client.Go("connect", Args{"key": key, "size": 65536, "messages": 3, "timeout": 55_000}).Result()
+					}
+					reply, err := dial()
+					if err != nil && (c.server == "symmetric" || c.client == "symmetric") {
+						// Ports are guessed: one attempt in a thousand fails, more on a
+						// busy machine. There are 20 seconds between two.
+						t.Log("no port was guessed", err)
+						time.Sleep(25 * time.Second)
+						reply, err = dial()
+					}
 					if err != nil {
 						p.fatal(t, err, client, server)
 					}
@@ -283,9 +294,18 @@ func TestNATLabRelayedBecomesDirect(t *testing.T) {
 				server := l.open("a", p.serverJS)
 				key := server.Call(t, "listen", nil).Str("publicKey")
 				client := l.open("b", p.clientJS)
-				reply, err := client.Go("connect", Args{"key": key, "size": 65536, "messages": 0, "timeout": 55_000, "relay": relay, "hold": 40_000}).Result()
-				if err != nil {
-					p.fatal(t, err, client, server)
+				dial := func() Event {
+					reply, err := client.Go("connect", Args{"key": key, "size": 65536, "messages": 0, "timeout": 55_000, "relay": relay, "hold": 40_000}).Result()
+					if err != nil {
+						p.fatal(t, err, client, server)
+					}
+					return reply
+				}
+				reply := dial()
+				if reply.Num("changedMs") == 0 && strings.HasPrefix(reply.Str("remote"), "203.0.113.1:") {
+					t.Log("no port was guessed") // as it may happen, see TestNATLab
+					time.Sleep(25 * time.Second)
+					reply = dial()
 				}
 				times.set("with "+kind(relayJS)+" relay", p, fmt.Sprintf("%d, %d", reply.Num("openMs"), reply.Num("changedMs")))
 				t.Logf("open after %d ms, %s; direct after %d ms, %s %s", reply.Num("openMs"), reply.Str("path"), reply.Num("changedMs"),

@@ -147,6 +147,7 @@ func (c *dialer) run(ctx context.Context) (*Conn, error) {
 		conn, err := c.link.firstBytes(ctx)
 		if err == nil {
 			c.seekLater(first.message, g)
+			c.link.rememberPeer(c.key)
 		}
 		return conn, err
 	default:
@@ -159,7 +160,7 @@ func (c *dialer) run(ctx context.Context) (*Conn, error) {
 
 // initiator makes the first message.
 func (c *dialer) initiator(ctx context.Context) (*initiator, error) {
-	p := &payload{udx: &udxInfo{id: c.link.stream.ID()}, secret: true}
+	p := &payload{udx: &udxInfo{id: c.link.stream.ID(), reusable: true}, secret: true}
 	if !c.o.OnlyRelay {
 		if addr, ok := c.d.node.PublicAddr(); ok {
 			c.open, p.firewall = true, firewallOpen
@@ -180,13 +181,22 @@ func (c *dialer) initiator(ctx context.Context) (*initiator, error) {
 }
 
 // handshake asks nodes that know the peer until one brings its answer: known
-// ones in turn, and those a search finds, two at a time. read takes an answer and
+// ones in turn, those a search finds, two at a time, and the peer itself where it
+// was lately. read takes an answer and
 // tells whether it is good.
 func (c *dialer) handshake(ctx context.Context, message []byte, read readAnswer) (*greeting, error) {
 	hctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s := &handshakes{c: c, message: message, read: read, slots: make(chan struct{}, 2), reading: make(chan struct{}, 1), found: make(chan struct{})}
 	known := c.known()
+	if !c.o.OnlyRelay {
+		if p := c.d.routes.peer(c.key); p.path != PathLAN || !c.o.NoLAN {
+			s.peer = p.addr
+		}
+	}
+	if s.peer.IsValid() {
+		s.wg.Go(func() { s.try(hctx, s.peer) })
+	}
 	if len(known) > 0 {
 		s.wg.Go(func() {
 			for _, a := range known {
@@ -233,7 +243,7 @@ func (c *dialer) known() []netip.AddrPort {
 	if len(c.o.RelayAddresses) > 0 {
 		return c.o.RelayAddresses
 	}
-	return c.d.routes.get(c.key)
+	return c.d.routes.nodesOf(c.key)
 }
 
 func (c *dialer) remember(s *handshakes) {
@@ -241,7 +251,8 @@ func (c *dialer) remember(s *handshakes) {
 	if len(addrs) == 0 {
 		addrs = s.asked
 	}
-	c.d.routes.set(c.key, slices.Clone(addrs[:min(len(addrs), maxRelays)]))
+	addrs = slices.DeleteFunc(slices.Clone(addrs), func(a netip.AddrPort) bool { return a == s.peer })
+	c.d.routes.setNodes(c.key, addrs[:min(len(addrs), maxRelays)])
 }
 
 // handshakes is the race for the first answer.
@@ -249,6 +260,7 @@ type handshakes struct {
 	c       *dialer
 	message []byte
 	read    readAnswer
+	peer    netip.AddrPort // where the peer itself was lately
 	slots   chan struct{}
 	// reading is held while an answer is read.
 	reading chan struct{}
@@ -266,7 +278,7 @@ func (s *handshakes) search(ctx context.Context, known []netip.AddrPort) error {
 	if err := s.c.d.ready(ctx); err != nil {
 		return err
 	}
-	if len(known) > 0 && !s.c.wait(ctx, searchDelay) {
+	if (len(known) > 0 || s.peer.IsValid()) && !s.c.wait(ctx, searchDelay) {
 		return nil
 	}
 	for i := range 2 {

@@ -124,6 +124,7 @@ func (in *incoming) run(r *dhtrpc.Request, client netip.AddrPort, direct bool) {
 		l.abort(err)
 		return
 	}
+	l.rememberPeer(l.remoteKey())
 	t := time.NewTimer(incomingWait)
 	defer t.Stop()
 	select {
@@ -240,7 +241,7 @@ func (in *incoming) compute(r *dhtrpc.Request, client netip.AddrPort, direct boo
 			return nil
 		}
 		l.private = s.o.OnlyRelay
-		out.udx.id = l.stream.ID()
+		out.udx.id, out.udx.reusable = l.stream.ID(), true
 	}
 	noise, session, err := s.answer(resp, out)
 	if err != nil || l == nil {

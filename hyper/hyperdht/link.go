@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/hyper/secretstream"
 	"github.com/tradle/cloudpal/hyper/udx"
 )
@@ -165,6 +166,12 @@ func (l *link) kindOf(from netip.AddrPort) Path {
 		return PathLAN
 	case l.punching:
 		return PathPunched
+	case l.session == nil:
+		return PathDirect
+	}
+	// A NAT may still be open from the last time.
+	if was := l.d.routes.peer(l.session.RemotePublicKey); was.addr == from {
+		return was.path
 	}
 	return PathDirect
 }
@@ -314,6 +321,23 @@ func (l *link) useID(s *udx.Socket, addr netip.AddrPort, path Path, id uint32) b
 		}
 	}
 	return true
+}
+
+// remoteKey is the key that the other side has proven. Call it after setKeys.
+func (l *link) remoteKey() hypercrypto.PublicKey {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.session.RemotePublicKey
+}
+
+// rememberPeer notes where the other side is, for the next connection to it.
+func (l *link) rememberPeer(key hypercrypto.PublicKey) {
+	l.mu.Lock()
+	path, addr := l.path, l.remote
+	l.mu.Unlock()
+	if path != PathRelayed {
+		l.d.routes.setPeer(key, place{addr, path})
+	}
 }
 
 // atEnd runs f when the link ends, at once if it has.

@@ -65,6 +65,41 @@ func TestHolesArePunched(t *testing.T) {
 	}
 }
 
+// Who comes back soon goes through the hole that is still open, in either
+// direction and without the network's help.
+func TestOpenHolesAreUsedAgain(t *testing.T) {
+	inWorld(t, 12, func(w *world) {
+		sd, cd := w.pair(simnet.Cone, simnet.Cone)
+		s, back := w.echo(sd, nil), w.echo(cd, &ServerOptions{})
+		c, err := cd.Connect(w.t.Context(), s.PublicKey(), &ConnectOptions{KeyPair: back.own.keyPair})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.check(c)
+		c.Close()
+		time.Sleep(time.Minute)
+		for _, d := range []struct {
+			from *DHT
+			to   *Server
+		}{{cd, s}, {sd, back}} {
+			start := time.Now()
+			c := w.connect(d.from, d.to, nil)
+			if took := time.Since(start); took > 50*time.Millisecond || c.Path() != PathPunched {
+				w.t.Errorf("%v after %v", c.Path(), took)
+			}
+			w.check(c)
+			c.Close()
+		}
+		// A router that has forgotten is no obstacle.
+		for _, r := range w.homes {
+			r.Restart()
+			c := w.connect(cd, s, nil)
+			w.check(c)
+			c.Close()
+		}
+	})
+}
+
 func TestTwoSymmetricNATsNeedARelay(t *testing.T) {
 	inWorld(t, 12, func(w *world) {
 		sd, cd := w.pair(simnet.Symmetric, simnet.Symmetric)

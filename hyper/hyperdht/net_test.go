@@ -16,10 +16,11 @@ import (
 
 // world is a simulated network with DHT nodes on its Internet.
 type world struct {
-	t    *testing.T
-	net  *simnet.Network
-	dhts []*DHT
-	boot string
+	t     *testing.T
+	net   *simnet.Network
+	dhts  []*DHT
+	homes []*simnet.Router
+	boot  string
 }
 
 // inWorld runs f on a network of count public nodes under a fake clock.
@@ -91,7 +92,9 @@ func (w *world) started(d *DHT, err error) *DHT {
 
 // home is a network behind a NAT.
 func (w *world) home(i byte, nat simnet.NAT) *simnet.Router {
-	return w.net.Router(netip.AddrFrom4([4]byte{60, 1, 1, i}), nat)
+	r := w.net.Router(netip.AddrFrom4([4]byte{60, 1, 1, i}), nat)
+	w.homes = append(w.homes, r)
+	return r
 }
 
 func local(net, host byte) netip.Addr { return netip.AddrFrom4([4]byte{192, 168, net, host}) }
