@@ -13,6 +13,7 @@ import (
 	"github.com/tradle/cloudpal/internal/fault"
 	"github.com/tradle/cloudpal/internal/files"
 	"github.com/tradle/cloudpal/internal/handoff"
+	"github.com/tradle/cloudpal/internal/identity"
 )
 
 // maxRequest limits the size of a request in bytes.
@@ -48,6 +49,8 @@ type Backend struct {
 	// report for every change of a connection to a peer that was named, stats when
 	// something changed.
 	Mirror func(ctx context.Context, r MirrorRequest, report func(Peer), ready func(Mirroring), stats func(MirrorStats)) error
+	// Identity is the person whose device this is.
+	Identity *identity.Store
 	// Info describes the node.
 	Info func(ctx context.Context) (Info, error)
 }
@@ -73,6 +76,13 @@ func New(b Backend) http.Handler {
 	mux.HandleFunc("POST /v1/send", stream(h.send))
 	mux.HandleFunc("POST /v1/receive", stream(h.receive))
 	mux.HandleFunc("POST /v1/decide", stream(h.decide))
+	mux.HandleFunc("POST /v1/identity/new", stream(h.newIdentity))
+	mux.HandleFunc("POST /v1/identity/restore", stream(h.restoreIdentity))
+	mux.HandleFunc("POST /v1/identity/show", stream(h.showIdentity))
+	mux.HandleFunc("POST /v1/identity/check", stream(h.checkIdentity))
+	mux.HandleFunc("POST /v1/identity/keyring", stream(h.keyring))
+	mux.HandleFunc("POST /v1/identity/shares", stream(h.splitPhrase))
+	mux.HandleFunc("POST /v1/identity/combine", stream(h.combine))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, fault.New(fault.NotFound, "this node has no %s %s", r.Method, r.URL.Path).
 			Hint("the running node may be older than this program; stop it and run the command again"))

@@ -176,11 +176,31 @@ var rules = []rule{
 		packages: []string{"hyper/blindpairing"},
 		own:      []string{"hyper/compact", "hyper/hypercrypto", "hyper/protomux"},
 		outside:  []string{"golang.org/x/crypto"},
-		why:      "an invite travels over any connection and any place for records",
+		why:      "the messages of an invite travel over anything; who connects peers and stores records is an interface",
 	},
 	{
 		packages: []string{"internal/fault"},
 		why:      "error kinds are the product's leaf",
+	},
+	{
+		packages: []string{"internal/link"},
+		own:      []string{"internal/fault", "hyper/hypercrypto"},
+		why:      "a link is text; what its bytes mean is their owner's business",
+	},
+	{
+		packages: []string{"internal/identity/shamir"},
+		why:      "arithmetic",
+	},
+	{
+		packages: []string{"internal/identity"},
+		own:      []string{"internal/fault", "internal/link", "internal/identity/shamir", "hyper/compact", "hyper/hypercrypto", "hyper/identitykey"},
+		outside:  []string{"golang.org/x/crypto", "github.com/zalando/go-keyring"},
+		why:      "a person's keys stand alone: no node, no network, no logs",
+	},
+	{
+		packages: []string{"internal/invite"},
+		own:      []string{"internal/fault", "internal/link", "internal/handoff", "hyper/blindpairing", "hyper/hypercrypto", "hyper/hyperdht", "hyper/hyperswarm"},
+		why:      "an invite is handed over and redeemed here; what it is for is its owner's business",
 	},
 	{
 		packages: []string{"internal/handoff"},
@@ -191,9 +211,13 @@ var rules = []rule{
 	{
 		packages: []string{"internal/cli"},
 		own:      []string{"internal/api/client", "internal/api", "internal/fault", "internal/node", "internal/cli/..."},
-		outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "golang.org/x/sys", "golang.org/x/term",
-			"rsc.io/qr"},
-		why: "the command line can do what the API offers and nothing else, so that a web page can do the same",
+		outside:  []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "golang.org/x/sys", "golang.org/x/term"},
+		why:      "the command line can do what the API offers and nothing else, so that a web page can do the same",
+	},
+	{
+		packages: []string{"internal/cli/qr"},
+		outside:  []string{"rsc.io/qr"},
+		why:      "a drawing of a text",
 	},
 	{
 		packages: []string{"internal/door/..."},
@@ -282,6 +306,9 @@ func TestImports(t *testing.T) {
 			}
 			if fromModule([]string{"github.com/coder/websocket"}, imp) && name != "hyper/dhtrelay" {
 				t.Errorf("%s imports WebSockets: only hyper/dhtrelay may", name)
+			}
+			if fromModule([]string{"github.com/zalando/go-keyring"}, imp) && name != "internal/identity" {
+				t.Errorf("%s imports the system's keyring: only internal/identity may", name)
 			}
 			for _, r := range rules {
 				if !matchAny(r.packages, name) {

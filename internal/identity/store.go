@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,8 @@ const fileName = "device.key"
 type Store struct {
 	Dir  string
 	Ring Ring
+
+	cost cost // of new passphrases; zero is newCost
 }
 
 func (s *Store) path() string { return filepath.Join(s.Dir, fileName) }
@@ -31,7 +34,7 @@ func (s *Store) path() string { return filepath.Join(s.Dir, fileName) }
 // returns the identity unlocked. passphrase is used with [Passphrase] only. An
 // identity that is there already is a [fault.Conflict].
 func (s *Store) Create(phrase identitykey.Mnemonic, p Protection, passphrase string, at time.Time) (*Identity, error) {
-	if err := s.vacant(); err != nil {
+	if err := s.Check(p, passphrase); err != nil {
 		return nil, err
 	}
 	device := hypercrypto.NewKeyPair()
@@ -41,20 +44,13 @@ func (s *Store) Create(phrase identitykey.Mnemonic, p Protection, passphrase str
 	undo := func() {}
 	switch p {
 	case Passphrase:
-		if err := checkPassphrase(passphrase); err != nil {
-			return nil, err
-		}
-		f.cost, secret = newCost, []byte(passphrase)
-		f.salt = newSalt()
+		f.cost, f.salt, secret = cmp.Or(s.cost, newCost), newSalt(), []byte(passphrase)
 	case Keyring:
 		var err error
 		if f.name, secret, err = newRingKey(s.Ring); err != nil {
 			return nil, err
 		}
 		undo = func() { _ = s.Ring.Delete(ringName(f.name)) } // of no use without the file
-	case Plain:
-	default:
-		return nil, fault.New(fault.Usage, "no way to keep the key was chosen")
 	}
 	f.seal(device.Seed(), secret)
 	if err := s.write(f.appendTo(nil)); err != nil {
@@ -64,8 +60,17 @@ func (s *Store) Create(phrase identitykey.Mnemonic, p Protection, passphrase str
 	return &Identity{Person: f.identity, Device: f.device, Proof: f.proof, Protection: p, key: device}, nil
 }
 
-// vacant tells whether there is no identity yet.
-func (s *Store) vacant() error {
+// Check tells whether Create would refuse: because there is an identity already, or
+// because of how the key is to be kept.
+func (s *Store) Check(p Protection, passphrase string) error {
+	if p.String() == "" {
+		return fault.New(fault.Usage, "no way to keep the key was chosen")
+	}
+	if p == Passphrase {
+		if err := checkPassphrase(passphrase); err != nil {
+			return err
+		}
+	}
 	switch _, err := os.Lstat(s.path()); {
 	case err == nil:
 		return fault.New(fault.Conflict, "there is an identity here already").

@@ -57,12 +57,15 @@ func (p *pocket) Available() bool { return p.fail == nil }
 
 const passphrase = "correct horse battery"
 
+// cheap makes tests fast.
+var cheap = cost{passes: 1, memory: 64, threads: 1}
+
 var at = time.Unix(1_770_000_000, 0)
 
 func TestIdentityIsKept(t *testing.T) {
 	for _, p := range []Protection{Keyring, Passphrase, Plain} {
 		t.Run(p.String(), func(t *testing.T) {
-			s := &Store{Dir: filepath.Join(t.TempDir(), "a", "identity"), Ring: &pocket{}}
+			s := &Store{Dir: filepath.Join(t.TempDir(), "a", "identity"), Ring: &pocket{}, cost: cheap}
 			if _, err := s.Load(); fault.KindOf(err) != fault.NotFound {
 				t.Errorf("before there is one: %v", err)
 			}
@@ -116,7 +119,7 @@ func TestIdentityIsKept(t *testing.T) {
 func TestWhatIsOnTheDisk(t *testing.T) {
 	for _, p := range []Protection{Keyring, Passphrase} {
 		ring := &pocket{}
-		s := &Store{Dir: filepath.Join(t.TempDir(), "identity"), Ring: ring}
+		s := &Store{Dir: filepath.Join(t.TempDir(), "identity"), Ring: ring, cost: cheap}
 		phrase := identitykey.NewMnemonic()
 		made, err := s.Create(phrase, p, passphrase, at)
 		if err != nil {
@@ -175,7 +178,7 @@ func TestIdentitiesDoNotPrintTheirKey(t *testing.T) {
 }
 
 func TestSecretsThatDoNotFit(t *testing.T) {
-	s := &Store{Dir: t.TempDir(), Ring: &pocket{}}
+	s := &Store{Dir: t.TempDir(), cost: cheap}
 	if _, err := s.Create(identitykey.NewMnemonic(), Passphrase, passphrase, at); err != nil {
 		t.Fatal(err)
 	}

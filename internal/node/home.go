@@ -48,8 +48,9 @@ func makeHome(home string) error {
 }
 
 const (
-	storeFolder = "store"
-	socketName  = "cloudpal.sock"
+	storeFolder    = "store"
+	identityFolder = "identity"
+	socketName     = "cloudpal.sock"
 	// maxSocketPath is the longest path that all systems accept for a socket.
 	maxSocketPath = 100
 )

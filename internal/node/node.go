@@ -21,6 +21,7 @@ import (
 	"github.com/tradle/cloudpal/internal/api"
 	"github.com/tradle/cloudpal/internal/fault"
 	"github.com/tradle/cloudpal/internal/files"
+	"github.com/tradle/cloudpal/internal/identity"
 )
 
 // Options configures [Open].
@@ -83,7 +84,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	n.network = newNetwork(n.store.KeyPair("cloudpal/node"), n.speak, n.store.FindingPeers, n.opts.Log)
 	n.mirrors = blindpeer.NewClient(n.network)
 	n.handler = n.bounded(api.New(api.Backend{Files: n.files, Network: n.network, Web: &web{files: n.files, log: n.opts.Log}, Meet: n.meet, Info: n.info,
-		Mirrors: n.mirrors, Mirror: n.mirror}))
+		Mirrors: n.mirrors, Mirror: n.mirror, Identity: &identity.Store{Dir: filepath.Join(n.opts.Home, identityFolder), Ring: identity.SystemRing{}}}))
 	return n.listen()
 }
 
