@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -207,8 +208,13 @@ func (h *handler) baseJoin(ctx context.Context, r BaseJoinRequest, s *Stream) er
 	if err != nil {
 		return err
 	}
-	s.Send(TypeBase, describeBase(b))
-	return b.Close()
+	defer b.Close()
+	// What made this device a member has to arrive before it can write. If that takes
+	// too long it goes on when the base is online again.
+	if err := b.WaitWritable(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return s.Send(TypeBase, describeBase(b))
 }
 
 func (h *handler) baseAppend(ctx context.Context, r BaseAppendRequest, s *Stream) error {

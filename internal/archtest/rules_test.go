@@ -179,8 +179,18 @@ var rules = []rule{
 		why:      "an invite travels over any connection and any place for records",
 	},
 	{
+		packages: []string{"hyper/blindpeer"},
+		own:      []string{"hyper/compact", "hyper/hypercrypto", "hyper/protomux", "hyper/storage", "hyper/hypercore", "hyper/corestore"},
+		why:      "a mirror keeps logs that it is asked for; how it is reached is not its matter",
+	},
+	{
 		packages: []string{"internal/fault"},
 		why:      "error kinds are the product's leaf",
+	},
+	{
+		packages: []string{"internal/base"},
+		own:      []string{"internal/fault", "hyper/..."},
+		why:      "a base is opened, written and shared; who is connected is the node's business",
 	},
 	{
 		packages: []string{"internal/handoff"},

@@ -38,6 +38,9 @@ func (b *Base) Local() hypercrypto.Key { return b.o.base.LocalKey() }
 // Status returns the present state.
 func (b *Base) Status() autobase.Status { return b.o.base.Status() }
 
+// WaitWritable waits until this device is a member.
+func (b *Base) WaitWritable(ctx context.Context) error { return b.o.base.WaitWritable(ctx) }
+
 func (o *opened) onEvent(autobase.Event) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

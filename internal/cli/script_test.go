@@ -279,7 +279,7 @@ func identity(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // waitfor TEXT COMMAND ARG...: runs a command until its output has the text.
-func waitFor(ts *testscript.TestScript, neg bool, args []string) {
+func waitForText(ts *testscript.TestScript, neg bool, args []string) {
 	for until := time.Now().Add(patient); ; time.Sleep(100 * time.Millisecond) {
 		ts.Check(ts.Exec(args[1], args[2:]...))
 		if out := ts.ReadFile("stdout"); strings.Contains(out, args[0]) {
