@@ -188,6 +188,9 @@ func TestFiveProcessesShowOneHash(t *testing.T) {
 		p.connect(t)
 	}
 	one.once(t, "base", "members", "add", one.base, js[0].j.local(), "--indexer", "--timeout", "2m")
+	// An indexer begins with its first node, which JavaScript does not write by itself.
+	eventually(t, "a member", func() bool { return js[0].j.state(t).Writable })
+	js[0].j.ack(t)
 	one.once(t, "base", "members", "add", one.base, js[1].j.local(), "--timeout", "2m")
 	one.once(t, "base", "members", "add", one.base, three.state(t).Str("local"), "--timeout", "2m")
 	all := []member{one, two, three, js[0], js[1]}
