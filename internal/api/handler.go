@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tradle/cloudpal/hyper/blindpeer"
+	"github.com/tradle/cloudpal/internal/base"
 	"github.com/tradle/cloudpal/internal/fault"
 	"github.com/tradle/cloudpal/internal/files"
 	"github.com/tradle/cloudpal/internal/handoff"
@@ -43,6 +44,8 @@ type Backend struct {
 	// addresses at which this side can be reached, if it waits to be. leave ends
 	// all of its connections.
 	Meet func(m Meeting, listening func(addresses []string)) (meeting handoff.Rendezvous, leave func())
+	// Bases are the bases of the node.
+	Bases *base.Library
 	// Mirrors asks blind peers to keep logs.
 	Mirrors *blindpeer.Client
 	// Mirror runs a blind peer until ctx ends. ready is called once it is reachable,
@@ -72,6 +75,13 @@ func New(b Backend) http.Handler {
 	mux.HandleFunc("POST /v1/seed", stream(h.seed))
 	mux.HandleFunc("POST /v1/mirror", stream(h.mirror))
 	mux.HandleFunc("POST /v1/unmirror", stream(h.unmirror))
+	mux.HandleFunc("POST /v1/bases", stream(h.bases))
+	mux.HandleFunc("POST /v1/base/create", stream(h.baseCreate))
+	mux.HandleFunc("POST /v1/base/join", stream(h.baseJoin))
+	mux.HandleFunc("POST /v1/base/append", stream(h.baseAppend))
+	mux.HandleFunc("POST /v1/base/view", stream(h.baseView))
+	mux.HandleFunc("POST /v1/base/members", stream(h.baseMembers))
+	mux.HandleFunc("POST /v1/base/invite", stream(h.baseInvite))
 	mux.HandleFunc("POST /v1/audit", stream(h.audit))
 	mux.HandleFunc("POST /v1/send", stream(h.send))
 	mux.HandleFunc("POST /v1/receive", stream(h.receive))

@@ -179,6 +179,11 @@ var rules = []rule{
 		why:      "the messages of an invite travel over anything; who connects peers and stores records is an interface",
 	},
 	{
+		packages: []string{"hyper/blindpeer"},
+		own:      []string{"hyper/compact", "hyper/hypercrypto", "hyper/protomux", "hyper/storage", "hyper/hypercore", "hyper/corestore"},
+		why:      "a mirror keeps logs that it is asked for; how it is reached is not its matter",
+	},
+	{
 		packages: []string{"internal/fault"},
 		why:      "error kinds are the product's leaf",
 	},
@@ -201,6 +206,11 @@ var rules = []rule{
 		packages: []string{"internal/invite"},
 		own:      []string{"internal/fault", "internal/link", "internal/handoff", "hyper/blindpairing", "hyper/hypercrypto", "hyper/hyperdht", "hyper/hyperswarm"},
 		why:      "an invite is handed over and redeemed here; what it is for is its owner's business",
+	},
+	{
+		packages: []string{"internal/base"},
+		own:      []string{"internal/fault", "hyper/..."},
+		why:      "a base is opened, written and shared; who is connected is the node's business",
 	},
 	{
 		packages: []string{"internal/handoff"},

@@ -278,6 +278,33 @@ func identity(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("id", info.ID)
 }
 
+// waitfor TEXT COMMAND ARG...: runs a command until its output has the text.
+func waitForText(ts *testscript.TestScript, neg bool, args []string) {
+	for until := time.Now().Add(patient); ; time.Sleep(100 * time.Millisecond) {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		if out := ts.ReadFile("stdout"); strings.Contains(out, args[0]) {
+			fmt.Fprint(ts.Stdout(), out)
+			return
+		}
+		if time.Now().After(until) {
+			ts.Fatalf("%q does not come", args[0])
+		}
+	}
+}
+
+// base_link: sets link to that of the only base of the node.
+func baseLink(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(ts.Exec("cloudpal", "base", "ls", "--json"))
+	var b struct{ Link string }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &b))
+	ts.Setenv("link", b.Link)
+}
+
+// add_member BASE FILE: adds the device whose key is in the file.
+func addMember(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(ts.Exec("cloudpal", "base", "members", "add", args[0], strings.TrimSpace(ts.ReadFile(args[1]))))
+}
+
 // tmpfs DIR BYTES: mounts a small disk. It needs the rights of the superuser.
 func tmpfs(ts *testscript.TestScript, neg bool, args []string) {
 	dir := ts.MkAbs(args[0])

@@ -14,11 +14,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tradle/cloudpal/hyper/blindpairing"
 	"github.com/tradle/cloudpal/hyper/blindpeer"
 	"github.com/tradle/cloudpal/hyper/corestore"
 	"github.com/tradle/cloudpal/hyper/protomux"
 	"github.com/tradle/cloudpal/hyper/storage"
 	"github.com/tradle/cloudpal/internal/api"
+	"github.com/tradle/cloudpal/internal/base"
 	"github.com/tradle/cloudpal/internal/fault"
 	"github.com/tradle/cloudpal/internal/files"
 	"github.com/tradle/cloudpal/internal/identity"
@@ -42,6 +44,8 @@ type Node struct {
 	files   *files.Library
 	network *network
 	mirrors *blindpeer.Client
+	pairing *blindpairing.Pairing
+	bases   *base.Library
 	handler http.Handler
 	socket  string
 	server  *http.Server
@@ -83,8 +87,13 @@ func (n *Node) open(ctx context.Context) (err error) {
 	}
 	n.network = newNetwork(n.store.KeyPair("cloudpal/node"), n.speak, n.store.FindingPeers, n.opts.Log)
 	n.mirrors = blindpeer.NewClient(n.network)
+	n.pairing = blindpairing.New(pairing{n.network}, &blindpairing.Options{Poll: pairingPoll, Log: n.opts.Log})
+	if n.bases, err = base.Open(ctx, n.store, base.Options{Pairing: n.pairing, Log: n.opts.Log}); err != nil {
+		return err
+	}
 	n.handler = n.bounded(api.New(api.Backend{Files: n.files, Network: n.network, Web: &web{files: n.files, log: n.opts.Log}, Meet: n.meet, Info: n.info,
-		Mirrors: n.mirrors, Mirror: n.mirror, Identity: &identity.Store{Dir: filepath.Join(n.opts.Home, identityFolder), Ring: identity.SystemRing{}}}))
+		Mirrors: n.mirrors, Mirror: n.mirror, Bases: n.bases,
+		Identity: &identity.Store{Dir: filepath.Join(n.opts.Home, identityFolder), Ring: identity.SystemRing{}}}))
 	return n.listen()
 }
 
@@ -132,6 +141,8 @@ const keepAlive = 5 * time.Second
 func (n *Node) speak(ctx context.Context, s protomux.Stream) error {
 	m := protomux.New(s, &protomux.Options{KeepAlive: keepAlive, Log: n.opts.Log})
 	defer n.mirrors.Attach(m)()
+	defer n.bases.Attach(m)()
+	n.pairing.Attach(m)
 	return n.store.ReplicateMux(ctx, m)
 }
 
@@ -228,8 +239,14 @@ func (n *Node) close() error {
 	if n.mirrors != nil {
 		n.mirrors.Close()
 	}
+	if n.pairing != nil {
+		errs = append(errs, n.pairing.Close())
+	}
 	if n.network != nil {
 		n.network.close()
+	}
+	if n.bases != nil {
+		errs = append(errs, n.bases.Close())
 	}
 	if n.files != nil {
 		errs = append(errs, n.files.Close())
