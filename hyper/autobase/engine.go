@@ -120,7 +120,7 @@ func (e *engine) ready(n *node) bool {
 
 // enter adds the next node of a writer to the order.
 func (e *engine) enter(n *node) error {
-	if err := e.lin.Add(n.enter()); err != nil {
+	if err := e.lin.Add(e.inOrder(n)); err != nil {
 		return err
 	}
 	n.w.given++

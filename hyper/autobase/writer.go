@@ -246,9 +246,6 @@ func (e *engine) loadNext(ctx context.Context, w *writer, budget *int) (bool, er
 			if hw.given < h.Length {
 				return false, nil // it comes later
 			}
-			if d := e.node(h); d != nil && d.block.Batch != 1 {
-				return freeze(fmt.Errorf("%w: a node behind %d names the middle of a batch of log %s", ErrLog, at, h.Key))
-			}
 		}
 	}
 	*budget -= size + 256*len(blocks)
