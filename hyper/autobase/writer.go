@@ -22,8 +22,10 @@ const (
 	maxNamed = 16
 	// maxAsked bounds the blocks of a log that are asked for ahead of the others.
 	maxAsked = 16
-	// preload bounds the bytes of values that are loaded between two updates.
-	preload = 32 << 20
+	// preload bounds the bytes of nodes that are loaded between two updates.
+	preload = 16 << 20
+	// nodeSize is about what a node takes beside its value.
+	nodeSize = 1 << 10
 )
 
 // writer is somebody's log.
@@ -248,7 +250,7 @@ func (e *engine) loadNext(ctx context.Context, w *writer, budget *int) (bool, er
 			}
 		}
 	}
-	*budget -= size + 256*len(blocks)
+	*budget -= size + nodeSize*len(blocks)
 	for i, b := range blocks {
 		n := &node{Ref: oplog.Ref{Key: w.key, Length: at + uint64(i) + 1}, w: w, block: b}
 		w.nodes = append(w.nodes, n)
