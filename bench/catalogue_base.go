@@ -22,5 +22,9 @@ func (c *catalogue) bases() []work {
 			"--mode", "reader", "--count", n(sc.baseHistory)),
 		one("base-reader-forward", []line{{name: "base new reader, fast-forward", output: "autobase-reader", better: lower, cpu: "cpu_s", floor: 10}},
 			"--mode", "reader", "--count", n(sc.baseHistory), "--forward"),
+		{name: "base-million", ours: c.goProgram("autobase", "--mode", "reader", "--count", n(sc.baseMillion), "--batch", "100"), lines: []line{
+			{name: "base new reader, replay of 1M nodes", output: "autobase-reader", better: lower, cpu: "cpu_s"},
+			{name: "base replay of 1M nodes: peak memory of both peers", output: "autobase-reader", figure: "peak_rss_mb", unit: "MiB", better: lower, most: 400},
+		}},
 	}
 }

@@ -25,6 +25,7 @@ type scale struct {
 	baseMulti      int // by three writers
 	baseFork       int // by each writer, apart
 	baseHistory    int // what a new reader finds
+	baseMillion    int // the same, of a long history
 
 	one, many, edit workload.Files
 }
@@ -38,7 +39,7 @@ func fullScale() scale {
 		reads: 50_000, gets: 1000,
 		udxMiB: 1024, dhtNodes: 100, idle: 500,
 		beeKeys: 100_000, beeSingle: 5000, beeReads: 20_000, beeMillionKeys: 1_000_000,
-		baseValues: 5000, baseBatched: 50_000, baseMulti: 1500, baseFork: 200, baseHistory: 3000,
+		baseValues: 5000, baseBatched: 50_000, baseMulti: 1500, baseFork: 200, baseHistory: 3000, baseMillion: 1_000_000,
 		one: workload.One, many: workload.Many, edit: workload.Edit,
 	}
 }
@@ -53,7 +54,7 @@ func quickScale() scale {
 		reads: 2000, gets: 50,
 		udxMiB: 32, dhtNodes: 10, idle: 50,
 		beeKeys: 3000, beeSingle: 200, beeReads: 500, beeMillionKeys: 20_000,
-		baseValues: 200, baseBatched: 2000, baseMulti: 60, baseFork: 10, baseHistory: 100,
+		baseValues: 200, baseBatched: 2000, baseMulti: 60, baseFork: 10, baseHistory: 100, baseMillion: 5000,
 		one: workload.One.Resized(32 << 20), many: workload.Many.Resized(400 * 4096), edit: workload.Edit.Resized(16 << 20),
 	}
 }

@@ -132,6 +132,37 @@ func TestBasesSurviveRestarts(t *testing.T) {
 	}
 }
 
+// A device that gets new keys goes on as another writer.
+func TestJavaScriptFollowsAReplacedLog(t *testing.T) {
+	for _, secret := range []string{"", seedHex(0x77)} {
+		t.Run(fmt.Sprint("encrypted ", secret != ""), func(t *testing.T) {
+			peers := startBases(t, "jg", 1, baseOptions{encryption: secret})
+			g := peers[1].(*goBase)
+			g.append(t, baseOp{Log: "by the first log"})
+			converge(t, "first log", nil, peers...)
+			first := g.local()
+			if err := g.base.SetLocal(testContext(t), seedPair(0x55)); err != nil {
+				t.Fatal(err)
+			}
+			peers[0].append(t, baseOp{Remove: first}, addOp(g.local(), true))
+			converge(t, "replacement", func(s baseState) bool { return s.Members == 2 && len(s.Indexers) == 2 }, peers...)
+			g.append(t, baseOp{Log: "by the second log"})
+			settleBase(t, peers...)
+			second := g.local()
+			g.restart(t)
+			if g.local() != second {
+				t.Fatalf("after a restart the own log is %s, not %s", g.local(), second)
+			}
+			reconnect(t, peers...)
+			g.append(t, baseOp{Log: "after a restart"})
+			s := settleBase(t, peers...)
+			if s.Views["log"].Length != 3 || s.Views["log"].Signed != 3 {
+				t.Fatalf("at the end: %s", s.text())
+			}
+		})
+	}
+}
+
 func TestOutsidersAreHeardOptimistically(t *testing.T) {
 	for _, kinds := range []string{"gjg", "jgj"} {
 		t.Run(kinds, func(t *testing.T) {

@@ -35,7 +35,13 @@ func TestReadersJumpToTheSignedState(t *testing.T) {
 				j := startJSBase(t, 2, first.key(), opts)
 				port := first.listen(t)
 				j.dial(t, port)
-				j.Event(t, "fast-forward")
+				converge(t, "with a reader in JavaScript", nil, first, j)
+				// Whether JavaScript jumps by itself, or has replayed before it gets to that, is a matter of luck, also among its own kind.
+				jump := func(e Event) bool { return e.Str("event") == "fast-forward" }
+				if e, _ := j.take(jump); e == nil {
+					j.Call(t, "forward", nil)
+					j.Next(t, "the jump of JavaScript", jump)
+				}
 				converge(t, "after the jump of JavaScript", nil, first, j)
 				mirror := startGoBase(t, 4, first.key(), opts)
 				mirror.dial(t, port)

@@ -88,13 +88,17 @@ async function members () {
   return cut
 }
 
+async function fill (base) {
+  for (let i = 0; i < o.count; i += o.batch) {
+    if (o.batch === 1) await base.append({ i, pad })
+    else await base.append(Array.from({ length: Math.min(o.batch, o.count - i) }, (_, j) => ({ i: i + j, pad })))
+  }
+}
+
 async function append () {
   const t = now()
   const c = cpu()
-  for (let i = 0; i < o.count; i += o.batch) {
-    if (o.batch === 1) await bases[0].append({ i, pad })
-    else await bases[0].append(Array.from({ length: o.batch }, (_, j) => ({ i: i + j, pad })))
-  }
+  await fill(bases[0])
   await bases[0].update()
   const ms = now() - t
   if (bases[0].view.length !== o.count) throw new Error('the view has ' + bases[0].view.length)
@@ -130,7 +134,7 @@ async function multi () {
 async function merge () {
   const cut = await members()
   cut()
-  for (const b of bases) for (let i = 0; i < o.count; i++) await b.append({ i, pad })
+  for (const b of bases) await fill(b)
   const t = now()
   const c = cpu()
   mesh()
@@ -139,7 +143,7 @@ async function merge () {
 }
 
 async function reader () {
-  for (let i = 0; i < o.count; i++) await bases[0].append({ i, pad })
+  await fill(bases[0])
   await open({ fastForward: o.forward })
   const t = now()
   const c = cpu()

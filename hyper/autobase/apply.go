@@ -131,7 +131,7 @@ func (e *engine) dependencies(n *node) func(yield func(*node) bool) {
 			if h == own {
 				own.Length = 0
 			}
-			if d := e.node(h); d != nil && !yield(d) {
+			if d := e.named(h); d != nil && !yield(d) {
 				return
 			}
 		}

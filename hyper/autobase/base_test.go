@@ -265,23 +265,39 @@ func TestBadNodesStopOnlyTheirLog(t *testing.T) {
 	}
 }
 
-// Nodes in the middle of an append are no place to go on from.
-func TestHeadsInABatchStopTheirLog(t *testing.T) {
-	p := newPeers(t, 3, Options{})
-	p.append(0, opAdd(p.bases[1].LocalKey(), false), opAdd(p.bases[2].LocalKey(), false))
+// Who names the middle of an append depends on all of it, whether it is confirmed
+// where the node comes in or not.
+func TestHeadsInABatchStandForItsEnd(t *testing.T) {
+	p := newPeers(t, 4, Options{})
+	ctx := context.Background()
+	p.append(0, opAdd(p.bases[1].LocalKey(), false), opAdd(p.bases[2].LocalKey(), false), opAdd(p.bases[3].LocalKey(), false))
 	p.sync()
 	p.append(2, opLog("a"), opLog("b"), opLog("c"))
+	batch := oplog.Ref{Key: p.bases[2].LocalKey(), Length: 2}
+	end := oplog.Ref{Key: p.bases[2].LocalKey(), Length: 3}
+	some := &pair{t: t, stores: p.stores[1:], bases: p.bases[1:], apps: p.apps[1:]}
+	some.sync()
+	evil := p.logAt(1, 1)
+	for _, heads := range [][]oplog.Ref{{batch}, {batch, end}, {end, batch}} {
+		if _, err := evil.Append(ctx, badNode(1, heads...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	evil.Close()
+	// At peer 0 the append is confirmed before the nodes come in.
+	early := &pair{t: t, stores: []*corestore.Store{p.stores[0], p.stores[2]}, bases: []*Base{p.bases[0], p.bases[2]}}
+	early.sync()
+	if err := p.bases[0].Ack(ctx); err != nil {
+		t.Fatal(err)
+	}
+	some.sync()
 	p.sync()
-	evil := p.logAt(1, 0)
-	defer evil.Close()
-	if _, err := evil.Append(context.Background(), badNode(1, oplog.Ref{Key: p.bases[2].LocalKey(), Length: 2})); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := p.bases[0].Update(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	if s := p.bases[0].Status(); s.Frozen[evil.Key()] == nil || p.apps[0].log.Length() != 3 {
-		t.Fatalf("frozen %v, %d blocks", s.Frozen, p.apps[0].log.Length())
+	p.append(0, opLog("goes on"))
+	p.sync()
+	for i, b := range p.bases {
+		if s := b.Status(); len(s.Frozen) > 0 || s.Hash != p.bases[0].Status().Hash || p.apps[i].log.Length() != 7 {
+			t.Fatalf("peer %d: %d blocks, %+v", i, p.apps[i].log.Length(), s)
+		}
 	}
 }
 

@@ -40,6 +40,7 @@ type engine struct {
 
 	acks      int    // own empty nodes since the last value
 	eager     bool   // Apply prefers a jump, however short
+	held      bool   // nodes are neither fetched nor loaded
 	scratch   bool   // nothing is written but what is there already
 	membersAt uint64 // length of the system view with the last confirmed change of members
 
@@ -120,7 +121,7 @@ func (e *engine) ready(n *node) bool {
 
 // enter adds the next node of a writer to the order.
 func (e *engine) enter(n *node) error {
-	if err := e.lin.Add(n.enter()); err != nil {
+	if err := e.lin.Add(e.inOrder(n)); err != nil {
 		return err
 	}
 	n.w.given++

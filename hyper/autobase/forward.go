@@ -21,12 +21,18 @@ const (
 	forwardTime = 20 * time.Second
 	// forwardPause is how long a jump that failed is not tried again.
 	forwardPause = 30 * time.Second
+	// forwardQuiet is how long a jump keeps the base from fetching and loading
+	// nodes, most of which are going to be part of the state.
+	forwardQuiet = 2 * time.Second
+	// forwardAsk is the same for the question which system core counts.
+	forwardAsk = 500 * time.Millisecond
 )
 
 // forwarding is the jump that is under way.
 type forwarding struct {
 	running bool
 	after   time.Time     // not before
+	asked   time.Time     // when the indexers' newest nodes were asked for
 	turn    chan struct{} // full while somebody jumps
 }
 
@@ -42,16 +48,27 @@ func (b *Base) considerForward() {
 		minimum = 1
 	}
 	b.e.eager = false
-	key, ok := b.e.ahead(minimum)
-	if !ok {
+	key, found := b.e.ahead(minimum)
+	switch now := time.Now(); {
+	case found == aheadUnknown && now.Sub(f.asked) > forwardPause:
+		f.asked = now
+		b.hold(forwardAsk)
+		return
+	case found == aheadNone:
+		b.unhold()
+		return
+	case found != aheadFound:
 		return
 	}
 	f.running = true
+	quiet := b.hold(forwardQuiet)
 	b.wg.Go(func() {
 		err := b.jump(b.ctx, key, minimum)
+		quiet.Stop()
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		f.running = false
+		b.unhold()
 		if err != nil && b.ctx.Err() == nil {
 			f.after = time.Now().Add(forwardPause)
 			b.event(Event{Type: EventWarning, Err: fmt.Errorf("jump to a signed state: %w", err)})
@@ -70,8 +87,8 @@ func (b *Base) FastForward(ctx context.Context) error {
 	defer context.AfterFunc(b.ctx, cancel)()
 	b.mu.Lock()
 	err := b.usable()
-	key, other := b.e.ahead(forwardMinimum)
-	if !other {
+	key, found := b.e.ahead(forwardMinimum)
+	if found != aheadFound {
 		key = b.e.system.Key()
 	}
 	b.mu.Unlock()
@@ -85,12 +102,20 @@ func (b *Base) FastForward(ctx context.Context) error {
 	return nil
 }
 
+// What ahead knows.
+const (
+	aheadNone = iota
+	aheadUnknown
+	aheadFound
+)
+
 // ahead returns the system core that has a signed state far ahead: by at least
-// minimum blocks, as far as the present core is concerned.
-func (e *engine) ahead(minimum uint64) (hypercrypto.Key, bool) {
+// minimum blocks, as far as the present core is concerned. It is unknown while
+// nodes that tell are not here; those are asked for.
+func (e *engine) ahead(minimum uint64) (key hypercrypto.Key, found int) {
 	tip := e.sys.draft.Length()
 	if e.system.Length() >= tip+minimum {
-		return e.system.Key(), true
+		return e.system.Key(), aheadFound
 	}
 	votes := make(map[hypercrypto.Key]int)
 	for _, k := range e.indexers {
@@ -99,37 +124,75 @@ func (e *engine) ahead(minimum uint64) (hypercrypto.Key, bool) {
 		if length < w.given+forwardMinimum/2 {
 			continue
 		}
-		d := e.digest(w, length)
+		d, known := e.digest(w, length)
+		if !known {
+			found = aheadUnknown
+		}
 		if d == nil || *d == e.system.Key() {
 			continue
 		}
 		if votes[*d]++; votes[*d] > len(e.indexers)/2 {
-			return *d, true
+			return *d, aheadFound
 		}
 	}
-	return hypercrypto.Key{}, false
+	return hypercrypto.Key{}, found
 }
 
-// digest returns which system core a log of the given length names last, nil
-// while the block is not held.
-func (e *engine) digest(w *writer, length uint64) *hypercrypto.Key {
+// hold keeps the base from fetching and loading nodes for a while, or until
+// unhold. b.mu is held.
+func (b *Base) hold(d time.Duration) *time.Timer {
+	b.e.hold()
+	return time.AfterFunc(d, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.usable() == nil {
+			b.unhold()
+		}
+	})
+}
+
+// unhold ends hold. b.mu is held.
+func (b *Base) unhold() {
+	if b.e.held {
+		b.e.release()
+		b.poke()
+	}
+}
+
+func (e *engine) hold() {
+	e.held = true
+	for _, w := range e.writers {
+		w.stopFetching()
+	}
+}
+
+func (e *engine) release() {
+	e.held = false
+	for _, w := range e.writers {
+		if w != e.local {
+			w.fetch()
+		}
+	}
+}
+
+// digest returns which system core a log of the given length names last, nil if
+// it names none. It is not known while the block is not held.
+func (e *engine) digest(w *writer, length uint64) (key *hypercrypto.Key, known bool) {
 	for range 2 {
 		b, err := e.block(w, length-1)
 		if errors.Is(err, hypercore.ErrNotAvailable) {
 			w.ask(length - 1)
+			return nil, false
 		}
-		if err != nil || b.Digest == nil {
-			return nil
+		if err != nil || b.Digest == nil || b.Digest.Pointer >= length {
+			return nil, true
 		}
 		if b.Digest.Pointer == 0 {
-			return &b.Digest.Key
-		}
-		if b.Digest.Pointer >= length {
-			return nil
+			return &b.Digest.Key, true
 		}
 		length -= b.Digest.Pointer
 	}
-	return nil
+	return nil, true
 }
 
 // landing is a signed state that all is known of that it takes to go on from it.
@@ -298,9 +361,9 @@ func (e *engine) land(ctx context.Context, l *landing) error {
 			return err
 		}
 		w.nodes, w.offset, w.given = nil, r.member.Length, r.member.Length
-		w.missing.Close()
-		if w != e.local {
-			w.missing = w.core.Download(hypercore.Range{Start: w.offset, Live: true, Linear: true})
+		w.stopFetching()
+		if w != e.local && !e.held {
+			w.fetch()
 		}
 	}
 	sg, err := e.signers(ctx, s.info.Indexers)

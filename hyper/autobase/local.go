@@ -95,7 +95,7 @@ func (b *Base) useLocal(ctx context.Context, key hypercrypto.Key) error {
 	if err != nil {
 		return err
 	}
-	w.missing.Close() // nobody else writes it
+	w.stopFetching() // nobody else writes it
 	b.e.local, b.e.acks = w, 0
 	b.local.Store(&key)
 	return nil

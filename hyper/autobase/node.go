@@ -3,6 +3,7 @@ package autobase
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/hyper/internal/linearizer"
@@ -21,14 +22,32 @@ type node struct {
 	lin   *linearizer.Node // in the order of the present epoch
 }
 
-// enter makes the node one of the present epoch.
-func (n *node) enter() *linearizer.Node {
+// inOrder makes the node one of the present epoch.
+func (e *engine) inOrder(n *node) *linearizer.Node {
 	n.lin = &linearizer.Node{Ref: linearizer.Ref(n.Ref), Batch: n.block.Batch, Optimistic: n.block.Optimistic, Value: n}
-	n.lin.Heads = make([]linearizer.Ref, len(n.block.Heads))
-	for i, h := range n.block.Heads {
-		n.lin.Heads[i] = linearizer.Ref(h)
+	n.lin.Heads = make([]linearizer.Ref, 0, len(n.block.Heads))
+	for _, h := range n.block.Heads {
+		r := linearizer.Ref(h)
+		if d := e.named(h); d != nil {
+			r = linearizer.Ref(d.Ref)
+		}
+		if !slices.Contains(n.lin.Heads, r) {
+			n.lin.Heads = append(n.lin.Heads, r)
+		}
 	}
 	return n.lin
+}
+
+// named returns the node that a head stands for, nil if it is confirmed. Nobody
+// has a reason to name the middle of an append. Who does depends on all of it:
+// that holds for everybody, whether the append is confirmed there already or not.
+func (e *engine) named(h oplog.Ref) *node {
+	d := e.node(h)
+	if d == nil || d.block.Batch == 1 {
+		return d
+	}
+	h.Length += d.block.Batch - 1
+	return e.node(h)
 }
 
 // checkBatch checks the blocks of one append of the log k that begin at length

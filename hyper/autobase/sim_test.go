@@ -48,6 +48,8 @@ type world struct {
 	confirmed map[uint64]hypercrypto.Hash // of confirmed states, by length of the system view
 	written   int
 	story     []string
+	liar      *lies    // writes the last log; nil: nobody lies
+	told      [][]byte // that log
 }
 
 type simPeer struct {
@@ -61,6 +63,7 @@ type simPeer struct {
 	safe  []uint64 // of every log, what survives a crash
 	acked uint64   // own nodes that were acknowledged as durable
 	guest bool     // only reads
+	slow  bool     // seldom hears of anything
 }
 
 func (w *world) note(format string, args ...any) {
@@ -87,12 +90,74 @@ func newWorld(t *testing.T, seed uint64) *world {
 		w.pairs = append(w.pairs, hypercrypto.KeyPairFromSeed(s))
 	}
 	w.base = hypercrypto.DefaultManifest(w.pairs[0].Public).Key()
+	if w.rng.IntN(3) == 0 {
+		w.addLiar()
+	}
 	for i := range n {
-		p := &simPeer{w: w, n: i, mem: vfs.NewCrashableMem()}
+		p := &simPeer{w: w, n: i, mem: vfs.NewCrashableMem(), slow: w.rng.IntN(5) == 0}
 		w.peers = append(w.peers, p)
 		p.open()
 	}
 	return w
+}
+
+// addLiar adds somebody who has a log and keeps to no rule but one: everybody
+// gets the same log.
+func (w *world) addLiar() {
+	var keys []hypercrypto.Key
+	for _, kp := range w.pairs {
+		keys = append(keys, hypercrypto.DefaultManifest(kp.Public).Key())
+	}
+	pair := hypercrypto.KeyPairFromSeed([32]byte{98})
+	w.pairs = append(w.pairs, pair)
+	w.liar = &lies{own: hypercrypto.DefaultManifest(pair.Public).Key(), keys: keys, value: func(n int) []byte {
+		switch k := keys[n%len(keys)]; n % 7 {
+		case 0:
+			return opAdd(k, n%2 == 0)
+		case 1:
+			return opRemove(k)
+		case 2:
+			return []byte{byte(n)}
+		default:
+			return opPut(fmt.Sprint("k", n%9), "a lie")
+		}
+	}}
+}
+
+// lie lets the liar write, and gives a peer some of it.
+func (w *world) lie(p *simPeer) {
+	ctx := context.Background()
+	for range w.rng.IntN(3) {
+		for range 256 {
+			w.liar.b = append(w.liar.b, byte(w.rng.Uint32()))
+		}
+		if w.rng.IntN(3) > 0 {
+			w.liar.b[0] = 11 // well-formed
+		}
+		w.told = append(w.told, w.liar.block(uint64(len(w.told))+1))
+		w.liar.b = nil
+	}
+	log := p.logs[len(p.logs)-1]
+	for log.Length() < uint64(len(w.told)) && w.rng.IntN(6) > 0 {
+		if _, err := log.Append(ctx, w.told[log.Length()]); err != nil {
+			w.fail("lie: %v", err)
+		}
+	}
+	if w.rng.IntN(4) == 0 {
+		if err := p.base.Hint(ctx, w.liar.own, log.Length()); err != nil {
+			w.fail("hint: %v", err)
+		}
+	}
+	if _, err := p.base.Update(ctx); err != nil {
+		w.fail("peer %d: %v", p.n, err)
+	}
+	w.note("peer %d has %d of %d lies", p.n, log.Length(), len(w.told))
+	p.check()
+}
+
+// someone returns the log of a peer or of the liar.
+func (w *world) someone() hypercrypto.Key {
+	return hypercrypto.DefaultManifest(w.pairs[w.rng.IntN(len(w.pairs))].Public).Key()
 }
 
 func (p *simPeer) open() {
@@ -242,6 +307,10 @@ func (p *simPeer) append(values ...[]byte) {
 func (w *world) step() {
 	p := w.peers[w.rng.IntN(len(w.peers))]
 	q := w.peers[w.rng.IntN(len(w.peers))]
+	if w.liar != nil && w.rng.IntN(6) == 0 {
+		w.lie(p)
+		return
+	}
 	switch x := w.rng.IntN(100); {
 	case x < 40:
 		var values [][]byte
@@ -260,7 +329,7 @@ func (w *world) step() {
 		}
 		p.append(values...)
 	case x < 70:
-		if p != q {
+		if p != q && (!q.slow || w.rng.IntN(8) == 0) {
 			w.note("send %d to %d: %v", p.n, q.n, p.send(q, w.rng.IntN(2) == 0))
 		}
 	case x < 84:
@@ -270,9 +339,9 @@ func (w *world) step() {
 		w.note("ack %d", p.n)
 		p.check()
 	case x < 92:
-		p.append(opAdd(w.peers[w.rng.IntN(len(w.peers))].base.LocalKey(), w.rng.IntN(2) == 0))
+		p.append(opAdd(w.someone(), w.rng.IntN(2) == 0))
 	case x < 95:
-		p.append(opRemove(w.peers[w.rng.IntN(len(w.peers))].base.LocalKey()))
+		p.append(opRemove(w.someone()))
 	default:
 		p.crash()
 	}
@@ -366,7 +435,8 @@ func runWorld(t *testing.T, seed uint64) {
 }
 
 // TestPeersAgreeWhateverHappens runs many peers in one process. Links carry what
-// they carry, disks lose what was not synced, members come and go. A run that
+// they carry, disks lose what was not synced, members come and go, some hear
+// little, somebody lies. A run that
 // fails tells its seed: -sim.seed runs it again.
 func TestPeersAgreeWhateverHappens(t *testing.T) {
 	if *simSeed >= 0 {

@@ -22,8 +22,10 @@ const (
 	maxNamed = 16
 	// maxAsked bounds the blocks of a log that are asked for ahead of the others.
 	maxAsked = 16
-	// preload bounds the bytes of values that are loaded between two updates.
-	preload = 32 << 20
+	// preload bounds the bytes of nodes that are loaded between two updates.
+	preload = 16 << 20
+	// nodeSize is about what a node takes beside its value.
+	nodeSize = 1 << 10
 )
 
 // writer is somebody's log.
@@ -74,6 +76,20 @@ func (w *writer) ask(i uint64) {
 	w.asked[i] = w.core.Download(hypercore.Range{Blocks: []uint64{i}})
 }
 
+// fetch gets all nodes that are not here from peers, also those to come.
+func (w *writer) fetch() {
+	if w.missing == nil {
+		w.missing = w.core.Download(hypercore.Range{Start: w.length(), Live: true, Linear: true})
+	}
+}
+
+func (w *writer) stopFetching() {
+	if w.missing != nil {
+		w.missing.Close()
+		w.missing = nil
+	}
+}
+
 // writer returns the log with a key, opened at what is confirmed of it.
 func (e *engine) writer(ctx context.Context, k hypercrypto.Key) (*writer, error) {
 	if w := e.byKey[k]; w != nil {
@@ -117,7 +133,9 @@ func (e *engine) writer(ctx context.Context, k hypercrypto.Key) (*writer, error)
 			e.wake()
 		}
 	})
-	w.missing = core.Download(hypercore.Range{Start: w.offset, Live: true, Linear: true})
+	if !e.held {
+		w.fetch()
+	}
 	e.writers = append(e.writers, w)
 	e.byKey[k] = w
 	if e.lin != nil {
@@ -145,9 +163,7 @@ func (e *engine) recordAt(ctx context.Context, p *point, k hypercrypto.Key) (rec
 }
 
 func (w *writer) close() {
-	if w.missing != nil {
-		w.missing.Close()
-	}
+	w.stopFetching()
 	for _, d := range w.asked {
 		d.Close()
 	}
@@ -160,6 +176,9 @@ func (w *writer) close() {
 // load enters what the logs have to offer, up to a bound, and tells whether that
 // is anything.
 func (e *engine) load(ctx context.Context) (any bool, err error) {
+	if e.held {
+		return false, nil
+	}
 	budget := preload
 	for again := true; again; {
 		again = false
@@ -246,12 +265,9 @@ func (e *engine) loadNext(ctx context.Context, w *writer, budget *int) (bool, er
 			if hw.given < h.Length {
 				return false, nil // it comes later
 			}
-			if d := e.node(h); d != nil && d.block.Batch != 1 {
-				return freeze(fmt.Errorf("%w: a node behind %d names the middle of a batch of log %s", ErrLog, at, h.Key))
-			}
 		}
 	}
-	*budget -= size + 256*len(blocks)
+	*budget -= size + nodeSize*len(blocks)
 	for i, b := range blocks {
 		n := &node{Ref: oplog.Ref{Key: w.key, Length: at + uint64(i) + 1}, w: w, block: b}
 		w.nodes = append(w.nodes, n)

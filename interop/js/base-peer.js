@@ -66,6 +66,7 @@ const commands = {
   },
   ack: async () => { await base.ack() },
   hint: (o) => { base.hintWakeup({ key: unhex(o.key), length: o.length === undefined ? -1 : o.length }) },
+  forward: async () => { await base.forceFastForward() },
   state,
   get: async (o) => {
     const n = await base.view.kv.get(b4a.from(o.key))

@@ -74,7 +74,7 @@ func base(ctx context.Context, io IO, args []string) error {
 	f.IntVar(&w.writers, "writers", 1, "peers that write")
 	f.IntVar(&w.indexers, "indexers", 0, "indexers among them; 0: all")
 	f.IntVar(&w.count, "count", 5000, "values; of each writer in merge")
-	f.IntVar(&w.batch, "batch", 1, "values per append, in append")
+	f.IntVar(&w.batch, "batch", 1, "values per append, not in multi")
 	f.BoolVar(&w.forward, "forward", false, "the reader jumps to the signed state")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -255,8 +255,20 @@ func (w *baseWork) members(ctx context.Context) (cut func(), err error) {
 }
 
 func (w *baseWork) append(ctx context.Context) error {
-	p := w.peers[0]
 	cpu, start := meter.CPU(), time.Now()
+	if err := w.fill(ctx, w.peers[0]); err != nil {
+		return err
+	}
+	took := time.Since(start)
+	if got := w.peers[0].view.Length(); got != uint64(w.count) {
+		return fmt.Errorf("the view has %d values", got)
+	}
+	return w.io.print("autobase-append", float64(w.count)/took.Seconds(), "values/s", meter.Fields{"count": w.count, "batch": w.batch},
+		meter.Fields{"ms": meter.Ms(took), "cpu_s": meter.CPU() - cpu, "peak_rss_mb": meter.PeakRSS()})
+}
+
+// fill lets a peer append all values, some at a time.
+func (w *baseWork) fill(ctx context.Context, p *basePeer) error {
 	values := make([][]byte, 0, w.batch)
 	for i := 0; i < w.count; i += w.batch {
 		values = values[:0]
@@ -267,12 +279,7 @@ func (w *baseWork) append(ctx context.Context) error {
 			return err
 		}
 	}
-	took := time.Since(start)
-	if got := p.view.Length(); got != uint64(w.count) {
-		return fmt.Errorf("the view has %d values", got)
-	}
-	return w.io.print("autobase-append", float64(w.count)/took.Seconds(), "values/s", meter.Fields{"count": w.count, "batch": w.batch},
-		meter.Fields{"ms": meter.Ms(took), "cpu_s": meter.CPU() - cpu, "peak_rss_mb": meter.PeakRSS()})
+	return nil
 }
 
 func (w *baseWork) multi(ctx context.Context) error {
@@ -341,10 +348,8 @@ func (w *baseWork) merge(ctx context.Context) error {
 		return err
 	}
 	for _, p := range w.peers {
-		for i := range w.count {
-			if _, err := p.base.Append(ctx, baseValue{I: i, Pad: basePad}.bytes()); err != nil {
-				return err
-			}
+		if err := w.fill(ctx, p); err != nil {
+			return err
 		}
 	}
 	cpu, start := meter.CPU(), time.Now()
@@ -357,19 +362,18 @@ func (w *baseWork) merge(ctx context.Context) error {
 }
 
 func (w *baseWork) reader(ctx context.Context) error {
-	for i := range w.count {
-		if _, err := w.peers[0].base.Append(ctx, baseValue{I: i, Pad: basePad}.bytes()); err != nil {
-			return err
-		}
+	if err := w.fill(ctx, w.peers[0]); err != nil {
+		return err
 	}
 	if err := w.open(ctx, !w.forward); err != nil {
 		return err
 	}
+	before := meter.PeakRSS()
 	cpu, start := meter.CPU(), time.Now()
 	defer w.link(ctx, w.peers[0], w.peers[1])()
 	if err := w.converge(ctx, w.count, false); err != nil {
 		return err
 	}
 	return w.io.print("autobase-reader", meter.Ms(time.Since(start)), "ms", meter.Fields{"count": w.count, "forward": w.forward},
-		meter.Fields{"cpu_s": meter.CPU() - cpu, "peak_rss_mb": meter.PeakRSS()})
+		meter.Fields{"before_rss_mb": before, "cpu_s": meter.CPU() - cpu, "peak_rss_mb": meter.PeakRSS()})
 }
