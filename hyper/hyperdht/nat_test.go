@@ -100,6 +100,51 @@ func TestOpenHolesAreUsedAgain(t *testing.T) {
 	})
 }
 
+// Streams beside a connection take its path, whoever begins to send.
+func TestRawStreamsTakeThePathOfTheConnection(t *testing.T) {
+	inWorld(t, 12, func(w *world) {
+		sd, cd := w.pair(simnet.Cone, simnet.Cone)
+		s, err := sd.Listen(w.t.Context(), hypercrypto.NewKeyPair(), nil)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		a := w.connect(cd, s, nil)
+		b, err := s.Accept(w.t.Context())
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		x, errX := a.NewRawStream()
+		y, errY := b.NewRawStream()
+		if errX != nil || errY != nil {
+			w.t.Fatal(errX, errY)
+		}
+		if err := a.ConnectRaw(x, y.ID()); err != nil {
+			w.t.Fatal(err)
+		}
+		data := bytes.Repeat([]byte{5}, 100_000)
+		go func() {
+			_, _ = x.Write(data)
+			_ = x.CloseWrite()
+		}()
+		time.Sleep(100 * time.Millisecond) // some of it comes before y is connected
+		start := time.Now()
+		if err := b.ConnectRaw(y, x.ID()); err != nil {
+			w.t.Fatal(err)
+		}
+		got, err := io.ReadAll(y)
+		if err != nil || !bytes.Equal(got, data) {
+			w.t.Fatalf("%d bytes, %v", len(got), err)
+		}
+		if took := time.Since(start); took > 500*time.Millisecond {
+			w.t.Errorf("what came early was lost: %v", took)
+		}
+		y.Close()
+		x.Close()
+		a.Close()
+		b.Close()
+	})
+}
+
 func TestTwoSymmetricNATsNeedARelay(t *testing.T) {
 	inWorld(t, 12, func(w *world) {
 		sd, cd := w.pair(simnet.Symmetric, simnet.Symmetric)
