@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -395,36 +397,44 @@ func TestReplaysOnALiveConnectionStartNothing(t *testing.T) {
 			data []byte
 		}
 		outer, inner := netip.MustParseAddr("60.1.1.1"), local(1, 10)
-		var toServer, fromServer []sent
+		var mu sync.Mutex
+		var toServer []sent
+		var punches []netip.AddrPort
 		w.net.SetFilter(func(from, to netip.AddrPort, data []byte) bool {
+			mu.Lock()
+			defer mu.Unlock()
 			switch {
 			case data[0] == 3 && to.Addr() == outer:
 				toServer = append(toServer, sent{from, bytes.Clone(data)})
-			case from.Addr() == inner && (len(data) == 1 || data[0] == 3):
-				fromServer = append(fromServer, sent{to, bytes.Clone(data)})
+			case from.Addr() == inner && len(data) == 1:
+				punches = append(punches, to)
 			}
 			return true
 		})
 		conn := w.connect(cd, w.echo(sd, nil), nil)
 		w.check(conn)
-		rounds := len(toServer)
+		mu.Lock()
+		recorded := slices.Clone(toServer)
+		mu.Unlock()
 		time.Sleep(time.Minute)
 		server, _ := sd.sockets()
 		for range 3 {
 			time.Sleep(3 * time.Second) // between two signs of life
-			fromServer = nil
-			for _, p := range toServer[:rounds] {
+			mu.Lock()
+			punches = nil
+			mu.Unlock()
+			for _, p := range recorded {
 				sd.receive(server, p.data, p.from)
 			}
 			time.Sleep(2 * time.Second)
-			for _, p := range fromServer {
-				if len(p.data) == 1 {
-					w.t.Errorf("a punch to %v", p.from)
-				}
+			mu.Lock()
+			if len(punches) > 0 {
+				w.t.Errorf("punches to %v", punches)
 			}
+			mu.Unlock()
 		}
-		if st := sd.Status(); st.HalfOpen != 0 || st.Conns != 1 || rounds < 2 {
-			w.t.Errorf("%+v after %d packets", st, rounds)
+		if st := sd.Status(); st.HalfOpen != 0 || st.Conns != 1 || len(recorded) < 2 {
+			w.t.Errorf("%+v after %d packets", st, len(recorded))
 		}
 		w.net.SetFilter(nil)
 		w.check(conn)
