@@ -192,6 +192,58 @@ func TestDHTJavaScriptClientReachesGoServer(t *testing.T) {
 	}
 }
 
+// Raw streams beside a connection, to a server and to a client.
+func TestDHTRawStreamsWithJavaScript(t *testing.T) {
+	isolate(t)
+	boot := jsNetwork(t, 10)
+	d := goDHT(t, hyperdht.Options{Bootstrap: boot})
+	check := func(js *Node, c *hyperdht.Conn) {
+		t.Helper()
+		st, err := c.NewRawStream()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		id := js.Call(t, "raw", Args{"stream": st.ID()}).Num("stream")
+		if err := c.ConnectRaw(st, uint32(id)); err != nil {
+			t.Fatal(err)
+		}
+		data := pattern(300_000)
+		go func() {
+			_, _ = st.Write(data)
+			_ = st.CloseWrite()
+		}()
+		_ = st.SetReadDeadline(time.Now().Add(patience))
+		if got, err := io.ReadAll(st); err != nil || !bytes.Equal(got, data) {
+			t.Errorf("%d bytes came back: %v\n%s", len(got), err, js.Log())
+		}
+	}
+	server := jsDHT(t, boot)
+	c, err := d.Connect(t.Context(), dhtKey(t, server.Call(t, "listen", nil).Str("publicKey")), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Event(t, "connection")
+	check(server, c)
+	c.Close()
+
+	s, err := d.Listen(t.Context(), hypercrypto.NewKeyPair(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, client := s.PublicKey(), jsDHT(t, boot)
+	connecting := client.Go("connect", Args{"key": hex.EncodeToString(key[:]), "size": 1000, "messages": 0})
+	if c, err = s.Accept(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	check(client, c)
+	if _, err := io.CopyN(c, c, 1000); err != nil {
+		t.Error(err)
+	}
+	connecting.Wait(t)
+	c.Close()
+}
+
 func TestDHTDirectConnectsWithoutNetwork(t *testing.T) {
 	isolate(t)
 	js := StartNode(t, "", "dht-peer.js")

@@ -318,3 +318,26 @@ func TestNATLabRelayedBecomesDirect(t *testing.T) {
 	}
 	times.log(t, "cone / symmetric, ms from connect to open through a relay, and to the direct path")
 }
+
+// A second connection goes through the hole that is still open. JavaScript does
+// the same on both sides if it is told to.
+func TestNATLabOpenHolesAreUsedAgain(t *testing.T) {
+	var times figures
+	for _, p := range pairs {
+		t.Run(p.String(), func(t *testing.T) {
+			l := newLab(t, "cone", "cone")
+			server := l.open("a", p.serverJS)
+			key := server.Call(t, "listen", Args{"reusable": true}).Str("publicKey")
+			client := l.open("b", p.clientJS)
+			for _, name := range []string{"first", "second", "third"} {
+				reply, err := client.Go("connect", Args{"key": key, "size": 1000, "messages": 0, "timeout": 55_000, "reusable": true}).Result()
+				if err != nil {
+					p.fatal(t, err, client, server)
+				}
+				times.set(name, p, fmt.Sprint(reply.Num("openMs")))
+				t.Logf("%s: %v", name, reply)
+			}
+		})
+	}
+	times.log(t, "cone / cone, ms from connect to open, one after the other")
+}

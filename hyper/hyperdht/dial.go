@@ -43,6 +43,8 @@ const (
 	// searchDelay is the lead that nodes which are known to know a peer have
 	// over a search for others.
 	searchDelay = 100 * time.Millisecond
+	// peerLead is the lead of the peer itself, where it was lately, over them.
+	peerLead = 50 * time.Millisecond
 )
 
 // Connect finds the peer with a public key and connects to it. The connection is
@@ -199,6 +201,9 @@ func (c *dialer) handshake(ctx context.Context, message []byte, read readAnswer)
 	}
 	if len(known) > 0 {
 		s.wg.Go(func() {
+			if s.peer.IsValid() && !c.wait(hctx, peerLead) {
+				return
+			}
 			for _, a := range known {
 				s.try(hctx, a)
 			}

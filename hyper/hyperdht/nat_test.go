@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -97,6 +99,51 @@ func TestOpenHolesAreUsedAgain(t *testing.T) {
 			w.check(c)
 			c.Close()
 		}
+	})
+}
+
+// Streams beside a connection take its path, whoever begins to send.
+func TestRawStreamsTakeThePathOfTheConnection(t *testing.T) {
+	inWorld(t, 12, func(w *world) {
+		sd, cd := w.pair(simnet.Cone, simnet.Cone)
+		s, err := sd.Listen(w.t.Context(), hypercrypto.NewKeyPair(), nil)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		a := w.connect(cd, s, nil)
+		b, err := s.Accept(w.t.Context())
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		x, errX := a.NewRawStream()
+		y, errY := b.NewRawStream()
+		if errX != nil || errY != nil {
+			w.t.Fatal(errX, errY)
+		}
+		if err := a.ConnectRaw(x, y.ID()); err != nil {
+			w.t.Fatal(err)
+		}
+		data := bytes.Repeat([]byte{5}, 100_000)
+		go func() {
+			_, _ = x.Write(data)
+			_ = x.CloseWrite()
+		}()
+		time.Sleep(100 * time.Millisecond) // some of it comes before y is connected
+		start := time.Now()
+		if err := b.ConnectRaw(y, x.ID()); err != nil {
+			w.t.Fatal(err)
+		}
+		got, err := io.ReadAll(y)
+		if err != nil || !bytes.Equal(got, data) {
+			w.t.Fatalf("%d bytes, %v", len(got), err)
+		}
+		if took := time.Since(start); took > 500*time.Millisecond {
+			w.t.Errorf("what came early was lost: %v", took)
+		}
+		y.Close()
+		x.Close()
+		a.Close()
+		b.Close()
 	})
 }
 
@@ -350,36 +397,44 @@ func TestReplaysOnALiveConnectionStartNothing(t *testing.T) {
 			data []byte
 		}
 		outer, inner := netip.MustParseAddr("60.1.1.1"), local(1, 10)
-		var toServer, fromServer []sent
+		var mu sync.Mutex
+		var toServer []sent
+		var punches []netip.AddrPort
 		w.net.SetFilter(func(from, to netip.AddrPort, data []byte) bool {
+			mu.Lock()
+			defer mu.Unlock()
 			switch {
 			case data[0] == 3 && to.Addr() == outer:
 				toServer = append(toServer, sent{from, bytes.Clone(data)})
-			case from.Addr() == inner && (len(data) == 1 || data[0] == 3):
-				fromServer = append(fromServer, sent{to, bytes.Clone(data)})
+			case from.Addr() == inner && len(data) == 1:
+				punches = append(punches, to)
 			}
 			return true
 		})
 		conn := w.connect(cd, w.echo(sd, nil), nil)
 		w.check(conn)
-		rounds := len(toServer)
+		mu.Lock()
+		recorded := slices.Clone(toServer)
+		mu.Unlock()
 		time.Sleep(time.Minute)
 		server, _ := sd.sockets()
 		for range 3 {
 			time.Sleep(3 * time.Second) // between two signs of life
-			fromServer = nil
-			for _, p := range toServer[:rounds] {
+			mu.Lock()
+			punches = nil
+			mu.Unlock()
+			for _, p := range recorded {
 				sd.receive(server, p.data, p.from)
 			}
 			time.Sleep(2 * time.Second)
-			for _, p := range fromServer {
-				if len(p.data) == 1 {
-					w.t.Errorf("a punch to %v", p.from)
-				}
+			mu.Lock()
+			if len(punches) > 0 {
+				w.t.Errorf("punches to %v", punches)
 			}
+			mu.Unlock()
 		}
-		if st := sd.Status(); st.HalfOpen != 0 || st.Conns != 1 || rounds < 2 {
-			w.t.Errorf("%+v after %d packets", st, rounds)
+		if st := sd.Status(); st.HalfOpen != 0 || st.Conns != 1 || len(recorded) < 2 {
+			w.t.Errorf("%+v after %d packets", st, len(recorded))
 		}
 		w.net.SetFilter(nil)
 		w.check(conn)

@@ -19,7 +19,7 @@ type progress struct {
 	draw bool
 	pool *mpb.Progress
 	bar  *mpb.Bar
-	told map[string]string // what was printed last, by address of peer
+	told map[string]string // what was printed last, by address and by key of peer
 	meter
 }
 

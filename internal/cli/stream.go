@@ -103,12 +103,19 @@ func (g *globals) event(e client.Event, p *progress, show func(client.Event) err
 	return show(e)
 }
 
-// showPeer tells what becomes of a connection, but not again what it told last.
+// showPeer tells what becomes of a connection, but not again what it told last,
+// nor that a peer is connected by another of its addresses, in the same way.
 func showPeer(p *progress, v *api.Peer) {
 	var text string
+	about := v.Address
 	switch v.State {
 	case "connected":
 		text = "connected to " + v.Address + pathText(v.Path)
+		if v.Key != "" {
+			if about = v.Key; p.told[about] == v.Path && p.told[v.Address] == "" {
+				return
+			}
+		}
 	case "retrying":
 		text = fmt.Sprintf("cannot reach %s: %s; trying again", v.Address, v.Error)
 	}
@@ -119,6 +126,9 @@ func showPeer(p *progress, v *api.Peer) {
 		p.told = make(map[string]string)
 	}
 	p.told[v.Address] = text
+	if about != v.Address {
+		p.told[about] = v.Path
+	}
 	p.print("%s", text)
 }
 

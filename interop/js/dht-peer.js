@@ -20,8 +20,10 @@ const text = (a) => (a ? a.host + ':' + a.port : null)
 const nodes = []
 const open = new Set()
 let dht = null
+let last = null // the last connection
 
 function remember (s) {
+  last = s
   open.add(s)
   s.on('error', () => {}).on('close', () => open.delete(s))
 }
@@ -62,8 +64,8 @@ serve({
   },
 
   // an echo server
-  async listen ({ relay, share = true }) {
-    const server = dht.createServer({ relayThrough: unhex(relay), shareLocalAddress: share }, (s) => {
+  async listen ({ relay, share = true, reusable }) {
+    const server = dht.createServer({ relayThrough: unhex(relay), shareLocalAddress: share, reusableSocket: reusable }, (s) => {
       remember(s)
       s.on('data', (d) => s.write(d))
       s.on('message', (m) => s.trySend(m))
@@ -76,9 +78,9 @@ serve({
   },
 
   // a client that wants everything back; hold keeps the connection until its path changes, at most so many ms
-  connect ({ key, relay, through, size = 65536, messages = 3, hold = 0, timeout = 60000, local = true }) {
+  connect ({ key, relay, through, size = 65536, messages = 3, hold = 0, timeout = 60000, local = true, reusable }) {
     const t0 = Date.now()
-    const s = dht.connect(unhex(key), { relayThrough: unhex(relay), relayAddresses: through && through.map(addr), localConnection: local })
+    const s = dht.connect(unhex(key), { reusableSocket: reusable, relayThrough: unhex(relay), relayAddresses: through && through.map(addr), localConnection: local })
     remember(s)
     return new Promise((resolve, reject) => {
       let got = 0
@@ -132,6 +134,14 @@ serve({
       s.on('error', (e) => done(reject, e))
       s.on('close', () => done(reject, new Error('closed after ' + got + ' bytes')))
     })
+  },
+
+  // a raw stream beside the last connection, to the other side's stream with an id, that echoes
+  async raw ({ stream }) {
+    const raw = dht.createRawStream()
+    DHT.connectRawStream(last, raw, stream)
+    raw.on('data', (d) => raw.write(d)).on('end', () => raw.end()).on('error', () => {})
+    return { stream: raw.id }
   },
 
   // a blind relay

@@ -1,0 +1,29 @@
+package cli
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/tradle/cloudpal/internal/api"
+)
+
+// One peer that is connected by several of its addresses, one after the other,
+// is told once; a change of the way and a loss are told.
+func TestAPeerIsToldOnce(t *testing.T) {
+	var out bytes.Buffer
+	p := &progress{out: &out}
+	for _, v := range []api.Peer{
+		{State: "connected", Address: "tcp://192.168.1.7:1", Key: "k", Path: "lan"},
+		{State: "connected", Address: "tcp://[fe80::1]:1", Key: "k", Path: "lan"},
+		{State: "connected", Address: "udp://1.2.3.4:1", Key: "k", Path: "punched"},
+		{State: "retrying", Address: "tcp://192.168.1.7:1", Error: "refused"},
+		{State: "retrying", Address: "tcp://192.168.1.7:1", Error: "refused"},
+		{State: "connected", Address: "tcp://192.168.1.7:1", Key: "k", Path: "lan"},
+	} {
+		showPeer(p, &v)
+	}
+	if got := strings.Count(out.String(), "\n"); got != 4 || strings.Contains(out.String(), "fe80") {
+		t.Errorf("told:\n%s", out.String())
+	}
+}
