@@ -293,7 +293,7 @@ func hashLeaves(start uint64, blocks [][]byte) []merkle.Node {
 		size += len(b)
 	}
 	inParallel(len(blocks), size, func(from, to int) {
-		copy(leaves[from:to], merkle.Leaves(start+uint64(from), blocks[from:to]))
+		merkle.Leaves(leaves[from:to], start+uint64(from), blocks[from:to])
 	})
 	return leaves
 }

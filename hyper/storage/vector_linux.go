@@ -49,6 +49,16 @@ func writeVector(f vfs.File, chunks [][]byte, off int64) error {
 	return nil
 }
 
+// extend makes a file at least offset+n bytes long, with space for the last n of
+// them. done is false if the file system cannot.
+func extend(f vfs.File, offset, n int64) (done bool, err error) {
+	err = unix.Fallocate(int(f.Fd()), 0, offset, n)
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // punch gives the space of a range back to the file system. ok is false if the
 // file system cannot.
 func punch(f vfs.File, off, n int64) (ok bool, err error) {

@@ -56,15 +56,17 @@ func Leaf(block uint64, data []byte) Node {
 	return Node{Index: 2 * block, Size: uint64(len(data)), Hash: hypercrypto.LeafHash(data)}
 }
 
-// Leaves returns the nodes over consecutive blocks from start on.
-func Leaves(start uint64, blocks [][]byte) []Node {
+// Leaves sets dst to the nodes over consecutive blocks from start on.
+func Leaves(dst []Node, start uint64, blocks [][]byte) {
+	if len(blocks) == 1 {
+		dst[0] = Leaf(start, blocks[0])
+		return
+	}
 	hashes := make([]hypercrypto.Hash, len(blocks))
 	hypercrypto.LeafHashes(hashes, blocks)
-	nodes := make([]Node, len(blocks))
 	for i, b := range blocks {
-		nodes[i] = Node{Index: 2 * (start + uint64(i)), Size: uint64(len(b)), Hash: hashes[i]}
+		dst[i] = Node{Index: 2 * (start + uint64(i)), Size: uint64(len(b)), Hash: hashes[i]}
 	}
-	return nodes
 }
 
 // Parent returns the node over two siblings, given in any order.

@@ -50,6 +50,9 @@ type BlockPart struct {
 // several it is faster than what [Verifier.Verify] does for one. Their values
 // must not change afterwards.
 func HashBlocks(parts []*BlockPart) {
+	if len(parts) < 2 {
+		return
+	}
 	values := make([][]byte, len(parts))
 	for i, p := range parts {
 		values[i] = p.Value
