@@ -28,7 +28,7 @@ type BaseCreateRequest struct {
 type BaseJoinRequest struct {
 	Connect
 	Name string `json:"name"`
-	// Ref is an invite or the link of a base.
+	// Ref is an invite, the code by which somebody tells one, or the link of a base.
 	Ref string `json:"ref"`
 }
 
@@ -82,6 +82,9 @@ type BaseInviteRequest struct {
 	Indexer bool `json:"indexer,omitempty"`
 	// Serve makes no new invite.
 	Serve bool `json:"serve,omitempty"`
+	// Code tells the invite to who types in a code, which comes as a [Code], instead of
+	// answering with it. The code is good for one try.
+	Code bool `json:"code,omitempty"`
 }
 
 // The events of bases.
@@ -185,6 +188,11 @@ func (h *handler) baseCreate(ctx context.Context, r BaseCreateRequest, s *Stream
 
 func (h *handler) baseJoin(ctx context.Context, r BaseJoinRequest, s *Stream) error {
 	i, notInvite := invite.Parse(r.Ref)
+	if isCode(r.Ref) {
+		if i, notInvite = h.hearInvite(ctx, r.Connect, r.Ref, s); notInvite != nil {
+			return notInvite
+		}
+	}
 	if notInvite != nil {
 		b, err := h.Bases.Join(ctx, r.Name, r.Ref)
 		if err != nil {
@@ -395,10 +403,23 @@ func (h *handler) baseInvite(ctx context.Context, r BaseInviteRequest, s *Stream
 		if err != nil {
 			return err
 		}
-		s.Send(TypeInvited, Invited{TypeInvited, invite.Link(i)})
+		if r.Code {
+			var cancel context.CancelCauseFunc
+			ctx, cancel = context.WithCancelCause(ctx)
+			told := make(chan struct{})
+			defer func() { cancel(nil); <-told }()
+			go func() {
+				defer close(told)
+				if err := h.tellInvite(ctx, r.Connect, i, s); err != nil {
+					cancel(err)
+				}
+			}()
+		} else {
+			s.Send(TypeInvited, Invited{TypeInvited, invite.Link(i)})
+		}
 	}
 	if err := b.ServeInvites(ctx, func(log hypercrypto.Key) { s.Send(TypeJoined, Joined{TypeJoined, log.Hex()}) }); err != nil {
 		return err
 	}
-	return ctx.Err()
+	return context.Cause(ctx)
 }

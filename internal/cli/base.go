@@ -9,6 +9,7 @@ import (
 
 	"github.com/tradle/cloudpal/internal/api"
 	"github.com/tradle/cloudpal/internal/api/client"
+	"github.com/tradle/cloudpal/internal/cli/qr"
 	"github.com/tradle/cloudpal/internal/fault"
 )
 
@@ -54,13 +55,15 @@ a device has to be a member. With --plain nothing is encrypted, and mirrors can 
 func newBaseJoin(g *globals) *cobra.Command {
 	var o connectFlags
 	cmd := &cobra.Command{
-		Use:   "join NAME INVITE|LINK",
+		Use:   "join NAME INVITE|CODE|LINK",
 		Short: "Join a base of somebody, under a name of your own",
-		Long: `Join with an invite waits until a member lets this device in. With the link of a base it
+		Long: `Join with an invite, or with the code that "base invite --code" shows on the other side,
+waits until a member lets this device in. A wrong code is used up. With the link of a base it
 only remembers the base, to read it; a member can then add this device by the key that
 is printed ("base members add").`,
-		Example: `  cloudpal base join notes cloudpal://invite/…`,
-		Args:    args(2, 2),
+		Example: `  cloudpal base join notes cloudpal://invite/…
+  cloudpal base join notes 4821-guitar-lemon`,
+		Args: args(2, 2),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			r := api.BaseJoinRequest{Connect: o.request(), Name: a[0], Ref: a[1]}
 			return g.stream(cmd.Context(), "/v1/base/join", r, func(e client.Event) error {
@@ -83,33 +86,46 @@ is printed ("base members add").`,
 func newBaseInvite(g *globals) *cobra.Command {
 	var o connectFlags
 	var r api.BaseInviteRequest
+	var draw bool
 	cmd := &cobra.Command{
 		Use:   "invite NAME",
 		Short: "Invite devices into a base, and let them in",
 		Long: `Invite prints an invite, which is a secret, and lets in who uses it or an earlier one,
-for as long as it runs. Meanwhile the base is exchanged with its members too.`,
-		Example: `  cloudpal base invite notes --uses 1 --lasts 24h`,
-		Args:    args(1, 1),
+for as long as it runs. Meanwhile the base is exchanged with its members too.
+
+With --code it prints a short code instead, to be said to the other person, who joins
+with it. The code is good for one try; should somebody type a wrong one, invite says so
+and ends.`,
+		Example: `  cloudpal base invite notes --uses 1 --lasts 24h
+  cloudpal base invite notes --code`,
+		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			r.Connect, r.Name = o.request(), a[0]
-			return interrupted(cmd.Context(), g.stream(cmd.Context(), "/v1/base/invite", r, g.showInvite))
+			return interrupted(cmd.Context(), g.stream(cmd.Context(), "/v1/base/invite", r, func(e client.Event) error { return g.showInvite(e, draw) }))
 		},
 	}
 	f := cmd.Flags()
 	f.IntVar(&r.Uses, "uses", 1, "let in so many devices; 0 is any number")
 	f.DurationVar(&r.Lasts, "lasts", 24*time.Hour, "how long the invite is good; 0 is for ever")
 	f.BoolVar(&r.Indexer, "indexer", false, "the devices take part in confirming the order")
+	f.BoolVar(&r.Code, "code", false, "tell the invite to who types in a short code")
+	f.BoolVar(&draw, "qr", false, "draw the invite as a QR code, too")
 	f.BoolVar(&r.Serve, "serve", false, "make no new invite, only let in those with earlier ones")
 	o.add(f)
 	return cmd
 }
 
-func (g *globals) showInvite(e client.Event) error {
+func (g *globals) showInvite(e client.Event, draw bool) error {
 	switch e.Type {
 	case api.TypeInvited:
 		var v api.Invited
 		if err := e.Decode(&v); err != nil {
 			return err
+		}
+		if draw {
+			if err := qr.Write(g.stdout, api.ForQR(v.Link)); err != nil {
+				return err
+			}
 		}
 		if err := g.print("%s", v.Link); err != nil {
 			return err
@@ -117,6 +133,10 @@ func (g *globals) showInvite(e client.Event) error {
 		if !g.quiet {
 			g.newProgress().print("waiting for devices; press Ctrl-C to stop")
 		}
+	case api.TypeCode:
+		return g.showCode(e, "cloudpal base join NAME")
+	case api.TypeMet:
+		return g.showMeeting(e)
 	case api.TypeJoined:
 		var v api.Joined
 		if err := e.Decode(&v); err != nil {

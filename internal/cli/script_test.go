@@ -54,7 +54,7 @@ func (s *script) process(ts *testscript.TestScript, name string) *process {
 // start NAME ARG...: runs cloudpal --json in the background.
 func start(ts *testscript.TestScript, neg bool, args []string) {
 	s := scriptOf(ts)
-	env := append(slices.Clone(s.env), "CLOUDPAL_HOME="+ts.Getenv("CLOUDPAL_HOME"))
+	env := append(slices.Clone(s.env), "CLOUDPAL_HOME="+ts.Getenv("CLOUDPAL_HOME"), testLAN+"="+ts.Getenv(testLAN))
 	p, err := startProcess(env, ts.MkAbs("."), args[1:]...)
 	ts.Check(err)
 	s.running[args[0]] = p
