@@ -3,6 +3,7 @@ package base
 import (
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"testing"
 	"time"
@@ -13,8 +14,6 @@ import (
 	"github.com/tradle/cloudpal/hyper/protomux"
 	"github.com/tradle/cloudpal/hyper/secretstream"
 	"github.com/tradle/cloudpal/internal/fault"
-
-	"net"
 )
 
 const patience = 90 * time.Second
