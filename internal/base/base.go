@@ -7,6 +7,7 @@ import (
 	"iter"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/tradle/cloudpal/hyper/autobase"
 	"github.com/tradle/cloudpal/hyper/hyperbee"
@@ -213,12 +214,38 @@ func (b *Base) changeMembers(ctx context.Context, o op) error {
 	if err != nil {
 		return err
 	}
+	if err := b.awaitSettled(ctx); err != nil {
+		return err
+	}
 	r, err := b.o.base.ChangeMembers(ctx, v)
 	if err != nil {
 		return b.explain(err)
 	}
 	if out := r.Outcome(); out.Err != nil {
 		return fault.New(fault.Conflict, "change members of base %q: %w", b.record.Name, out.Err)
+	}
+	return nil
+}
+
+// awaitSettled waits until the change of members before is confirmed. Indexers
+// acknowledge what is new, but not each other's acknowledgements: if that is all there is,
+// one that waits for more has to say so.
+func (b *Base) awaitSettled(ctx context.Context) error {
+	for pause := 2 * ackInterval; !b.o.base.Settled(); {
+		changed := b.Changed()
+		t := time.NewTimer(pause)
+		select {
+		case <-changed:
+		case <-t.C:
+			if err := b.o.base.Ack(ctx); err != nil {
+				return b.explain(err)
+			}
+			pause = min(2*pause, time.Minute)
+		case <-ctx.Done():
+			t.Stop()
+			return fmt.Errorf("wait for the change of members before: %w", ctx.Err())
+		}
+		t.Stop()
 	}
 	return nil
 }
