@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -261,17 +262,21 @@ func TestFailingDisks(t *testing.T) {
 	}
 	for name, operate := range operations {
 		failed := 0
-		for at := 1; at == 1 || name != "delete"; at++ {
+		for at := int64(1); at == 1 || name != "delete"; at++ {
 			mem := vfs.NewMem()
-			writes, limit := 0, -1
+			var left atomic.Int64 // writes that succeed; negative: all
+			left.Store(-1)
 			hook := errorfs.InjectorFunc(func(op errorfs.Op) error {
-				if op.Kind.ReadOrWrite() != errorfs.OpIsWrite || limit < 0 {
-					return nil
+				for op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+					n := left.Load()
+					if n == 0 {
+						return errors.New("the disk fails")
+					}
+					if n < 0 || left.CompareAndSwap(n, n-1) {
+						break
+					}
 				}
-				if writes++; writes < limit {
-					return nil
-				}
-				return errors.New("the disk fails")
+				return nil
 			})
 			s, err := Open(t.Context(), "d", &Options{Storage: &storage.Options{FS: errorfs.Wrap(mem, hook)}})
 			if err != nil {
@@ -282,10 +287,10 @@ func TestFailingDisks(t *testing.T) {
 			if err := old.Close(); err != nil {
 				t.Fatal(err)
 			}
-			limit = at
+			left.Store(at - 1)
 			err = operate(t, s)
-			reached := writes >= limit
-			limit = -1
+			reached := left.Load() == 0
+			left.Store(-1)
 			_ = s.Close() // what it could not write is lost
 			if err != nil {
 				failed++
@@ -317,14 +322,14 @@ func TestFailingDisks(t *testing.T) {
 // TestADirectoryThatCouldNotBeMadeIsMadeAgain lets the disk fail while the
 // primary key is stored.
 func TestADirectoryThatCouldNotBeMadeIsMadeAgain(t *testing.T) {
-	mem, on := vfs.NewMem(), true
+	mem := vfs.NewMem()
+	var failing atomic.Bool
 	hook := errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if on && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+		if failing.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
 			return errors.New("the disk fails")
 		}
 		return nil
 	})
-	on = false
 	db, err := storage.Open("d", &storage.Options{FS: mem})
 	if err != nil {
 		t.Fatal(err)
@@ -336,12 +341,12 @@ func TestADirectoryThatCouldNotBeMadeIsMadeAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	on = true
+	failing.Store(true)
 	r := &root{db: db}
 	if err := r.loadPrimaryKey(); err == nil {
 		t.Error("a primary key that could not be stored")
 	}
-	on = false
+	failing.Store(false)
 	_ = db.Close()
 	s := open(t, "d", &Options{Storage: &storage.Options{FS: mem}})
 	if s.PrimaryKey() == r.primary || s.PrimaryKey() == ([32]byte{}) {

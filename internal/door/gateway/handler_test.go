@@ -38,6 +38,7 @@ func (sites) Site(_ context.Context, name string, version uint64) (*Site, error)
 		"sub/b c#?.bin":   file("\x00\x01\x02"),
 		"sub/c:d":         file("colon"),
 		"sub/<b>":         file("markup"),
+		".a:b/x":          file("colon behind a dot"),
 		"pic.svg":         file("<svg/>"),
 	}
 	return &Site{Name: "docs", Version: version, FS: files,
@@ -94,6 +95,7 @@ func TestAnswers(t *testing.T) {
 		{"an old folder", one, request{url: "/@1/sub/"}, want{200, map[string]string{"Cache-Control": "public, max-age=31536000, immutable"}, []string{`href="/sub/"`, "Version 1"}, nil}},
 		{"a folder with an index", one, request{url: "/site/"}, want{200, nil, []string{"<h1>home</h1>"}, nil}},
 		{"a folder without slash", one, request{url: "/sub?x=1"}, want{301, map[string]string{"Location": "./sub/?x=1"}, nil, nil}},
+		{"a folder with a colon, without slash", one, request{url: "/.a:b"}, want{301, map[string]string{"Location": "./.a:b/"}, nil, nil}},
 		{"a file with slash", one, request{url: "/a.txt/"}, want{301, map[string]string{"Location": "../a.txt"}, nil, nil}},
 		{"no such file", one, request{url: "/nope.txt"}, want{404, map[string]string{"Cache-Control": "no-store", "Etag": "-"}, []string{"There is no such file."}, nil}},
 		{"no such version", one, request{url: "/@9/a.txt"}, want{404, nil, nil, nil}},

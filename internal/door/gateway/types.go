@@ -90,7 +90,7 @@ func attachment(name string) string {
 // escapePath escapes a path for an address. A relative one never begins with
 // what could be read as a scheme.
 func escapePath(p string) string {
-	if !strings.HasPrefix(p, "/") && !strings.HasPrefix(p, ".") {
+	if !strings.HasPrefix(p, "/") && !strings.HasPrefix(p, "./") && !strings.HasPrefix(p, "../") {
 		p = "./" + p
 	}
 	parts := strings.Split(p, "/")
