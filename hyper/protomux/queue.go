@@ -1,6 +1,7 @@
 package protomux
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/tradle/cloudpal/hyper/compact"
@@ -12,8 +13,11 @@ const (
 	// handles that in one pass instead of two.
 	maxBatch = 64 << 10
 
-	smallBuffer = 8 << 10
-	largeBuffer = maxBatch + 32<<10
+	// Buffers are for a few messages, for a batch, and for a message that is larger
+	// than a batch, as blocks of drives are: up to 160 KiB.
+	smallBuffer  = 8 << 10
+	mediumBuffer = maxBatch + 32<<10
+	largeBuffer  = 192 << 10
 
 	// itemCost bounds what an item adds to its body: switch of channel, size and
 	// type, and the room for encryption.
@@ -22,29 +26,27 @@ const (
 
 // Frames are short-lived and every connection needs a few when it is busy and
 // none when it is not: the buffers are shared by all.
-var (
-	smallBuffers = sync.Pool{New: func() any { return &buffer{make([]byte, smallBuffer)} }}
-	largeBuffers = sync.Pool{New: func() any { return &buffer{make([]byte, largeBuffer)} }}
-)
+var bufferPools [3]sync.Pool
+
+var bufferSizes = [...]int{smallBuffer, mediumBuffer, largeBuffer}
 
 type buffer struct{ b []byte }
 
 func getBuffer(size int) *buffer {
-	switch {
-	case size <= smallBuffer:
-		return smallBuffers.Get().(*buffer)
-	case size <= largeBuffer:
-		return largeBuffers.Get().(*buffer)
+	for i, n := range bufferSizes {
+		if size <= n {
+			if b, ok := bufferPools[i].Get().(*buffer); ok {
+				return b
+			}
+			return &buffer{make([]byte, n)}
+		}
 	}
 	return &buffer{make([]byte, size)}
 }
 
 func putBuffer(b *buffer) {
-	switch len(b.b) {
-	case smallBuffer:
-		smallBuffers.Put(b)
-	case largeBuffer:
-		largeBuffers.Put(b)
+	if i := slices.Index(bufferSizes[:], len(b.b)); i >= 0 {
+		bufferPools[i].Put(b)
 	}
 }
 
