@@ -163,6 +163,22 @@ func TestJavaScriptFollowsAReplacedLog(t *testing.T) {
 	}
 }
 
+func TestAnchorsAreTheSameEverywhere(t *testing.T) {
+	for _, secret := range []string{"", seedHex(0x77)} {
+		t.Run(fmt.Sprint("encrypted ", secret != ""), func(t *testing.T) {
+			peers := startBases(t, "gjg", 2, baseOptions{encryption: secret})
+			for i, p := range peers {
+				p.append(t, baseOp{Log: fmt.Sprint("entry ", i)}, baseOp{Anchor: true})
+				converge(t, "anchor", func(s baseState) bool { return s.Members == uint64(len(peers)+i+1) }, peers...)
+			}
+			s := settleBase(t, peers...)
+			if s.Views["log"].Signed != 3 {
+				t.Fatalf("at the end: %s", s.text())
+			}
+		})
+	}
+}
+
 func TestOutsidersAreHeardOptimistically(t *testing.T) {
 	for _, kinds := range []string{"gjg", "jgj"} {
 		t.Run(kinds, func(t *testing.T) {

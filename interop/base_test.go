@@ -26,6 +26,7 @@ type baseOp struct {
 	Indexer *bool    `json:"indexer,omitempty"`
 	Remove  string   `json:"remove,omitempty"`
 	Ack     bool     `json:"ack,omitempty"`
+	Anchor  bool     `json:"anchor,omitempty"`
 	Log     string   `json:"log,omitempty"`
 	Put     []string `json:"put,omitempty"`
 	Del     string   `json:"del,omitempty"`
@@ -70,6 +71,11 @@ func (a *baseApp) apply(ctx context.Context, nodes []autobase.Node, h *autobase.
 		}
 		if op.Ack {
 			if err := h.AckWriter(n.From); err != nil {
+				return err
+			}
+		}
+		if op.Anchor {
+			if _, err := h.Anchor(); err != nil {
 				return err
 			}
 		}

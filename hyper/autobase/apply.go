@@ -205,7 +205,8 @@ func (e *engine) restore(ctx context.Context, s savedEngine) error {
 // back: every peer that runs the same application comes to the same result.
 func (e *engine) call(ctx context.Context, nodes []Node) (ok bool, err error) {
 	before := e.save()
-	h := &Host{e: e, ctx: ctx}
+	last := nodes[len(nodes)-1]
+	h := &Host{e: e, ctx: ctx, last: oplog.Ref{Key: last.From, Length: last.Length}}
 	err = e.run(ctx, nodes, h)
 	h.done = true
 	switch {

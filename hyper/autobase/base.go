@@ -149,6 +149,8 @@ func (b *Base) open(ctx context.Context, bootstrap *hypercrypto.Key, h Handlers)
 	if err := e.boot(ctx); err != nil {
 		return err
 	}
+	// A new reader sees how far the others are before it fetches nodes.
+	e.held = !b.opts.NoForward && e.sys.draft.Length() == 0 && local.Key() != e.lineage.base
 	if err := b.useLocal(ctx, local.Key()); err != nil {
 		return err
 	}

@@ -59,18 +59,28 @@ func (e *logEncryption) load() (hypercrypto.BlockEncryption, error) {
 		_, compat := m.Matches(e.core.Key())
 		s = hypercrypto.DefaultEncryption(*e.lineage.encryption, e.core.Key(), compat)
 	} else {
-		s = hypercrypto.RotatingEncryption(hypercrypto.RotatingOptions{
-			Source: func(id int64) (uint32, [32]byte, error) {
-				if id > 0 {
-					return 0, [32]byte{}, fmt.Errorf("%w: key %d of a base that was forked", hypercrypto.ErrEncryption, id)
-				}
-				return 0, nsGenesis, nil
-			},
-			Derive: e.lineage.logKeys(e.core.Key()),
-		})
+		d, err := decodeManifestData(m.UserData)
+		if err != nil {
+			return nil, fmt.Errorf("%w: log %s: %w", hypercrypto.ErrEncryption, e.core.Key(), err)
+		}
+		of := e.core.Key()
+		if d.namespace != nil {
+			of = *d.namespace
+		}
+		s = e.lineage.rotating(e.lineage.logKeys(of))
 	}
 	e.scheme.Store(&s)
 	return s, nil
+}
+
+// rotating is the scheme of logs whose manifest is of version 2.
+func (l *lineage) rotating(derive func(entropy [32]byte) (block, hash [32]byte)) hypercrypto.BlockEncryption {
+	return hypercrypto.RotatingEncryption(hypercrypto.RotatingOptions{Derive: derive, Source: func(id int64) (uint32, [32]byte, error) {
+		if id > 0 {
+			return 0, [32]byte{}, fmt.Errorf("%w: key %d of a base that was forked", hypercrypto.ErrEncryption, id)
+		}
+		return 0, nsGenesis, nil
+	}})
 }
 
 // logKeys derives the keys of a log whose manifest is of version 2.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tradle/cloudpal/hyper/corestore"
@@ -48,6 +49,9 @@ func (b *Base) considerForward() {
 		minimum = 1
 	}
 	b.e.eager = false
+	if b.e.held && b.e.unheard() {
+		return
+	}
 	key, found := b.e.ahead(minimum)
 	switch now := time.Now(); {
 	case found == aheadUnknown && now.Sub(f.asked) > forwardPause:
@@ -173,6 +177,11 @@ func (e *engine) release() {
 			w.fetch()
 		}
 	}
+}
+
+// unheard tells whether there is no node of any indexer yet.
+func (e *engine) unheard() bool {
+	return !slices.ContainsFunc(e.indexers, func(k hypercrypto.Key) bool { return e.byKey[k].core.Length() > 0 })
 }
 
 // digest returns which system core a log of the given length names last, nil if

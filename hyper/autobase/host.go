@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/hyper/internal/oplog"
 )
 
 var (
@@ -26,6 +27,7 @@ type Host struct {
 	done   bool
 	failed error
 	note   []byte
+	last   oplog.Ref // of the nodes
 }
 
 func (h *Host) do(fn func() error) error {

@@ -1,6 +1,6 @@
 'use strict'
 // The application of the tests' bases. Values are operations in JSON, applied to two views: 'log', a plain core, and
-// 'kv', a bee. Operations: {add, indexer} {remove} {ack} {log} {put: [k, v]} {del}.
+// 'kv', a bee. Operations: {add, indexer} {remove} {ack} {anchor} {log} {put: [k, v]} {del}.
 const Hyperbee = require('hyperbee')
 const b4a = require('b4a')
 
@@ -21,6 +21,7 @@ async function apply (nodes, view, host) {
     if (op.add) await host.addWriter(unhex(op.add), { indexer: op.indexer !== false })
     if (op.remove) await host.removeWriter(unhex(op.remove))
     if (op.ack) await host.ackWriter(node.from.key)
+    if (op.anchor) await host.createAnchor()
     if (op.log !== undefined) await view.log.append(b4a.from(op.log))
     if (op.put) await view.kv.put(b4a.from(op.put[0]), b4a.from(op.put[1]))
     if (op.del) await view.kv.del(b4a.from(op.del))
