@@ -3,6 +3,7 @@ package blindpeer
 import (
 	"testing"
 
+	"github.com/tradle/cloudpal/hyper/corestore"
 	"github.com/tradle/cloudpal/hyper/hypercore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 )
@@ -48,6 +49,17 @@ func TestLongestUnusedIsDroppedFirst(t *testing.T) {
 		r, _ := m.Record(logs[1].Key())
 		return r.Length == 11 && r.Bytes == 5 && r.BytesCleared == logSize && m.Holds(logs[1].Key())
 	})
+	// And served, with its proof.
+	a.offline()
+	reader, key := newDevice(t, 3).knows(m), logs[1].Key()
+	c, err := reader.Store.Get(t.Context(), corestore.GetOptions{Key: &key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader.connect(m)
+	if got, err := c.Get(patient(t), 10); err != nil || string(got) != "later" {
+		t.Errorf("%q, %v", got, err)
+	}
 }
 
 func TestLogsAreForgottenWhenClearingIsNotEnough(t *testing.T) {
