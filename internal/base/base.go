@@ -231,24 +231,30 @@ func (b *Base) changeMembers(ctx context.Context, o op) error {
 // acknowledge what is new, but not each other's acknowledgements: if that is all there is,
 // one that waits for more has to say so.
 func (b *Base) awaitSettled(ctx context.Context) error {
-	for pause := 2 * ackInterval; !b.o.base.Settled(); {
+	tick := time.NewTicker(2 * ackInterval)
+	defer tick.Stop()
+	for left := maxAcks; ; {
 		changed := b.Changed()
-		t := time.NewTimer(pause)
+		if b.o.base.Settled() {
+			return nil
+		}
 		select {
 		case <-changed:
-		case <-t.C:
+		case <-tick.C:
+			if left--; left < 0 {
+				continue
+			}
 			if err := b.o.base.Ack(ctx); err != nil {
 				return b.explain(err)
 			}
-			pause = min(2*pause, time.Minute)
 		case <-ctx.Done():
-			t.Stop()
 			return fmt.Errorf("wait for the change of members before: %w", ctx.Err())
 		}
-		t.Stop()
 	}
-	return nil
 }
+
+// maxAcks bounds what is written while waiting for others that may be offline.
+const maxAcks = 10
 
 // Log names a log of a base and says how long it is.
 type Log struct {
