@@ -229,11 +229,11 @@ func (b *Base) changeMembers(ctx context.Context, o op) error {
 
 // awaitSettled waits until the change of members before is confirmed. Indexers
 // acknowledge what is new, but not each other's acknowledgements: if that is all there is,
-// one that waits for more has to say so.
+// who waits for more writes something that changes nothing.
 func (b *Base) awaitSettled(ctx context.Context) error {
 	tick := time.NewTicker(2 * ackInterval)
 	defer tick.Stop()
-	for left := maxAcks; ; {
+	for left := maxNudges; ; {
 		changed := b.Changed()
 		if b.o.base.Settled() {
 			return nil
@@ -244,8 +244,8 @@ func (b *Base) awaitSettled(ctx context.Context) error {
 			if left--; left < 0 {
 				continue
 			}
-			if err := b.o.base.Ack(ctx); err != nil {
-				return b.explain(err)
+			if err := b.append(ctx, []op{{}}); err != nil {
+				return err
 			}
 		case <-ctx.Done():
 			return fmt.Errorf("wait for the change of members before: %w", ctx.Err())
@@ -253,8 +253,8 @@ func (b *Base) awaitSettled(ctx context.Context) error {
 	}
 }
 
-// maxAcks bounds what is written while waiting for others that may be offline.
-const maxAcks = 10
+// maxNudges bounds what is written while waiting for others that may be offline.
+const maxNudges = 10
 
 // Log names a log of a base and says how long it is.
 type Log struct {
