@@ -8,8 +8,9 @@ import (
 	"github.com/tradle/cloudpal/hyper/hypercore"
 )
 
-// DefaultCacheBytes is the size of the block cache of a tree.
-const DefaultCacheBytes = 64 << 20
+// DefaultCacheBytes is the size of the block cache of a tree: parsed, the blocks of
+// some 100,000 small entries.
+const DefaultCacheBytes = 24 << 20
 
 // Options configures New. The zero value writes and reads as the JavaScript
 // module does by default, except for EmptyUntilSynced.
