@@ -132,7 +132,11 @@ func (b *Base) writeAll(all []*request) {
 		finish(err)
 		return
 	}
-	if err := b.settle(b.ctx); err != nil {
+	after := b.settle
+	if e.rewound {
+		after = b.advance
+	}
+	if err := after(b.ctx); err != nil {
 		b.fail(err)
 	}
 	finish(nil)

@@ -14,8 +14,9 @@ import (
 // testApp is the application of the scenarios: values are operations in JSON,
 // which write a plain view and a bee.
 type testApp struct {
-	log *hypercore.Core
-	kv  *hyperbee.Tree
+	log   *hypercore.Core
+	kv    *hyperbee.Tree
+	forks []bool // what came of each
 }
 
 type testOp struct {
@@ -29,7 +30,12 @@ type testOp struct {
 	Interrupt string    `json:"interrupt,omitempty"`
 	Throw     string    `json:"throw,omitempty"`
 	Note      string    `json:"note,omitempty"`
-	Fork      *struct{} `json:"fork,omitempty"`
+	Fork      *testFork `json:"fork,omitempty"`
+}
+
+type testFork struct {
+	Indexers []hypercrypto.Key
+	System   Ref
 }
 
 func (a *testApp) handlers() Handlers { return Handlers{Open: a.open, Apply: a.apply} }
@@ -82,6 +88,13 @@ func (a *testApp) apply(ctx context.Context, nodes []Node, h *Host) error {
 			if err := a.kv.Del(ctx, []byte(op.Del), nil); err != nil {
 				return err
 			}
+		}
+		if f := op.Fork; f != nil {
+			ok, err := h.Fork(f.Indexers, f.System)
+			if err != nil {
+				return err
+			}
+			a.forks = append(a.forks, ok)
 		}
 		if op.Note != "" {
 			h.Note([]byte(op.Note))

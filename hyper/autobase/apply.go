@@ -177,12 +177,13 @@ func (e *engine) tryOptimistic(ctx context.Context, n *node) (bool, error) {
 
 // savedEngine is the state within a unit.
 type savedEngine struct {
-	sys   saved
-	views []viewState
+	sys     saved
+	views   []viewState
+	forking *forkCall
 }
 
 func (e *engine) save() savedEngine {
-	s := savedEngine{sys: e.sys.save(), views: make([]viewState, len(e.views))}
+	s := savedEngine{sys: e.sys.save(), views: make([]viewState, len(e.views)), forking: e.forking}
 	for i, v := range e.views {
 		v.length = v.draft.Length()
 		s.views[i] = v.viewState
@@ -192,6 +193,7 @@ func (e *engine) save() savedEngine {
 
 func (e *engine) restore(ctx context.Context, s savedEngine) error {
 	e.sys.restore(s.sys)
+	e.forking = s.forking
 	for i, v := range e.views {
 		if err := v.cut(ctx, s.views[i].length); err != nil {
 			return err

@@ -157,6 +157,9 @@ func (b *Base) open(ctx context.Context, bootstrap *hypercrypto.Key, h Handlers)
 	if _, err := e.writer(ctx, e.lineage.base); err != nil {
 		return err
 	}
+	if err := e.openKeys(ctx); err != nil {
+		return err
+	}
 	v := &Views{e: e, ctx: ctx}
 	if h.Open != nil {
 		err = h.Open(v)

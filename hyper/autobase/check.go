@@ -32,7 +32,7 @@ func (b *Base) Check(ctx context.Context, h Handlers) error {
 		return err
 	}
 	e := &engine{
-		store: b.store.Session(), lineage: b.e.lineage, optimistic: b.e.optimistic, apply: h.Apply, scratch: true,
+		store: b.store.Session(), lineage: b.e.lineage.again(), optimistic: b.e.optimistic, apply: h.Apply, scratch: true,
 		emit: func(Event) {}, wake: func() {}, byKey: make(map[hypercrypto.Key]*writer), local: b.e.local,
 	}
 	defer e.close()
@@ -106,6 +106,7 @@ func (e *engine) close() {
 		v.draft.Close()
 		v.under.Close()
 	}
+	e.keys.close()
 	if e.sys != nil {
 		e.sys.tree.Close()
 		e.sys.draft.Close()

@@ -10,14 +10,86 @@ import (
 	"github.com/tradle/cloudpal/hyper/internal/oplog"
 )
 
+// viewScheme is how a view's blocks are encrypted. The keys depend on the view's
+// name and not on its core, so that blocks stay the same when the view moves to
+// another core. From where the base was forked on there are other keys.
+type viewScheme struct {
+	lineage *lineage
+	name    string
+	before  hypercrypto.BlockEncryption
+	after   atomic.Pointer[forkedScheme]
+}
+
+type forkedScheme struct {
+	from uint64 // first block
+	hypercrypto.BlockEncryption
+}
+
+func (l *lineage) newScheme(name string) *viewScheme {
+	return &viewScheme{lineage: l, name: name,
+		before: hypercrypto.BlockKeyEncryption(hypercrypto.Sum(nsBlockKey[:], l.base[:], l.encryption[:], []byte(name)))}
+}
+
+// scheme returns that of a view, the same one for all its cores.
+func (l *lineage) scheme(name string) *viewScheme {
+	l.schemesMu.Lock()
+	defer l.schemesMu.Unlock()
+	s := l.schemes[name]
+	if s == nil {
+		if l.schemes == nil {
+			l.schemes = make(map[string]*viewScheme)
+		}
+		s = l.newScheme(name)
+		l.schemes[name] = s
+	}
+	return s
+}
+
 // viewEncryption returns the scheme of a view's blocks; nil for a base in clear.
-// The key depends on the view's name and not on its core, so that blocks stay
-// the same when the view moves to another core.
 func (l *lineage) viewEncryption(name string) hypercrypto.BlockEncryption {
 	if l.encryption == nil {
 		return nil
 	}
-	return hypercrypto.BlockKeyEncryption(hypercrypto.Sum(nsBlockKey[:], l.base[:], l.encryption[:], []byte(name)))
+	return l.scheme(name)
+}
+
+// follow makes s that of a core, given the keys since all forks.
+func (s *viewScheme) follow(m *hypercrypto.Manifest, entropies [][32]byte) error {
+	if m == nil || m.Version < 2 {
+		s.after.Store(nil)
+		return nil
+	}
+	f := &forkedScheme{}
+	if len(m.UserData) > 0 {
+		d, err := decodeManifestData(m.UserData)
+		if err != nil {
+			return fmt.Errorf("%w: view %q: %w", hypercrypto.ErrEncryption, s.name, err)
+		}
+		f.from = d.compat
+	}
+	f.BlockEncryption = rotating(func() [][32]byte { return entropies }, func(entropy [32]byte) (block, hash [32]byte) {
+		block = hypercrypto.Sum(nsBlockKey[:], s.lineage.base[:], entropy[:], []byte(s.name))
+		return block, hypercrypto.Sum(nsHashKey[:], block[:])
+	})
+	s.after.Store(f)
+	return nil
+}
+
+func (s *viewScheme) of(index uint64) hypercrypto.BlockEncryption {
+	if f := s.after.Load(); f != nil && index >= f.from {
+		return f
+	}
+	return s.before
+}
+
+func (s *viewScheme) Padding() int { return hypercrypto.EncryptionPadding }
+
+func (s *viewScheme) Encrypt(index, fork uint64, block []byte) error {
+	return s.of(index).Encrypt(index, fork, block)
+}
+
+func (s *viewScheme) Decrypt(index uint64, block []byte) error {
+	return s.of(index).Decrypt(index, block)
 }
 
 // logEncryption is the scheme of a writer's log. Which one it is depends on the
@@ -73,14 +145,32 @@ func (e *logEncryption) load() (hypercrypto.BlockEncryption, error) {
 	return s, nil
 }
 
+// rotating is the scheme of cores whose manifest is of version 2: every block
+// names its key, of which the first is fixed and each fork makes one more.
+func rotating(entropies func() [][32]byte, derive func(entropy [32]byte) (block, hash [32]byte)) hypercrypto.BlockEncryption {
+	return hypercrypto.RotatingEncryption(hypercrypto.RotatingOptions{Derive: derive, Source: func(id int64) (uint32, [32]byte, error) {
+		all := entropies()
+		if id == hypercrypto.NewestKey {
+			id = int64(len(all))
+		}
+		if id == 0 {
+			return 0, nsGenesis, nil
+		}
+		if id < 0 || id > int64(len(all)) {
+			return 0, [32]byte{}, fmt.Errorf("%w: key %d of %d", hypercrypto.ErrEncryption, id, len(all))
+		}
+		return uint32(id), all[id-1], nil
+	}})
+}
+
 // rotating is the scheme of logs whose manifest is of version 2.
 func (l *lineage) rotating(derive func(entropy [32]byte) (block, hash [32]byte)) hypercrypto.BlockEncryption {
-	return hypercrypto.RotatingEncryption(hypercrypto.RotatingOptions{Derive: derive, Source: func(id int64) (uint32, [32]byte, error) {
-		if id > 0 {
-			return 0, [32]byte{}, fmt.Errorf("%w: key %d of a base that was forked", hypercrypto.ErrEncryption, id)
+	return rotating(func() [][32]byte {
+		if all := l.entropies.Load(); all != nil {
+			return *all
 		}
-		return 0, nsGenesis, nil
-	}})
+		return nil
+	}, derive)
 }
 
 // logKeys derives the keys of a log whose manifest is of version 2.

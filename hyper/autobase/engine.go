@@ -30,6 +30,7 @@ type engine struct {
 	sys    *system
 	system *hypercore.Core // what sys.draft lies on
 	views  []*view
+	keys   keyChain
 
 	indexers []hypercrypto.Key // of the epoch
 	lin      *linearizer.Linearizer
@@ -38,11 +39,14 @@ type engine struct {
 	indexed  *point      // the confirmed state
 	signed   uint64      // length of the system view that is signed
 
-	acks      int    // own empty nodes since the last value
-	eager     bool   // Apply prefers a jump, however short
-	held      bool   // nodes are neither fetched nor loaded
-	scratch   bool   // nothing is written but what is there already
-	membersAt uint64 // length of the system view with the last confirmed change of members
+	acks       int       // own empty nodes since the last value
+	eager      bool      // Apply prefers a jump, however short
+	held       bool      // nodes are neither fetched nor loaded
+	scratch    bool      // nothing is written but what is there already
+	forking    *forkCall // what Apply asked for in this update
+	confirming bool      // what is applied now is confirmed
+	rewound    bool      // nodes that were loaded before have to be again
+	membersAt  uint64    // length of the system view with the last confirmed change of members
 
 	receipts map[oplog.Ref]*Receipt // of own nodes that are not confirmed
 	refused  error                  // why the last apply had no effect
@@ -91,6 +95,13 @@ func (e *engine) begin(ctx context.Context) error {
 		e.lin.Start(w.key, w.offset)
 		w.given = w.offset
 	}
+	_, err := e.enterLoaded()
+	return err
+}
+
+// enterLoaded enters the nodes that were loaded and follow those that were
+// entered, and tells whether there are any.
+func (e *engine) enterLoaded() (any bool, err error) {
 	for again := true; again; {
 		again = false
 		for _, w := range e.writers {
@@ -100,13 +111,13 @@ func (e *engine) begin(ctx context.Context) error {
 					break
 				}
 				if err := e.enter(n); err != nil {
-					return err
+					return false, err
 				}
-				again = true
+				again, any = true, true
 			}
 		}
 	}
-	return nil
+	return any, nil
 }
 
 // ready tells whether everything that a node refers to was entered.
@@ -140,9 +151,19 @@ func (e *engine) enter(n *node) error {
 // update puts all nodes in order and applies what changed.
 func (e *engine) update(ctx context.Context) error {
 	for {
+		e.forking = nil
 		confirmed, tip := e.lin.Update()
-		if err := e.reconcile(ctx, confirmed); err != nil {
+		e.confirming = true
+		err := e.reconcile(ctx, confirmed)
+		e.confirming = false
+		if err != nil {
 			return err
+		}
+		if e.forking != nil {
+			if err := e.fork(ctx); err != nil {
+				return fmt.Errorf("fork the base: %w", err)
+			}
+			continue
 		}
 		ended, err := e.confirm(ctx, len(confirmed))
 		if err != nil {
@@ -156,6 +177,12 @@ func (e *engine) update(ctx context.Context) error {
 		}
 		if err := e.reconcile(ctx, tip); err != nil {
 			return err
+		}
+		if e.forking != nil {
+			if err := e.fork(ctx); err != nil {
+				return fmt.Errorf("fork the base: %w", err)
+			}
+			continue
 		}
 		return e.cutTip(ctx, len(tip))
 	}
@@ -258,8 +285,19 @@ func (e *engine) migrate(ctx context.Context) error {
 		v.under.Close()
 		v.under, v.manifest = core, nil
 	}
+	var linked []hypercrypto.Key
+	keys := e.keys.core
+	if keys != nil {
+		// The format has it that the core of the epoch before is named.
+		linked = append(linked, keys.Key())
+		if keys, err = e.keyCore(ctx, s, e.keys.entropies, e.userData(keys)); err != nil {
+			return err
+		}
+		e.keys.core.Close()
+		e.keys.core = keys
+	}
 	length := e.sys.draft.Length()
-	m := e.lineage.manifest(systemName, s, hypercrypto.TreeState{Hash: e.sys.draft.TreeHash(), Length: length}, nil, e.userData(e.sys.draft))
+	m := e.lineage.manifest(systemName, s, hypercrypto.TreeState{Hash: e.sys.draft.TreeHash(), Length: length}, linked, e.userData(e.sys.draft))
 	core, err := e.viewCore(ctx, systemName, m)
 	if err != nil {
 		return err

@@ -208,6 +208,7 @@ func (e *engine) digest(w *writer, length uint64) (key *hypercrypto.Key, known b
 type landing struct {
 	core   *hypercore.Core
 	length uint64
+	keys   [][32]byte // entropies since forks
 	info   *oplog.Info
 	views  []*hypercore.Core // of info.Views
 }
@@ -264,11 +265,25 @@ func (b *Base) jump(ctx context.Context, key hypercrypto.Key, minimum uint64) er
 // fetch gets everything that is needed of a signed state.
 func (b *Base) fetch(ctx context.Context, key hypercrypto.Key, l *landing) (err error) {
 	e := b.e
-	if l.core, err = b.store.Get(ctx, corestore.GetOptions{Key: &key, Encryption: e.lineage.viewEncryption(systemName)}); err != nil {
+	o := corestore.GetOptions{Key: &key}
+	var scheme *viewScheme // the present core may need another one meanwhile
+	if e.lineage.encryption != nil {
+		scheme = e.lineage.newScheme(systemName)
+		o.Encryption = scheme
+	}
+	if l.core, err = b.store.Get(ctx, o); err != nil {
 		return err
 	}
 	if err := waitLength(ctx, l.core, 1); err != nil {
 		return fmt.Errorf("system view: %w", err)
+	}
+	if l.keys, err = b.fetchKeys(ctx, l.core.Manifest()); err != nil {
+		return err
+	}
+	if scheme != nil {
+		if err := scheme.follow(l.core.Manifest(), l.keys); err != nil {
+			return err
+		}
 	}
 	l.length = l.core.Length()
 	tree := hyperbee.New(l.core, &hyperbee.Options{NoExtension: true})
@@ -281,8 +296,8 @@ func (b *Base) fetch(ctx context.Context, key hypercrypto.Key, l *landing) (err 
 	if l.info, err = readInfo(ctx, at); err != nil {
 		return err
 	}
-	if l.info.EncryptionLength > 0 {
-		return errors.New("autobase: the base was forked, which is not supported")
+	if have := uint64(len(l.keys)); have != l.info.EncryptionLength {
+		return fmt.Errorf("%w: %d keys of %d", errKeyChain, have, l.info.EncryptionLength)
 	}
 	b.mu.Lock()
 	keys := []hypercrypto.Key{e.local.key}
@@ -312,6 +327,19 @@ func (b *Base) fetch(ctx context.Context, key hypercrypto.Key, l *landing) (err 
 		}
 	}
 	return nil
+}
+
+// fetchKeys gets the entropies that a system core comes with.
+func (b *Base) fetchKeys(ctx context.Context, m *hypercrypto.Manifest) ([][32]byte, error) {
+	c, err := b.e.linkedKeys(ctx, m)
+	if err != nil || c == nil {
+		return nil, err
+	}
+	defer c.Close()
+	if err := waitLength(ctx, c, 1); err != nil {
+		return nil, fmt.Errorf("encryption keys: %w", err)
+	}
+	return readKeys(ctx, c)
 }
 
 // fetchLast gets block r.Length-1 of a core, and with it the manifest and what
@@ -359,6 +387,13 @@ func (e *engine) land(ctx context.Context, l *landing) error {
 	if err := s.draft.Reset(l.core, l.length); err != nil {
 		return err
 	}
+	e.keys.entropies = l.keys
+	if e.lineage.encryption != nil {
+		e.lineage.entropies.Store(&l.keys)
+		if err := e.lineage.scheme(systemName).follow(l.core.Manifest(), l.keys); err != nil {
+			return err
+		}
+	}
 	if err := s.load(ctx); err != nil {
 		return err
 	}
@@ -394,6 +429,9 @@ func (e *engine) land(ctx context.Context, l *landing) error {
 	if err := e.setSystem(l.core, l.length); err != nil {
 		return err
 	}
+	if err := e.openKeys(ctx); err != nil {
+		return err
+	}
 	if err := e.begin(ctx); err != nil {
 		return err
 	}
@@ -405,6 +443,7 @@ func (e *engine) land(ctx context.Context, l *landing) error {
 func (e *engine) landView(ctx context.Context, v *view, l *landing, s *signers, taken map[*hypercore.Core]bool) error {
 	old := v.under
 	v.viewState = viewState{mapped: -1}
+	empty := e.lineage.manifest(v.name, s, hypercrypto.TreeState{}, nil, manifestData{}.appendTo(nil))
 	for i, r := range l.info.Views {
 		if c := l.views[i]; !taken[c] && e.belongs(c.Manifest(), v.name, s) {
 			taken[c] = true
@@ -414,10 +453,18 @@ func (e *engine) landView(ctx context.Context, v *view, l *landing, s *signers, 
 	}
 	if v.mapped < 0 {
 		var err error
-		if v.under, err = e.viewCore(ctx, v.name, e.lineage.manifest(v.name, s, hypercrypto.TreeState{}, nil, nil)); err != nil {
+		m := e.lineage.manifest(v.name, s, hypercrypto.TreeState{}, nil, nil)
+		// A view that was empty at a fork has its place in the state all the same.
+		if i := slices.IndexFunc(l.info.Views, func(r oplog.Ref) bool { return r.Length == 0 && r.Key == empty.Key() }); i >= 0 {
+			m, v.mapped = empty, i
+		}
+		if v.under, err = e.viewCore(ctx, v.name, m); err != nil {
 			return err
 		}
 		v.key = v.under.Key()
+	}
+	if err := e.followView(v.name, v.under); err != nil {
+		return err
 	}
 	if err := v.draft.Reset(v.under, v.length); err != nil {
 		return err

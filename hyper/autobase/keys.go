@@ -2,6 +2,8 @@ package autobase
 
 import (
 	"encoding/binary"
+	"sync"
+	"sync/atomic"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 )
@@ -12,6 +14,7 @@ var (
 	nsHashKey    = hypercrypto.Namespace("autobase", 2)
 	nsGenesis    = hypercrypto.Namespace("autobase/entropy", 0)
 	nsNext       = hypercrypto.Namespace("autobase/entropy", 1)
+	nsEncryption = hypercrypto.Namespace("autobase", 3)
 	noEncryption []byte
 )
 
@@ -25,7 +28,15 @@ const (
 type lineage struct {
 	base       hypercrypto.Key
 	encryption *hypercrypto.EncryptionKey // nil for a base in clear
+
+	entropies atomic.Pointer[[][32]byte] // of an encrypted base, one per fork
+
+	schemesMu sync.Mutex // guards schemes
+	schemes   map[string]*viewScheme
 }
+
+// again returns the lineage as if nothing was known of forks.
+func (l *lineage) again() *lineage { return &lineage{base: l.base, encryption: l.encryption} }
 
 func (l *lineage) secret() []byte {
 	if l.encryption == nil {

@@ -16,7 +16,8 @@ import (
 type signs struct {
 	length             uint64 // of the log with that node
 	digest             hypercrypto.Key
-	digestAt           uint64 // 0: the writer names no system core
+	digestAt           uint64          // 0: the writer names no system core
+	core               hypercrypto.Key // system core that the marks are of
 	system, encryption *mark
 	user               []*mark
 }
@@ -96,6 +97,7 @@ func (e *engine) readSigns(w *writer) bool {
 			return false
 		}
 	}
+	s.core = s.digest
 	w.signs = s
 	return true
 }
@@ -122,8 +124,13 @@ func (e *engine) pointed(w *writer, length, p uint64) (*oplog.Block, uint64) {
 func (e *engine) sign(ctx context.Context, length uint64) error {
 	s, kp := &e.local.signs, e.local.core.KeyPair()
 	p := e.indexed
-	if s.system != nil && p.length <= s.system.length || p.length == 0 {
+	same := s.core == e.system.Key()
+	if s.system != nil && p.length <= s.system.length && same || p.length == 0 {
 		return nil
+	}
+	known := s.user
+	if !same && p.info.Version >= 2 {
+		known = nil // a view may be shorter after a fork
 	}
 	make := func(k hypercrypto.Key, t hypercrypto.TreeState) *mark {
 		t.Fork = 0
@@ -137,8 +144,8 @@ func (e *engine) sign(ctx context.Context, length uint64) error {
 	system := make(e.system.Key(), t)
 	var user []*mark
 	for i, r := range p.info.Views {
-		if i < len(s.user) && s.user[i].length >= r.Length {
-			user = append(user, s.user[i])
+		if i < len(known) && known[i].length >= r.Length {
+			user = append(user, known[i])
 			continue
 		}
 		v := e.mapped(i)
@@ -151,7 +158,16 @@ func (e *engine) sign(ctx context.Context, length uint64) error {
 		}
 		user = append(user, make(v.under.Key(), t))
 	}
-	if s.encryption == nil {
+	switch {
+	case e.keys.core != nil:
+		if s.encryption == nil || !same {
+			t, err := e.keys.core.TreeAt(e.keys.core.Length())
+			if err != nil {
+				return fmt.Errorf("sign the encryption keys: %w", err)
+			}
+			s.encryption = make(e.keys.core.Key(), t)
+		}
+	case s.encryption == nil:
 		sg, err := e.signers(ctx, p.info.Indexers)
 		if err != nil {
 			return err
@@ -160,7 +176,7 @@ func (e *engine) sign(ctx context.Context, length uint64) error {
 		k := e.lineage.manifest(encryptionName, sg, hypercrypto.TreeState{}, nil, nil).Key()
 		s.encryption = make(k, hypercrypto.TreeState{Hash: none.Sum()})
 	}
-	s.system, s.user = system, user
+	s.system, s.user, s.core = system, user, e.system.Key()
 	return nil
 }
 

@@ -54,6 +54,9 @@ func (e *engine) boot(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open the system view: %w", err)
 	}
+	if err := e.bootKeys(ctx, core); err != nil {
+		return err
+	}
 	draft, err := core.Draft(length)
 	if err != nil {
 		return fmt.Errorf("open the system view: %w", err)
@@ -61,6 +64,9 @@ func (e *engine) boot(ctx context.Context) error {
 	e.sys = newSystem(draft)
 	e.system, e.signed = core, length
 	e.watchSystem()
+	if err := e.useKeys(); err != nil {
+		return err
+	}
 	return e.sys.load(ctx)
 }
 

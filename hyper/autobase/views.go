@@ -104,6 +104,9 @@ func (e *engine) openView(ctx context.Context, name string) (*view, error) {
 			core.Close()
 			continue
 		}
+		if err := e.followView(name, core); err != nil {
+			return nil, err
+		}
 		w.under, w.key, w.length, w.mapped = core, r.Key, r.Length, i
 		if w.draft, err = core.Draft(r.Length); err != nil {
 			return nil, fmt.Errorf("open view %q: %w", name, err)
@@ -112,6 +115,9 @@ func (e *engine) openView(ctx context.Context, name string) (*view, error) {
 	}
 	m := e.lineage.manifest(name, s, hypercrypto.TreeState{}, nil, nil)
 	if w.under, err = e.viewCore(ctx, name, m); err != nil {
+		return nil, err
+	}
+	if err := e.followView(name, w.under); err != nil {
 		return nil, err
 	}
 	w.key = w.under.Key()

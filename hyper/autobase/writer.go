@@ -179,6 +179,7 @@ func (e *engine) load(ctx context.Context) (any bool, err error) {
 	if e.held {
 		return false, nil
 	}
+	e.rewound = false
 	budget := preload
 	for again := true; again; {
 		again = false
@@ -193,6 +194,13 @@ func (e *engine) load(ctx context.Context) (any bool, err error) {
 					break
 				}
 				again, any = true, true
+			}
+			if w == e.local && w.given < w.length() {
+				ok, err := e.enterLoaded()
+				if err != nil {
+					return false, err
+				}
+				again, any = again || ok, any || ok
 			}
 		}
 		if budget <= 0 {

@@ -1,0 +1,189 @@
+package autobase
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/tradle/cloudpal/hyper/corestore"
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+)
+
+func opFork(system hypercrypto.Key, length uint64, indexers ...hypercrypto.Key) []byte {
+	return opJSON(testOp{Fork: &testFork{Indexers: indexers, System: Ref{Key: system, Length: length}}})
+}
+
+// text is what peers must agree on.
+func (p *pair) text(i int) string {
+	p.t.Helper()
+	s := p.bases[i].Status()
+	s.Writable, s.Frozen = false, nil
+	b, err := json.Marshal(s)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return string(b)
+}
+
+func (p *pair) agree(what string) Status {
+	p.t.Helper()
+	for i := range p.bases {
+		if a, b := p.text(0), p.text(i); a != b {
+			p.t.Fatalf("%s: base %d is another\n%s\n%s", what, i, a, b)
+		}
+	}
+	return p.bases[0].Status()
+}
+
+func (p *pair) settle(rounds int) {
+	p.t.Helper()
+	for range rounds {
+		for _, b := range p.bases {
+			if err := b.Ack(context.Background()); err != nil {
+				p.t.Fatal(err)
+			}
+			p.sync()
+		}
+	}
+}
+
+// newBaseToFork returns five peers: three indexers, a writer, a reader.
+func newBaseToFork(t *testing.T, o Options) (*pair, Status) {
+	p := newPeers(t, 5, o)
+	for i := 1; i < 4; i++ {
+		p.append(0, opAdd(p.bases[i].LocalKey(), i < 3))
+		p.sync()
+	}
+	for i := range 4 {
+		p.append(i, opLog("before %d", i), opPut(fmt.Sprint("k", i), "before"))
+		p.sync()
+	}
+	p.settle(3)
+	return p, p.agree("before the fork")
+}
+
+func TestAForkReplacesAllIndexers(t *testing.T) {
+	for _, secret := range []*hypercrypto.EncryptionKey{nil, {1, 2, 3}} {
+		t.Run(fmt.Sprint("encrypted ", secret != nil), func(t *testing.T) {
+			o := Options{EncryptionKey: secret}
+			p, s := newBaseToFork(t, o)
+			// Two confirm more, which the one who forks does not hear of.
+			apart := &pair{t: t, stores: p.stores[:2], bases: p.bases[:2], apps: p.apps[:2]}
+			for i := range 6 {
+				apart.append(i%2, opLog("apart %d", i))
+				apart.sync()
+			}
+			apart.settle(2)
+			if apart.bases[0].Position().Confirmed <= s.Confirmed {
+				t.Fatal("nothing was confirmed apart")
+			}
+			r := p.append(3, opLog("with the fork"), opFork(s.System, s.Confirmed, p.bases[3].LocalKey(), p.bases[2].LocalKey()))
+			f := p.bases[3].Status()
+			if f.System == s.System || len(f.Indexers) != 2 || f.Indexers[0].Key != p.bases[3].LocalKey() || len(f.Pending) != 0 || !closed(r[0].Visible()) {
+				t.Fatalf("after the fork: %+v", f)
+			}
+			p.append(3, opLog("after the fork"))
+			p.sync()
+			p.settle(3)
+			f = p.agree("fork")
+			if n := p.apps[0].log.Length(); n != 4+6+2 || f.Signed <= s.Confirmed {
+				t.Fatalf("%d entries, %d blocks are signed", n, f.Signed)
+			}
+			if !closed(r[0].Signed()) {
+				t.Fatal("the value that came with the fork is not signed")
+			}
+			// The former core does not fork again, and a fork can follow a fork.
+			p.append(2, opFork(s.System, s.Confirmed, p.bases[2].LocalKey()))
+			p.sync()
+			if g := p.agree("refused fork"); g.System != f.System {
+				t.Fatal("the former core was forked again")
+			}
+			p.settle(2)
+			f = p.agree("before the second fork")
+			p.append(0, opFork(f.System, f.Confirmed, p.bases[0].LocalKey(), p.bases[1].LocalKey(), p.bases[2].LocalKey()))
+			p.sync()
+			p.append(1, opPut("k0", "twice"))
+			p.sync()
+			p.settle(3)
+			if g := p.agree("second fork"); len(g.Indexers) != 3 || g.Signed <= f.Confirmed {
+				t.Fatalf("after the second fork: %+v", g)
+			}
+			p.append(2, opRemove(p.bases[1].LocalKey()))
+			p.sync()
+			p.settle(3)
+			p.append(0, opLog("at the end"))
+			p.sync()
+			p.settle(2)
+			p.agree("another epoch")
+			for i, b := range p.bases {
+				fresh := &testApp{}
+				if err := b.Check(context.Background(), fresh.handlers()); err != nil {
+					t.Fatalf("base %d: %v", i, err)
+				}
+				before := p.text(i)
+				key := b.Key()
+				if err := p.reopen(i, &key, o); err != nil {
+					t.Fatal(err)
+				}
+				if after := p.text(i); after != before {
+					t.Fatalf("base %d after a restart:\n%s\n%s", i, before, after)
+				}
+			}
+			p.append(0, opLog("after restarts"))
+			p.sync()
+			p.settle(2)
+			p.agree("restarts")
+
+			// A new reader jumps to the last fork.
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			store, err := corestore.Open(ctx, t.TempDir(), &corestore.Options{Relaxed: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			app, key := &testApp{}, p.bases[0].Key()
+			b, err := Open(ctx, store, &key, app.handlers(), &Options{AckInterval: -1, EncryptionKey: secret})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { b.Close(); store.Close() })
+			connect(t, p.bases[0], b)
+			for at := b.Position(); app.log.TreeHash() != p.apps[0].log.TreeHash(); {
+				if at, err = b.WaitChange(ctx, at); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if v, ok, err := app.kv.Get(ctx, []byte("k0")); err != nil || !ok || string(v.Value) != "twice" {
+				t.Fatalf("k0 is %q, %v", v.Value, err)
+			}
+		})
+	}
+}
+
+func TestWhatCannotBeForkedIsNot(t *testing.T) {
+	p, s := newBaseToFork(t, Options{})
+	a, writer, reader := p.bases[0].LocalKey(), p.bases[3].LocalKey(), p.bases[4].LocalKey()
+	for _, f := range [][]byte{
+		opFork(hypercrypto.Key{1}, s.Confirmed, a),
+		opFork(s.System, s.Tip+100, a),
+		opFork(s.System, s.Confirmed-1, a),
+		opFork(s.System, 0, a),
+		opFork(s.System, s.Confirmed),
+		opFork(s.System, s.Confirmed, a, a),
+		opFork(s.System, s.Confirmed, writer, reader),
+		opFork(s.System, 3, writer),
+	} {
+		p.append(0, f)
+		if n := len(p.apps[0].forks); p.apps[0].forks[n-1] {
+			t.Errorf("forked by %s", f)
+		}
+	}
+	// An append that is refused takes its fork with it.
+	p.append(0, opFork(s.System, s.Confirmed, a), opJSON(testOp{Throw: "no"}))
+	p.sync()
+	if f := p.agree("no fork"); f.System != s.System || len(f.Indexers) != 3 {
+		t.Fatalf("forked: %+v", f)
+	}
+}
