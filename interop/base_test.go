@@ -27,9 +27,16 @@ type baseOp struct {
 	Remove  string   `json:"remove,omitempty"`
 	Ack     bool     `json:"ack,omitempty"`
 	Anchor  bool     `json:"anchor,omitempty"`
+	Fork    *forkOp  `json:"fork,omitempty"`
 	Log     string   `json:"log,omitempty"`
 	Put     []string `json:"put,omitempty"`
 	Del     string   `json:"del,omitempty"`
+}
+
+type forkOp struct {
+	Indexers []string `json:"indexers"`
+	Key      string   `json:"key"`
+	Length   uint64   `json:"length"`
 }
 
 func addOp(key string, indexer bool) baseOp { return baseOp{Add: key, Indexer: &indexer} }
@@ -76,6 +83,20 @@ func (a *baseApp) apply(ctx context.Context, nodes []autobase.Node, h *autobase.
 		}
 		if op.Anchor {
 			if _, err := h.Anchor(); err != nil {
+				return err
+			}
+		}
+		if f := op.Fork; f != nil {
+			var indexers []hypercrypto.Key
+			for _, s := range append(f.Indexers, f.Key) {
+				k, err := hypercrypto.ParseKey(s)
+				if err != nil {
+					return err
+				}
+				indexers = append(indexers, k)
+			}
+			last := len(indexers) - 1
+			if _, err := h.Fork(indexers[:last], autobase.Ref{Key: indexers[last], Length: f.Length}); err != nil {
 				return err
 			}
 		}

@@ -1,6 +1,6 @@
 'use strict'
 // The application of the tests' bases. Values are operations in JSON, applied to two views: 'log', a plain core, and
-// 'kv', a bee. Operations: {add, indexer} {remove} {ack} {anchor} {log} {put: [k, v]} {del}.
+// 'kv', a bee. Operations: {add, indexer} {remove} {ack} {anchor} {fork: {indexers, key, length}} {log} {put: [k, v]} {del}.
 const Hyperbee = require('hyperbee')
 const b4a = require('b4a')
 
@@ -22,6 +22,7 @@ async function apply (nodes, view, host) {
     if (op.remove) await host.removeWriter(unhex(op.remove))
     if (op.ack) await host.ackWriter(node.from.key)
     if (op.anchor) await host.createAnchor()
+    if (op.fork) await host.fork(op.fork.indexers.map(unhex), { key: unhex(op.fork.key), length: op.fork.length })
     if (op.log !== undefined) await view.log.append(b4a.from(op.log))
     if (op.put) await view.kv.put(b4a.from(op.put[0]), b4a.from(op.put[1]))
     if (op.del) await view.kv.del(b4a.from(op.del))
