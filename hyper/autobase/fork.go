@@ -53,7 +53,7 @@ func (e *engine) mayFork(ctx context.Context, indexers []hypercrypto.Key, system
 	if e.confirming && len(e.applied) > 0 {
 		confirmed = e.applied[len(e.applied)-1].after.length
 	}
-	if e.forking != nil || system.Key != e.system.Key() || system.Length > confirmed || len(indexers) == 0 {
+	if e.forking != nil || len(e.keys.entropies) >= maxForks || system.Key != e.system.Key() || system.Length > confirmed || len(indexers) == 0 {
 		return false, nil
 	}
 	if ends, err := e.sys.endsAt(ctx, system.Length); err != nil || !ends {

@@ -1,6 +1,7 @@
 package autobase
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -186,4 +187,15 @@ func TestWhatCannotBeForkedIsNot(t *testing.T) {
 	if f := p.agree("no fork"); f.System != s.System || len(f.Indexers) != 3 {
 		t.Fatalf("forked: %+v", f)
 	}
+}
+
+func FuzzDescriptor(f *testing.F) {
+	f.Add(appendDescriptor(nil, [32]byte{1, 2, 3}))
+	f.Add([]byte{1, 32})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		x, err := decodeDescriptor(b)
+		if err == nil && !bytes.HasPrefix(b, appendDescriptor(nil, x)) && b[0] < 0xfd && b[1] < 0xfd {
+			t.Fatalf("%x is decoded as %x", b, x)
+		}
+	})
 }

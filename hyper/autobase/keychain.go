@@ -11,7 +11,7 @@ import (
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 )
 
-// maxForks bounds the forks of a base that is opened.
+// maxForks bounds the forks of a base.
 const maxForks = 1 << 16
 
 // keyChain is the core `_encryption`, which grows by one block at every fork: of
