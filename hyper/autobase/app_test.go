@@ -34,8 +34,22 @@ type testOp struct {
 }
 
 type testFork struct {
-	Indexers []hypercrypto.Key
-	System   Ref
+	Indexers []string `json:"indexers"`
+	Key      string   `json:"key"`
+	Length   uint64   `json:"length"`
+}
+
+func (f *testFork) call(h *Host) (bool, error) {
+	var keys []hypercrypto.Key
+	for _, text := range append(f.Indexers, f.Key) {
+		k, err := hypercrypto.ParseKey(text)
+		if err != nil {
+			return false, err
+		}
+		keys = append(keys, k)
+	}
+	n := len(f.Indexers)
+	return h.Fork(keys[:n], Ref{Key: keys[n], Length: f.Length})
 }
 
 func (a *testApp) handlers() Handlers { return Handlers{Open: a.open, Apply: a.apply} }
@@ -90,7 +104,7 @@ func (a *testApp) apply(ctx context.Context, nodes []Node, h *Host) error {
 			}
 		}
 		if f := op.Fork; f != nil {
-			ok, err := h.Fork(f.Indexers, f.System)
+			ok, err := f.call(h)
 			if err != nil {
 				return err
 			}

@@ -3,8 +3,11 @@ package autobase
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"os"
 	"testing"
 	"time"
 
@@ -13,7 +16,11 @@ import (
 )
 
 func opFork(system hypercrypto.Key, length uint64, indexers ...hypercrypto.Key) []byte {
-	return opJSON(testOp{Fork: &testFork{Indexers: indexers, System: Ref{Key: system, Length: length}}})
+	f := &testFork{Key: system.Hex(), Length: length}
+	for _, k := range indexers {
+		f.Indexers = append(f.Indexers, k.Hex())
+	}
+	return opJSON(testOp{Fork: f})
 }
 
 // text is what peers must agree on.
@@ -198,4 +205,59 @@ func FuzzDescriptor(f *testing.F) {
 			t.Fatalf("%x is decoded as %x", b, x)
 		}
 	})
+}
+
+// The vectors are from multi-fork.json, made by Autobase 7.28.1.
+func TestForksGiveTheStatesOfJavaScript(t *testing.T) {
+	b, err := os.ReadFile("testdata/multi-fork.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type vector struct {
+		Bootstrap              string
+		EncryptionKey          *string
+		Forked, AfterMigration map[string]coreState
+		Oplogs                 []struct {
+			Key, PublicKey string
+			Blocks         []string
+		}
+	}
+	var all struct{ Plain, Encrypted vector }
+	if err := json.Unmarshal(b, &all); err != nil {
+		t.Fatal(err)
+	}
+	for name, v := range map[string]vector{"plain": all.Plain, "encrypted": all.Encrypted} {
+		t.Run(name, func(t *testing.T) {
+			s := &scenario{Name: name, Bootstrap: v.Bootstrap, EncryptionKey: v.EncryptionKey}
+			var end []uint64
+			for i, o := range v.Oplogs {
+				s.Writers = append(s.Writers, scenarioWriter{PrimaryKey: hex.EncodeToString(bytes.Repeat([]byte{byte(i + 1)}, 32)),
+					PublicKey: o.PublicKey, Key: o.Key, ManifestVersion: 1, Oplog: o.Blocks})
+				end = append(end, uint64(len(o.Blocks)))
+			}
+			check := func(r *replayer, what string, want map[string]coreState) {
+				t.Helper()
+				got := r.state(t)
+				all := map[string]coreState{systemName: got.System, encryptionName: {Key: r.base.e.keys.core.Key().Hex()}}
+				maps.Copy(all, got.Views)
+				for view, w := range want {
+					g, ok := all[map[string]string{"system": systemName, "encryption": encryptionName}[view]]
+					if !ok {
+						g = all[view]
+					}
+					if g.Key != w.Key || view != "encryption" && (g.TreeHash != w.TreeHash || g.Length != w.Length) {
+						t.Errorf("%s, %s: got %+v, want %+v", what, view, g, w)
+					}
+				}
+			}
+			following := newReplayer(t, s)
+			following.advance(t, []uint64{end[0], 3, 0}) // the third node of the second writer comes after the fork
+			check(following, "fork", v.Forked)
+			following.advance(t, end)
+			check(following, "migration", v.AfterMigration)
+			fresh := newReplayer(t, s)
+			fresh.advance(t, end)
+			check(fresh, "migration, from nothing", v.AfterMigration)
+		})
+	}
 }

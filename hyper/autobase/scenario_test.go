@@ -18,12 +18,8 @@ import (
 type scenario struct {
 	Name, Bootstrap string
 	EncryptionKey   *string
-	Writers         []struct {
-		PrimaryKey, PublicKey, Key string
-		ManifestVersion            uint64
-		Oplog                      []string
-	}
-	Steps []struct {
+	Writers         []scenarioWriter
+	Steps           []struct {
 		Do    json.RawMessage
 		State []scenarioState
 	}
@@ -31,6 +27,12 @@ type scenario struct {
 		Base            int
 		System, Log, Kv []string
 	}
+}
+
+type scenarioWriter struct {
+	PrimaryKey, PublicKey, Key string
+	ManifestVersion            uint64
+	Oplog                      []string
 }
 
 type scenarioState struct {
