@@ -11,6 +11,7 @@ const Autobase = require('autobase')
 const b4a = require('b4a')
 const { say, serve } = require('./lib/commands')
 const Net = require('./lib/net')
+const Swarm = require('./lib/swarm')
 const { open, close, apply } = require('./lib/base-app')
 
 const hex = (b) => b4a.toString(b, 'hex')
@@ -21,6 +22,7 @@ const [dir, primaryKey, bootstrap] = process.argv.slice(2)
 const store = new Corestore(path.resolve(dir), { primaryKey: unhex(primaryKey), unsafe: true })
 let base = null
 const net = new Net((stream) => { base.replicate(stream) })
+const swarm = new Swarm((stream) => { base.replicate(stream) })
 
 async function core (c) {
   await c.ready()
@@ -108,7 +110,7 @@ async function main () {
   base.on('fast-forward', (to, from) => say({ event: 'fast-forward', to, from }))
   base.on('interrupt', (reason) => say({ event: 'interrupt', reason: String(reason) }))
   await base.ready()
-  serve({ ...net.commands(), ...commands }, async () => { await base.close(); await store.close() })
+  serve({ ...net.commands(), ...swarm.commands(), ...commands }, async () => { await base.close(); await store.close() })
   say({ event: 'ready', hypercore: version, key: hex(base.key), local: hex(base.local.key) })
 }
 main().catch((err) => { console.error(err); process.exit(1) })
