@@ -11,6 +11,7 @@ import (
 	"github.com/tradle/cloudpal/internal/base"
 	"github.com/tradle/cloudpal/internal/fault"
 	"github.com/tradle/cloudpal/internal/invite"
+	"github.com/tradle/cloudpal/internal/link"
 )
 
 // BasesRequest lists the bases of the node, as [Base] events.
@@ -192,6 +193,9 @@ func (h *handler) baseJoin(ctx context.Context, r BaseJoinRequest, s *Stream) er
 		if i, notInvite = h.hearInvite(ctx, r.Connect, r.Ref, s); notInvite != nil {
 			return notInvite
 		}
+	}
+	if notInvite != nil && link.Is(r.Ref) {
+		return notInvite
 	}
 	if notInvite != nil {
 		b, err := h.Bases.Join(ctx, r.Name, r.Ref)

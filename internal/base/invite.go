@@ -31,6 +31,9 @@ func (b *Base) Invite(ctx context.Context, o InviteOptions) (*blindpairing.Invit
 	if !b.Status().Writable {
 		return nil, fault.New(fault.Permission, "only members of base %q can invite", b.record.Name)
 	}
+	if o.Uses < 0 || o.Lasts < 0 {
+		return nil, fault.New(fault.Usage, "an invite cannot have %d uses and last %v", o.Uses, o.Lasts).Hint("0 is any number, and for ever")
+	}
 	book, err := b.book()
 	if err != nil {
 		return nil, err

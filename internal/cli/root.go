@@ -131,6 +131,8 @@ func wrongFlag(c *cobra.Command, err error) error {
 			wants = "is not a duration such as 30s or 5m"
 		case "bool":
 			wants = "is neither true nor false"
+		case "SIZE":
+			wants = "is not a size such as 500GB or 20GiB"
 		}
 		f = fault.New(fault.Usage, "--%s: %q %s", value.GetFlag().Name, value.GetValue(), wants)
 	}

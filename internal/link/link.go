@@ -23,6 +23,12 @@ func Format(kind string, b []byte) string { return scheme + kind + "/" + hypercr
 // ForQR returns the same link in capitals, which need less room in a QR code.
 func ForQR(link string) string { return strings.ToUpper(link) }
 
+// Is tells whether text looks like a link of some kind, a damaged one maybe.
+func Is(text string) bool {
+	text = strings.TrimPrefix(strings.TrimSpace(text), "<")
+	return len(text) >= len(scheme) && strings.EqualFold(text[:len(scheme)], scheme)
+}
+
 // maxText limits what Parse looks at.
 const maxText = 16 << 10
 
