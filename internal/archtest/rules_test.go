@@ -208,6 +208,12 @@ var rules = []rule{
 		why:      "an invite is handed over and redeemed here; what it is for is its owner's business",
 	},
 	{
+		packages: []string{"internal/content"},
+		own:      []string{"hyper/compact", "hyper/hypercrypto", "hyper/hypercore", "hyper/hyperblobs"},
+		outside:  []string{"golang.org/x/crypto", "golang.org/x/sync"},
+		why:      "contents are bytes in logs; what they are for, and whose logs they are, is others' business",
+	},
+	{
 		packages: []string{"internal/base"},
 		own:      []string{"internal/fault", "hyper/..."},
 		why:      "a base is opened, written and shared; who is connected is the node's business",
