@@ -14,8 +14,7 @@ import (
 	"github.com/tradle/cloudpal/internal/files"
 )
 
-// drives lists the known drives.
-func (h *handler) drives(ctx context.Context, _ struct{}, s *Stream) error {
+func (h *handler) drives(ctx context.Context, _ DrivesRequest, s *Stream) error {
 	list, err := h.Files.Summaries(ctx)
 	if err != nil {
 		return err

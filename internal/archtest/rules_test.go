@@ -257,6 +257,15 @@ var rules = []rule{
 		why:      "doors are peers: none knows another, and none knows the node",
 	},
 	{
+		packages: []string{"docs/api"},
+		why:      "a description is data",
+	},
+	{
+		packages: []string{"internal/api/openapi"},
+		own:      []string{"internal/api", "internal/fault", "docs/api"},
+		why:      "the description is made from the table of routes and the types; nothing that runs needs it",
+	},
+	{
 		packages: []string{"cmd/..."},
 		own:      []string{"internal/cli"},
 		why:      "a main has no logic",
