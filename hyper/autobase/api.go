@@ -144,6 +144,9 @@ func (b *Base) writeAll(all []*request) {
 
 // permit tells whether a request may be written.
 func (b *Base) permit(r *request) error {
+	if err := b.e.mayWrite(r.values[0] == nil); err != nil {
+		return err
+	}
 	if r.optimistic && b.opts.Optimistic || r.values[0] == nil {
 		return nil
 	}
@@ -246,6 +249,10 @@ type Status struct {
 	Pending []hypercrypto.Key
 	Heads   []Ref
 	Views   []ViewStatus
+	// Epoch is that of the keys in force; Missing are epochs whose keys it takes to
+	// go on.
+	Epoch   uint32
+	Missing []uint32
 	// Frozen are logs that break the rules.
 	Frozen map[hypercrypto.Key]error
 }
@@ -267,7 +274,7 @@ func (b *Base) Status() Status {
 	s := Status{
 		Position: b.last, System: e.system.Key(), Hash: e.sys.draft.TreeHash(), Writable: b.writable,
 		Members: info.Members, Indexers: info.Indexers, Pending: info.Pending, Heads: info.Heads,
-		Frozen: make(map[hypercrypto.Key]error),
+		Epoch: e.epoch, Missing: e.missingKeys(), Frozen: make(map[hypercrypto.Key]error),
 	}
 	for _, v := range e.views {
 		s.Views = append(s.Views, ViewStatus{Name: v.name, Key: v.under.Key(), Length: v.draft.Length(), Hash: v.draft.TreeHash(), Signed: v.under.Length()})

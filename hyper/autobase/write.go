@@ -42,6 +42,8 @@ func (e *engine) write(ctx context.Context, entries []*entry) error {
 	if w.length() != start {
 		return fmt.Errorf("autobase: %d of %d own nodes are loaded", w.length(), start)
 	}
+	// What begins an epoch of keys is for those who do not have its key yet.
+	e.lineage.logEpoch.Store(e.epoch)
 	var all []*node
 	for _, x := range entries {
 		for i, value := range x.values {
