@@ -25,6 +25,14 @@ type request struct {
 //
 // Errors: [ErrNotMember] unless this device is a member, [ErrEmpty].
 func (b *Base) Append(ctx context.Context, values ...[]byte) ([]*Receipt, error) {
+	r, err := newRequest(values)
+	if err != nil || r == nil {
+		return nil, err
+	}
+	return r.receipts, b.submit(ctx, r)
+}
+
+func newRequest(values [][]byte) (*request, error) {
 	if len(values) == 0 {
 		return nil, nil
 	}
@@ -39,7 +47,7 @@ func (b *Base) Append(ctx context.Context, values ...[]byte) ([]*Receipt, error)
 	if len(values) > maxBatch {
 		return nil, fmt.Errorf("autobase: %d values in one append, %d are possible", len(values), maxBatch)
 	}
-	return r.receipts, b.submit(ctx, r)
+	return r, nil
 }
 
 // AppendOptimistic writes a value also if this device is no member: it has an
@@ -127,13 +135,24 @@ func (b *Base) writeAll(all []*request) {
 		finish(nil)
 		return
 	}
-	if err := e.write(b.ctx, entries); err != nil {
-		b.fail(err)
-		finish(err)
-		return
+	rewound := false
+	for some := range byEpoch(entries) {
+		if rewound {
+			if err := b.advance(b.ctx); err != nil {
+				b.fail(err)
+				finish(err)
+				return
+			}
+		}
+		if err := e.write(b.ctx, some); err != nil {
+			b.fail(err)
+			finish(err)
+			return
+		}
+		rewound = e.rewound
 	}
 	after := b.settle
-	if e.rewound {
+	if rewound {
 		after = b.advance
 	}
 	if err := after(b.ctx); err != nil {

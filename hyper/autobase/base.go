@@ -42,6 +42,11 @@ type Options struct {
 	// [Host.SetKeyEpoch]. Either all devices of a base have a ring or none. Nil: what
 	// is written is encrypted with the key of the base for ever.
 	Keys hypercrypto.KeyRing
+	// Peek is called with values that cannot be applied yet because a key is missing,
+	// and that can be read nevertheless, with each at least once: the key may be in
+	// them. Nothing of them was checked. It is called while the base is locked: it must
+	// return quickly and not use the base, except for [Base.KeysChanged].
+	Peek func(log hypercrypto.Key, value []byte)
 	// Guard seals the key that the store remembers. Nil keeps it as it is.
 	Guard KeyGuard
 	// Local is the key pair of the own log. Nil: the log that was the own one
@@ -119,7 +124,7 @@ func Open(ctx context.Context, store *corestore.Store, bootstrap *hypercrypto.Ke
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.store = store.Session()
 	e := &engine{
-		store: b.store, apply: h.Apply, optimistic: b.opts.Optimistic, emit: b.event, wake: b.poke,
+		store: b.store, apply: h.Apply, optimistic: b.opts.Optimistic, emit: b.event, wake: b.poke, peek: b.opts.Peek,
 		byKey: make(map[hypercrypto.Key]*writer), receipts: make(map[oplog.Ref]*Receipt),
 	}
 	b.e = e
@@ -237,6 +242,7 @@ func (b *Base) run() {
 		if b.usable() == nil {
 			if b.learned.Swap(false) {
 				b.forward.after = time.Time{}
+				b.e.peekAgain()
 			}
 			err := b.takeHints(b.ctx)
 			if err == nil {
@@ -293,6 +299,7 @@ func (b *Base) advance(ctx context.Context) error {
 			return err
 		}
 	}
+	e.peekAll()
 	return b.settle(ctx)
 }
 

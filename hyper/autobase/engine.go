@@ -21,6 +21,7 @@ type engine struct {
 	apply      func(ctx context.Context, nodes []Node, h *Host) error
 	emit       func(Event)
 	wake       func() // called from anywhere when a log may have news
+	peek       func(log hypercrypto.Key, value []byte)
 
 	local *writer
 

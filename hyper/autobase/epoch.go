@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 
+	"github.com/tradle/cloudpal/hyper/hypercore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/hyper/internal/linearizer"
 )
@@ -69,6 +71,41 @@ func (b *Base) KeyEpoch() uint32 { return b.e.lineage.epoch.Load() }
 func (b *Base) KeysChanged() {
 	b.learned.Store(true)
 	b.poke()
+}
+
+// AppendIn is [Base.Append] for values that are to be readable for those who have the
+// key of an epoch and not the one in force, 0 for those who have the key of the base
+// only. They read them by [Options.Peek].
+func (b *Base) AppendIn(ctx context.Context, epoch uint32, values ...[]byte) ([]*Receipt, error) {
+	if epoch != 0 {
+		if r := b.e.lineage.ring; r == nil {
+			return nil, errNoRing
+		} else if _, ok := r.Key(epoch); !ok {
+			return nil, &hypercrypto.UnknownKeyError{Epoch: epoch}
+		}
+	}
+	r, err := newRequest(values)
+	if err != nil || r == nil {
+		return nil, err
+	}
+	r.epoch = &epoch
+	return r.receipts, b.submit(ctx, r)
+}
+
+// byEpoch splits entries into those that are written with one key.
+func byEpoch(entries []*entry) iter.Seq[[]*entry] {
+	return func(yield func([]*entry) bool) {
+		for len(entries) > 0 {
+			n := slices.IndexFunc(entries, func(x *entry) bool { return x.epoch != entries[0].epoch })
+			if n < 0 {
+				n = len(entries)
+			}
+			if !yield(entries[:n]) {
+				return
+			}
+			entries = entries[n:]
+		}
+	}
 }
 
 // lacks returns the epoch whose key is missing if that is why err is.
@@ -141,6 +178,46 @@ func (e *engine) lockedLog(w *writer) bool {
 		w.locked = 0
 	}
 	return w.locked != 0
+}
+
+// peekAll shows the values that wait for a key, some megabytes at a time.
+func (e *engine) peekAll() {
+	if e.peek == nil || len(e.missingKeys()) == 0 {
+		return
+	}
+	budget := preload
+	for _, w := range e.writers {
+		if w.frozen != nil {
+			continue
+		}
+		from := w.length()
+		if e.locked != nil {
+			from = w.offset // also what is loaded waits
+		}
+		for w.peeked = max(w.peeked, from); w.peeked < w.core.Length(); w.peeked++ {
+			b, err := e.block(w, w.peeked)
+			if errors.Is(err, hypercore.ErrNotAvailable) {
+				break
+			}
+			if err != nil {
+				continue
+			}
+			if len(b.Value) > 0 {
+				e.peek(w.key, b.Value)
+			}
+			if budget -= nodeSize + len(b.Value); budget < 0 {
+				e.wake()
+				return
+			}
+		}
+	}
+}
+
+// peekAgain makes what could not be read be tried once more.
+func (e *engine) peekAgain() {
+	for _, w := range e.writers {
+		w.peeked = 0
+	}
 }
 
 // missingKeys returns the epochs whose keys it takes to go on.

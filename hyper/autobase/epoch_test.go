@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -249,6 +250,74 @@ func TestNodesWaitForTheirKey(t *testing.T) {
 	p.settle(2)
 	if s := p.agree("with the key"); s.Epoch != 5 || s.Missing != nil {
 		t.Fatalf("with the key: %+v", s)
+	}
+}
+
+// A device that somebody let in without knowing of an epoch finds its key in a node
+// that follows others which it cannot read.
+func TestAKeyIsFoundInWhatWaitsForIt(t *testing.T) {
+	ctx := context.Background()
+	for _, restart := range []bool{false, true} {
+		late := newRing()
+		var base atomic.Pointer[Base]
+		o := Options{EncryptionKey: &testSecret, Keys: late}
+		o.Peek = func(_ hypercrypto.Key, value []byte) {
+			if bytes.Contains(value, []byte("the key of 5")) {
+				late.add(5)
+				if b := base.Load(); b != nil {
+					b.KeysChanged()
+				}
+			}
+		}
+		p := newPeersOf(t, 2, func(i int) Options {
+			if i == 1 {
+				return o
+			}
+			return Options{EncryptionKey: &testSecret, Keys: newRing(5)}
+		})
+		base.Store(p.bases[1])
+		p.append(0, opAdd(p.bases[1].LocalKey(), false), opLog("before"))
+		p.sync()
+		p.append(0, opEpoch(5))
+		for i := range 3 {
+			p.append(0, opLog("after %d", i))
+		}
+		p.sync()
+		if n := p.apps[1].log.Length(); n != 1 || p.bases[1].Err() != nil {
+			t.Fatalf("%d blocks without the key", n)
+		}
+		if restart {
+			base.Store(nil)
+			key := p.bases[0].Key()
+			if err := p.reopen(1, &key, o); err != nil {
+				t.Fatal(err)
+			}
+			base.Store(p.bases[1])
+		}
+		rs, err := p.bases[0].AppendIn(ctx, 0, opLog("the key of 5"))
+		if err != nil || !closed(rs[0].Visible()) {
+			t.Fatal(err)
+		}
+		p.append(0, opLog("at the end"))
+		if got := p.epochs(0); !slices.Equal(got[len(got)-3:], []uint32{5, 0, 5}) {
+			t.Fatalf("the log is of epochs %v", got)
+		}
+		p.sync()
+		wait, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		for at := p.bases[1].Position(); p.apps[1].log.Length() < 6; {
+			if at, err = p.bases[1].WaitChange(wait, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.append(1, opLog("of the late one"))
+		p.settle(2)
+		p.agree("at the end")
+	}
+	p := newRingPeers(t, newRing(1))
+	var unknown *hypercrypto.UnknownKeyError
+	if _, err := p.bases[0].AppendIn(ctx, 2, opLog("x")); !errors.As(err, &unknown) {
+		t.Fatalf("written in an unknown epoch: %v", err)
 	}
 }
 

@@ -39,6 +39,7 @@ type writer struct {
 
 	frozen  error  // why no more is loaded
 	locked  uint32 // epoch whose key it takes to load more, 0: none is missing
+	peeked  uint64 // length up to which Options.Peek has seen what waits
 	missing *hypercore.Download
 	cancel  func()
 
