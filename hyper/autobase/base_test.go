@@ -23,6 +23,11 @@ type pair struct {
 
 func newPeers(t testing.TB, n int, o Options) *pair {
 	t.Helper()
+	return newPeersOf(t, n, func(int) Options { return o })
+}
+
+func newPeersOf(t testing.TB, n int, of func(i int) Options) *pair {
+	t.Helper()
 	p := &pair{t: t}
 	ctx := context.Background()
 	var boot *hypercrypto.Key
@@ -32,7 +37,7 @@ func newPeers(t testing.TB, n int, o Options) *pair {
 			t.Fatal(err)
 		}
 		app := &testApp{}
-		o := o
+		o := of(i)
 		o.AckInterval, o.NoForward = -1, true
 		b, err := Open(ctx, s, boot, app.handlers(), &o)
 		if err != nil {

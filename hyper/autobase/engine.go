@@ -21,6 +21,7 @@ type engine struct {
 	apply      func(ctx context.Context, nodes []Node, h *Host) error
 	emit       func(Event)
 	wake       func() // called from anywhere when a log may have news
+	peek       func(log hypercrypto.Key, value []byte)
 
 	local *writer
 
@@ -34,10 +35,13 @@ type engine struct {
 
 	indexers []hypercrypto.Key // of the epoch
 	lin      *linearizer.Linearizer
-	heads    []oplog.Ref // nodes without a successor among those that were loaded
-	applied  []unit      // the tip
-	indexed  *point      // the confirmed state
-	signed   uint64      // length of the system view that is signed
+	heads    []oplog.Ref        // nodes without a successor among those that were loaded
+	applied  []unit             // the tip
+	indexed  *point             // the confirmed state
+	due      []*linearizer.Node // confirmed nodes that are not part of it yet
+	epoch    uint32             // of keys, as the state has it
+	locked   *lock              // the key that the order waits for
+	signed   uint64             // length of the system view that is signed
 
 	acks       int       // own empty nodes since the last value
 	eager      bool      // Apply prefers a jump, however short
@@ -66,7 +70,7 @@ type unit struct {
 // begin starts an epoch at the present state, which is confirmed, and enters all
 // nodes that are not part of it.
 func (e *engine) begin(ctx context.Context) error {
-	e.indexed, e.applied = e.here(), nil
+	e.indexed, e.applied, e.due = e.here(), nil, nil
 	info := &e.indexed.info
 	e.indexers = e.indexers[:0]
 	for _, r := range info.Indexers {
@@ -153,8 +157,9 @@ func (e *engine) update(ctx context.Context) error {
 	for {
 		e.forking = nil
 		confirmed, tip := e.lin.Update()
+		e.due = append(e.due, confirmed...)
 		e.confirming = true
-		err := e.reconcile(ctx, confirmed)
+		stopped, err := e.reconcile(ctx, e.due)
 		e.confirming = false
 		if err != nil {
 			return err
@@ -165,7 +170,11 @@ func (e *engine) update(ctx context.Context) error {
 			}
 			continue
 		}
-		ended, err := e.confirm(ctx, len(confirmed))
+		n := len(e.due)
+		if stopped {
+			n = e.countApplied()
+		}
+		ended, err := e.confirm(ctx, n)
 		if err != nil {
 			return err
 		}
@@ -175,8 +184,15 @@ func (e *engine) update(ctx context.Context) error {
 			}
 			continue
 		}
-		if err := e.reconcile(ctx, tip); err != nil {
+		e.due = append([]*linearizer.Node(nil), e.due[n:]...)
+		if stopped {
+			return nil
+		}
+		if stopped, err = e.reconcile(ctx, tip); err != nil {
 			return err
+		}
+		if !stopped {
+			e.unlock()
 		}
 		if e.forking != nil {
 			if err := e.fork(ctx); err != nil {
@@ -189,8 +205,9 @@ func (e *engine) update(ctx context.Context) error {
 }
 
 // reconcile makes the given nodes the first that are applied. What is applied
-// already in this order stays.
-func (e *engine) reconcile(ctx context.Context, nodes []*linearizer.Node) error {
+// already in this order stays. It stops before a node that needs a key which is
+// not known; the state is that before this node then.
+func (e *engine) reconcile(ctx context.Context, nodes []*linearizer.Node) (stopped bool, err error) {
 	u := 0
 	for u < len(e.applied) && len(nodes) > 0 {
 		un := e.applied[u].nodes
@@ -200,19 +217,44 @@ func (e *engine) reconcile(ctx context.Context, nodes []*linearizer.Node) error 
 		nodes, u = nodes[len(un):], u+1
 	}
 	if len(nodes) == 0 {
-		return nil
+		return false, nil
 	}
 	if err := e.undo(ctx, u); err != nil {
-		return err
+		return false, err
 	}
 	for len(nodes) > 0 {
+		if e.waits(nodes[0]) {
+			return true, nil
+		}
+		forking := e.forking
 		n, err := e.applyNext(ctx, nodes)
+		if epoch, ok := e.lacks(err); ok {
+			e.forking = forking
+			e.lock(nodes[0], epoch)
+			return true, e.back(ctx, e.reached())
+		}
 		if err != nil {
-			return err
+			return false, err
 		}
 		nodes = nodes[n:]
 	}
-	return nil
+	return false, nil
+}
+
+// reached returns the state after all that is applied.
+func (e *engine) reached() *point {
+	if n := len(e.applied); n > 0 {
+		return e.applied[n-1].after
+	}
+	return e.indexed
+}
+
+// countApplied returns how many nodes are applied that are not confirmed.
+func (e *engine) countApplied() (n int) {
+	for i := range e.applied {
+		n += len(e.applied[i].nodes)
+	}
+	return n
 }
 
 // undo takes back all but the first u applied units.

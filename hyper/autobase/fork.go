@@ -131,6 +131,12 @@ func (e *engine) fork(ctx context.Context) error {
 	}
 	info.EncryptionLength = uint64(len(keys))
 
+	// What comes after that state is applied again, and with it what begins the
+	// epochs of keys since.
+	if err := e.readEpoch(ctx, f.length); err != nil {
+		ring.Close()
+		return err
+	}
 	if err := s.rewrite(ctx, f.length, info); err != nil {
 		ring.Close()
 		return err
@@ -218,7 +224,7 @@ func (e *engine) rewind(ctx context.Context) error {
 		}
 		at := r.member.Length
 		w.stopFetching()
-		w.frozen = nil
+		w.frozen, w.locked = nil, 0
 		if w == e.local {
 			// The last of the own nodes may not be in the log yet.
 			if err := e.reload(w, at); err != nil {

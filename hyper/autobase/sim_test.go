@@ -42,6 +42,7 @@ type world struct {
 	t         *testing.T
 	rng       *rand.Rand
 	enc       *hypercrypto.EncryptionKey
+	rotates   bool // there are epochs of keys
 	pairs     []*hypercrypto.KeyPair
 	peers     []*simPeer
 	base      hypercrypto.Key
@@ -59,6 +60,7 @@ type simPeer struct {
 	store *corestore.Store
 	base  *Base
 	app   testApp
+	ring  *testRing
 	logs  []*hypercore.Core
 	safe  []uint64 // of every log, what survives a crash
 	acked uint64   // own nodes that were acknowledged as durable
@@ -80,6 +82,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	if w.rng.IntN(4) == 0 {
 		w.enc = new(hypercrypto.EncryptionKey)
 		w.enc[0] = 9
+		w.rotates = w.rng.IntN(4) > 0
 	}
 	n := 2 + w.rng.IntN(4)
 	for range n {
@@ -94,7 +97,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 		w.addLiar()
 	}
 	for i := range n {
-		p := &simPeer{w: w, n: i, mem: vfs.NewCrashableMem(), slow: w.rng.IntN(5) == 0}
+		p := &simPeer{w: w, n: i, mem: vfs.NewCrashableMem(), ring: newRing(), slow: w.rng.IntN(5) == 0}
 		w.peers = append(w.peers, p)
 		p.open()
 	}
@@ -181,7 +184,11 @@ func (p *simPeer) open() {
 	if p.guest {
 		local = hypercrypto.KeyPairFromSeed([32]byte{99})
 	}
-	p.base, err = Open(ctx, p.store, &w.base, p.app.handlers(), &Options{Local: local, EncryptionKey: w.enc, AckInterval: -1, NoForward: true})
+	o := &Options{Local: local, EncryptionKey: w.enc, AckInterval: -1, NoForward: true}
+	if w.rotates {
+		o.Keys = p.ring
+	}
+	p.base, err = Open(ctx, p.store, &w.base, p.app.handlers(), o)
 	if err != nil {
 		w.fail("open base at peer %d: %v", p.n, err)
 	}
@@ -288,7 +295,7 @@ func (p *simPeer) send(q *simPeer, part bool) (changed bool) {
 func (p *simPeer) append(values ...[]byte) {
 	w := p.w
 	rs, err := p.base.Append(context.Background(), values...)
-	if errors.Is(err, ErrNotMember) {
+	if errors.Is(err, ErrNotMember) || errors.Is(err, ErrLocked) {
 		return
 	}
 	if err != nil {
@@ -309,6 +316,10 @@ func (w *world) step() {
 	q := w.peers[w.rng.IntN(len(w.peers))]
 	if w.liar != nil && w.rng.IntN(6) == 0 {
 		w.lie(p)
+		return
+	}
+	if w.rotates && w.rng.IntN(8) == 0 {
+		w.rotate(p, q)
 		return
 	}
 	switch x := w.rng.IntN(100); {
@@ -333,7 +344,7 @@ func (w *world) step() {
 			w.note("send %d to %d: %v", p.n, q.n, p.send(q, w.rng.IntN(2) == 0))
 		}
 	case x < 84:
-		if err := p.base.Ack(context.Background()); err != nil {
+		if err := p.base.Ack(context.Background()); err != nil && !errors.Is(err, ErrLocked) {
 			w.fail("ack at %d: %v", p.n, err)
 		}
 		w.note("ack %d", p.n)
@@ -347,8 +358,37 @@ func (w *world) step() {
 	}
 }
 
+// rotate lets a peer begin an epoch, or tell another one of the keys it has.
+func (w *world) rotate(p, q *simPeer) {
+	if w.rng.IntN(5) < 3 {
+		epoch := w.rng.Uint32() | 1
+		p.ring.add(epoch)
+		p.append(opJSON(testOp{Epoch: epoch, Put: []string{"k", fmt.Sprint(epoch)}}))
+		return
+	}
+	q.learn(p.ring)
+	w.note("peer %d told %d of its keys", p.n, q.n)
+	q.check()
+}
+
+// learn takes the keys of another ring.
+func (p *simPeer) learn(from *testRing) {
+	for epoch := range from.all() {
+		p.ring.add(epoch)
+	}
+	p.base.KeysChanged()
+	if _, err := p.base.Update(context.Background()); err != nil {
+		p.w.fail("peer %d: %v", p.n, err)
+	}
+}
+
 // heal lets everybody learn everything.
 func (w *world) heal() {
+	for _, p := range w.peers {
+		for _, q := range w.peers {
+			q.learn(p.ring)
+		}
+	}
 	for again := true; again; {
 		again = false
 		for _, p := range w.peers {
@@ -364,7 +404,7 @@ func (w *world) heal() {
 // state is what peers must agree on.
 func (p *simPeer) state() string {
 	s := p.base.Status()
-	s.Writable, s.Frozen = false, nil
+	s.Writable, s.Frozen, s.Missing = false, nil, nil
 	return fmt.Sprintf("%+v", s)
 }
 
@@ -403,7 +443,7 @@ func runWorld(t *testing.T, seed uint64) {
 		}
 	}
 	// From nothing it is the same.
-	fresh := &simPeer{w: w, guest: true, mem: vfs.NewCrashableMem()}
+	fresh := &simPeer{w: w, guest: true, mem: vfs.NewCrashableMem(), ring: w.peers[0].ring}
 	fresh.open()
 	defer fresh.close()
 	for i, c := range w.peers[0].logs {

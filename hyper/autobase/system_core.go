@@ -67,6 +67,9 @@ func (e *engine) boot(ctx context.Context) error {
 	if err := e.useKeys(); err != nil {
 		return err
 	}
+	if err := e.readEpoch(ctx, length); err != nil {
+		return err
+	}
 	return e.sys.load(ctx)
 }
 

@@ -20,6 +20,7 @@ var (
 type entry struct {
 	values     [][]byte // nil stands for an acknowledgement
 	optimistic bool
+	epoch      *uint32 // of keys, nil: the one in force
 	receipts   []*Receipt
 }
 
@@ -31,7 +32,7 @@ func (e *engine) writable(ctx context.Context) (bool, error) {
 	return e.sys.active(ctx, e.local.key)
 }
 
-// write appends entries to the local log. The state is that after all nodes that
+// write appends entries, which are of one epoch, to the local log. The state is that after all nodes that
 // were loaded; afterwards it is that with the new ones.
 //
 // If it fails after the nodes were entered, state and log disagree, and the
@@ -42,6 +43,12 @@ func (e *engine) write(ctx context.Context, entries []*entry) error {
 	if w.length() != start {
 		return fmt.Errorf("autobase: %d of %d own nodes are loaded", w.length(), start)
 	}
+	// What begins an epoch of keys is for those who do not have its key yet.
+	epoch := e.epoch
+	if entries[0].epoch != nil {
+		epoch = *entries[0].epoch
+	}
+	e.lineage.logEpoch.Store(epoch)
 	var all []*node
 	for _, x := range entries {
 		for i, value := range x.values {

@@ -37,7 +37,9 @@ type writer struct {
 	nodes  []*node // the others that were loaded
 	given  uint64  // length up to which nodes were entered in the epoch's order
 
-	frozen  error // why no more is loaded
+	frozen  error  // why no more is loaded
+	locked  uint32 // epoch whose key it takes to load more, 0: none is missing
+	peeked  uint64 // length up to which Options.Peek has seen what waits
 	missing *hypercore.Download
 	cancel  func()
 
@@ -212,7 +214,7 @@ func (e *engine) load(ctx context.Context) (any bool, err error) {
 
 // loadNext enters the next append of a log.
 func (e *engine) loadNext(ctx context.Context, w *writer, budget *int) (bool, error) {
-	if w.frozen != nil || w.given < w.length() {
+	if w.frozen != nil || w.given < w.length() || e.lockedLog(w) {
 		return false, nil
 	}
 	at, end := w.length(), w.core.Length()
@@ -225,6 +227,10 @@ func (e *engine) loadNext(ctx context.Context, w *writer, budget *int) (bool, er
 		return false, nil
 	}
 	stopLog := func(err error) (bool, error) {
+		if epoch, ok := e.lacks(err); ok {
+			e.lockLog(w, at, epoch)
+			return false, nil
+		}
 		if errors.Is(err, oplog.ErrBlock) || errors.Is(err, hypercore.ErrDecrypt) {
 			return freeze(err)
 		}
