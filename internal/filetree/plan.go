@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
 )
 
 // Encode splits changes into operations that are as large as allowed, and encodes
@@ -188,4 +190,4 @@ func (c *Conflict) KeepCopy() Change { return c.Settle(c.Copy.Item) }
 // Merger tells whether a device is the one to merge a conflict of plain text, if that
 // is possible: the one that wrote the copy. Others do so after a while if it does not;
 // since a merge gives the same on all devices, two of them do no harm.
-func (c *Conflict) Merger(device [32]byte) bool { return device == [32]byte(c.Copy.Author) }
+func (c *Conflict) Merger(device hypercrypto.PublicKey) bool { return device == c.Copy.Author }
