@@ -66,8 +66,9 @@ type Library struct {
 	muxes   map[*protomux.Mux]struct{}
 	closed  bool
 
-	changeMu sync.Mutex
+	changeMu sync.Mutex    // guards what follows, and what of opts changes
 	change   chan struct{} // closed and replaced with every change of a space or of the list
+	list     chan struct{} // the same of the list alone, and of what this device is
 }
 
 // registryCore is the name of the log of the list of spaces.
@@ -96,7 +97,7 @@ func Open(ctx context.Context, store *corestore.Store, opts Options) (*Library, 
 	}
 	l := &Library{
 		store: store, opts: opts, records: make(map[hypercrypto.Key]*Record), open: make(map[hypercrypto.Key]*Space),
-		failed: make(map[hypercrypto.Key]error), muxes: make(map[*protomux.Mux]struct{}), change: make(chan struct{}),
+		failed: make(map[hypercrypto.Key]error), muxes: make(map[*protomux.Mux]struct{}), change: make(chan struct{}), list: make(chan struct{}),
 	}
 	var err error
 	if l.core, err = store.Get(ctx, corestore.GetOptions{Name: registryCore, Passive: true}); err != nil {
@@ -164,6 +165,21 @@ func (l *Library) changed() {
 	l.change = make(chan struct{})
 }
 
+// listChange tells that the list of spaces, or what this device is, changed.
+func (l *Library) listChange() {
+	l.changeMu.Lock()
+	close(l.list)
+	l.list = make(chan struct{})
+	l.changeMu.Unlock()
+	l.changed()
+}
+
+func (l *Library) listChanged() <-chan struct{} {
+	l.changeMu.Lock()
+	defer l.changeMu.Unlock()
+	return l.list
+}
+
 // Changed returns a channel that is closed with the next change of the list of spaces,
 // or of any of them.
 func (l *Library) Changed() <-chan struct{} {
@@ -197,16 +213,23 @@ func (l *Library) create(ctx context.Context, name string, home bool) (*Space, e
 	if err != nil {
 		return nil, err
 	}
-	if err := s.found(ctx, c); err != nil {
+	if err := s.found(ctx, name, c); err != nil {
 		return nil, errors.Join(fmt.Errorf("create space %q: %w", name, err), l.drop(ctx, s))
 	}
 	return s, nil
 }
 
-// found writes the first operation of a space.
-func (s *Space) found(ctx context.Context, c *claim) error {
-	r := s.Record()
-	_, err := s.do(ctx, &createAction{home: r.Home, name: r.Name, claim: c})
+// found writes the first operation of a space, unless it is there.
+func (s *Space) found(ctx context.Context, name string, c *claim) error {
+	s.founding.Lock()
+	defer s.founding.Unlock()
+	tree, release := s.snaps.use()
+	position, _, _, err := records{tree}.last(ctx)
+	release()
+	if err != nil || position > 0 {
+		return err
+	}
+	_, err = s.do(ctx, &createAction{home: s.Record().Home, name: name, claim: c})
 	return err
 }
 
@@ -215,13 +238,20 @@ func (s *Space) found(ctx context.Context, c *claim) error {
 func (l *Library) claim(ctx context.Context, namespace string, space *hypercrypto.DiscoveryKey) (*claim, error) {
 	store := l.store.Namespace(storeName(namespace))
 	defer store.Close()
-	c := &claim{box: boxKeys(store).Public, alwaysOn: l.opts.AlwaysOn, personName: l.opts.PersonName, deviceName: l.opts.DeviceName}
-	for name, key := range map[string]*hypercrypto.Key{logName: &c.log, blobsName: &c.blobs} {
-		core, err := store.Get(ctx, corestore.GetOptions{Name: name, Passive: true})
+	c := &claim{box: boxKeys(store).Public, personName: l.opts.PersonName}
+	c.deviceName, c.alwaysOn = l.description()
+	for _, x := range []struct {
+		which corestore.GetOptions
+		key   *hypercrypto.Key
+	}{
+		{corestore.GetOptions{KeyPair: store.KeyPair(logName), Passive: true}, &c.log},
+		{corestore.GetOptions{Name: blobsName, Passive: true}, &c.blobs},
+	} {
+		core, err := store.Get(ctx, x.which)
 		if err != nil {
 			return nil, fmt.Errorf("make log: %w", err)
 		}
-		*key = core.Key()
+		*x.key = core.Key()
 		if err := core.Close(); err != nil {
 			return nil, fmt.Errorf("make log: %w", err)
 		}
@@ -240,7 +270,7 @@ func (l *Library) claim(ctx context.Context, namespace string, space *hypercrypt
 
 // Names in the namespace of a space.
 const (
-	logName   = "local" // what autobase calls the own log
+	logName   = "log"
 	blobsName = "blobs"
 	boxName   = "box"
 )
@@ -309,7 +339,7 @@ func (l *Library) putLocked(ctx context.Context, r Record) error {
 		return fmt.Errorf("remember space %q: %w", r.Name, err)
 	}
 	l.records[r.Key] = &r
-	l.changed()
+	l.listChange()
 	return nil
 }
 
@@ -328,7 +358,7 @@ func (l *Library) startLocked(ctx context.Context, r Record) (*Space, error) {
 		return fail(err)
 	}
 	s.base, err = autobase.Open(ctx, s.store, &r.Key, s.app.handlers(), &autobase.Options{
-		EncryptionKey: r.Encryption, Optimistic: true, AckInterval: l.opts.AckInterval, OnEvent: s.onEvent, Log: l.opts.Log,
+		EncryptionKey: r.Encryption, Local: s.store.KeyPair(logName), Optimistic: true, AckInterval: l.opts.AckInterval, OnEvent: s.onEvent, Log: l.opts.Log,
 	})
 	if err != nil {
 		return fail(s.explain(err))

@@ -122,13 +122,29 @@ func (s *Space) AddMirror(ctx context.Context, node hypercrypto.PublicKey, name 
 
 // Remove ends the membership of a person with all devices, or that of a mirror.
 func (s *Space) Remove(ctx context.Context, who hypercrypto.PublicKey) error {
-	_, err := s.do(ctx, &removeAction{person: who})
+	devices, err := s.Devices(ctx)
+	if err != nil {
+		return err
+	}
+	var gone []hypercrypto.Key
+	for _, d := range devices {
+		if d.Person == who && !d.Removed {
+			gone = append(gone, d.Log)
+		}
+	}
+	if err := s.handOver(ctx, gone); err != nil {
+		return err
+	}
+	_, err = s.do(ctx, &removeAction{person: who})
 	return err
 }
 
 // RemoveDevice ends the membership of a device, and that of its person if it is the
 // last. Everybody may remove their own devices, owners all.
 func (s *Space) RemoveDevice(ctx context.Context, log hypercrypto.Key) error {
+	if err := s.handOver(ctx, []hypercrypto.Key{log}); err != nil {
+		return err
+	}
 	return s.doAnyway(ctx, &removeDeviceAction{log: log})
 }
 

@@ -111,6 +111,10 @@ func (x *execution) personOf(ctx context.Context, c *claim, inv *invite) (*perso
 	if err != nil {
 		return nil, err
 	}
+	home, err := x.d.number(ctx, settingHome)
+	if err != nil {
+		return nil, err
+	}
 	switch {
 	case p != nil && p.role == Mirror:
 		return nil, refuse("person %s has the key of a mirror", c.proof.Identity)
@@ -124,6 +128,8 @@ func (x *execution) personOf(ctx context.Context, c *claim, inv *invite) (*perso
 		return p, nil
 	case inv == nil:
 		return nil, refuse("person %s is no member", c.proof.Identity)
+	case home != 0:
+		return nil, refuse("a home is one person's")
 	case p != nil && inv.since <= p.until:
 		return nil, refuse("person %s was removed after the invite was made", c.proof.Identity)
 	}

@@ -29,6 +29,8 @@ type Space struct {
 	snaps snapshots
 	stale atomic.Bool // the clock has not seen all times of the state
 
+	founding sync.Mutex // held while the first operation is written
+
 	mu     sync.Mutex    // guards what follows
 	record Record        // changes with the local name
 	change chan struct{} // closed and replaced with every event
@@ -302,10 +304,3 @@ func (s *Space) close() error {
 
 // first takes the state that the base opened with.
 func (s *Space) first() error { return s.snaps.take(s.app.tree.Core()) }
-
-// start runs what goes on in the background.
-func (s *Space) start() {
-	var ctx context.Context
-	ctx, s.cancel = context.WithCancel(context.Background())
-	_ = ctx
-}
