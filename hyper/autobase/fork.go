@@ -35,8 +35,8 @@ type forkCall struct {
 //
 // On an encrypted base the keys of what is added to the views after a fork
 // follow from what is in clear: who knows the key of the base and mirrors it can
-// read the views, though not the logs. The format has it so; a new base is the
-// better choice then.
+// read the views, though not the logs. The format has it so; with [Options.Keys] it
+// is not so.
 func (h *Host) Fork(indexers []hypercrypto.Key, system Ref) (forked bool, err error) {
 	err = h.do(func() error {
 		forked, err = h.e.mayFork(h.ctx, indexers, system)
