@@ -159,7 +159,7 @@ func (e *engine) fork(ctx context.Context) error {
 	if err := e.useKeys(); err != nil {
 		return err
 	}
-	e.membersAt = min(e.membersAt, length)
+	e.valuedAt = min(e.valuedAt, length)
 	e.emit(Event{Type: EventEpoch})
 	return e.rewind(ctx)
 }
