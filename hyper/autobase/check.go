@@ -149,3 +149,10 @@ func (b *Base) ChangeMembers(ctx context.Context, value []byte) (*Receipt, error
 		}
 	}
 }
+
+// Settled tells whether [Base.ChangeMembers] would write at once.
+func (b *Base) Settled() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.e.settled()
+}
