@@ -1,7 +1,7 @@
-// Package docsapi is the description of the local API, in the form of OpenAPI 3.1. It
+// Package api is the description of the local API, in the form of OpenAPI 3.1. It
 // is made from the handlers of package internal/api: a test says when it is not
 // current, and how to make it so.
-package docsapi
+package api
 
 import _ "embed"
 

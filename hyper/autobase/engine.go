@@ -43,14 +43,13 @@ type engine struct {
 	locked   *lock              // the key that the order waits for
 	signed   uint64             // length of the system view that is signed
 
-	acks       int       // own empty nodes since the last value
 	eager      bool      // Apply prefers a jump, however short
 	held       bool      // nodes are neither fetched nor loaded
 	scratch    bool      // nothing is written but what is there already
 	forking    *forkCall // what Apply asked for in this update
 	confirming bool      // what is applied now is confirmed
 	rewound    bool      // nodes that were loaded before have to be again
-	membersAt  uint64    // length of the system view with the last confirmed change of members
+	valuedAt   uint64    // length of the system view with the last confirmed value
 
 	receipts map[oplog.Ref]*Receipt // of own nodes that are not confirmed
 	refused  error                  // why the last apply had no effect
@@ -65,6 +64,11 @@ type unit struct {
 	linked  []oplog.Ref // what became part of the base
 	updated bool        // the indexers changed
 	members bool        // somebody was added or removed
+}
+
+// valued tells whether the unit has values, which were not left out.
+func (u *unit) valued() bool {
+	return len(u.linked) > 0 && slices.ContainsFunc(u.nodes, func(n *node) bool { return n.block.Value != nil })
 }
 
 // begin starts an epoch at the present state, which is confirmed, and enters all
@@ -140,11 +144,6 @@ func (e *engine) enter(n *node) error {
 		return err
 	}
 	n.w.given++
-	if n.block.Value != nil {
-		e.acks = 0
-	} else if n.w == e.local {
-		e.acks++
-	}
 	e.heads = slices.DeleteFunc(e.heads, func(h oplog.Ref) bool {
 		return h.Key == n.Key && h.Length < n.Length || slices.Contains(n.block.Heads, h)
 	})
@@ -295,8 +294,8 @@ func (e *engine) confirm(ctx context.Context, n int) (ended bool, err error) {
 			}
 		}
 		e.confirmed(x)
-		if x.members {
-			e.membersAt = x.after.length
+		if x.valued() {
+			e.valuedAt = x.after.length
 		}
 		ended = x.updated
 		u++

@@ -35,8 +35,8 @@ type forkCall struct {
 //
 // On an encrypted base the keys of what is added to the views after a fork
 // follow from what is in clear: who knows the key of the base and mirrors it can
-// read the views, though not the logs. The format has it so; a new base is the
-// better choice then.
+// read the views, though not the logs. The format has it so; with [Options.Keys] it
+// is not so.
 func (h *Host) Fork(indexers []hypercrypto.Key, system Ref) (forked bool, err error) {
 	err = h.do(func() error {
 		forked, err = h.e.mayFork(h.ctx, indexers, system)
@@ -159,7 +159,7 @@ func (e *engine) fork(ctx context.Context) error {
 	if err := e.useKeys(); err != nil {
 		return err
 	}
-	e.membersAt = min(e.membersAt, length)
+	e.valuedAt = min(e.valuedAt, length)
 	e.emit(Event{Type: EventEpoch})
 	return e.rewind(ctx)
 }

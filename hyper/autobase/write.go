@@ -113,30 +113,28 @@ func (e *engine) ackNeeded() bool {
 	if !slices.Contains(e.indexers, key) || len(e.indexed.info.Indexers) == 0 {
 		return false
 	}
+	if e.unsigned() {
+		return true
+	}
+	// Whoever becomes an indexer begins with an empty node.
+	more := slices.ContainsFunc(e.applied, func(u unit) bool { return u.updated })
+	return e.lin.AckHelps(key, more)
+}
+
+// unsigned tells whether this device has not signed all that values did to the
+// confirmed state: to the views, or only to the system view, if no quorum has
+// signed that either.
+func (e *engine) unsigned() bool {
 	s := &e.local.signs
 	for i, r := range e.indexed.info.Views {
 		if i >= len(s.user) || s.user[i].length < r.Length {
 			return true
 		}
 	}
-	if len(e.heads) == 1 && e.heads[0].Key == key {
+	if e.valuedAt <= e.signed {
 		return false
 	}
-	// Without a majority nothing helps; the others must not answer for ever.
-	if e.acks > 2*len(e.indexers)+2 {
-		return false
-	}
-	for _, u := range e.applied {
-		if u.updated {
-			return true
-		}
-		for _, n := range u.nodes {
-			if n.block.Value != nil {
-				return true
-			}
-		}
-	}
-	return false
+	return s.system == nil || s.core != e.system.Key() || s.system.length < e.valuedAt
 }
 
 // pendingIndexer tells whether the base waits for this device's first node.

@@ -13,5 +13,5 @@
 // the latter.
 //
 // The socket is trusted: whoever can open it acts as its owner. It lies in a
-// folder that only the owner can enter. The API is not meant for a TCP port.
+// folder that only the owner can enter. On a TCP port the API stands behind [Guard].
 package api

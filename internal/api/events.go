@@ -23,6 +23,22 @@ const (
 	TypeAudit     = "audit"
 )
 
+// TypeUp is the event of [Up].
+const TypeUp = "up"
+
+// Up says that a node runs, and where it can be asked. No route answers with it: the
+// program that starts the node tells it.
+type Up struct {
+	Type   string `json:"type"`
+	Home   string `json:"home"`
+	Socket string `json:"socket"`
+	// HTTP is the address of the API for who has the token; empty if there is none.
+	HTTP string `json:"http,omitempty"`
+	// ID is the public key that the node proves to its peers.
+	ID     string   `json:"id"`
+	Listen []string `json:"listen"`
+}
+
 // Listening says where peers can connect.
 type Listening struct {
 	Type   string   `json:"type"`

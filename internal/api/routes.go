@@ -7,7 +7,7 @@ import (
 	"runtime"
 	"strings"
 
-	docsapi "github.com/tradle/cloudpal/docs/api"
+	docs "github.com/tradle/cloudpal/docs/api"
 )
 
 // Route is one thing that the API can be asked for: what the handler serves, and what
@@ -117,7 +117,7 @@ func stream[Request any](fn func(ctx context.Context, r Request, s *Stream) erro
 // openAPI answers with the description of the API.
 func (h *handler) openAPI(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(docsapi.OpenAPI) // the client is gone if it fails
+	_, _ = w.Write(docs.OpenAPI) // the client is gone if it fails
 }
 
 func (h *handler) metrics(w http.ResponseWriter, r *http.Request) {

@@ -241,7 +241,7 @@ var rules = []rule{
 	},
 	{
 		packages: []string{"internal/cli"},
-		own:      []string{"internal/api/client", "internal/api", "internal/fault", "internal/node", "internal/cli/..."},
+		own:      []string{"internal/api/client", "internal/api", "internal/fault", "internal/node", "internal/service", "internal/cli/..."},
 		outside:  []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "golang.org/x/sys", "golang.org/x/term"},
 		why:      "the command line can do what the API offers and nothing else, so that a web page can do the same",
 	},

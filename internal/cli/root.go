@@ -104,7 +104,7 @@ func newRoot(g *globals) *cobra.Command {
 	cmd.SetHelpCommandGroupID("care")
 	cmd.SetCompletionCommandGroupID("care")
 	cmd.AddCommand(
-		newShare(g), newGet(g), newSeed(g), newServe(g), newSend(g), newReceive(g), newBase(g), newMirror(g),
+		newShare(g), newGet(g), newSeed(g), newServe(g), newSend(g), newReceive(g), newBase(g), newMirror(g), newUp(g),
 		newLs(g), newCat(g), newLog(g), newDiff(g), newRestore(g),
 		newInfo(g), newStatus(g), newDoctor(g), newNet(g), newDHT(g), newIdentity(g), newVersion(g), newMan(g),
 	)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -42,6 +43,7 @@ func atTerminal(t *testing.T, env []string, dialog [][2]string, args ...string) 
 	person, program := openTerminal(t)
 	cmd := exec.Command("cloudpal", args...)
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = env, program, program, program
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true} // so that Ctrl-C reaches it
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -86,5 +88,19 @@ func TestThePhraseIsShownAtATerminal(t *testing.T) {
 	}
 	if out := atTerminal(t, env, [][2]string{{"Show them?", "y"}, {"Passphrase:", "correct horse"}}, "identity", "phrase"); !strings.Contains(out, phrase) {
 		t.Errorf("after yes: %q", out)
+	}
+}
+
+// The first time, up makes the identity and shows the phrase; later it does not.
+func TestUpMakesAnIdentityAtATerminal(t *testing.T) {
+	env := homeEnv(t.TempDir())
+	const ctrlC = "\x03"
+	first := atTerminal(t, env, [][2]string{{"Passphrase for", "correct horse"}, {"The same again", "correct horse"}, {"press Ctrl-C", ctrlC}}, "up", "--no-dht", "--no-lan", "--protect", "passphrase")
+	if !strings.Contains(first, "write these words down") || !strings.Contains(first, "person  ") {
+		t.Errorf("it said %q", first)
+	}
+	second := atTerminal(t, env, [][2]string{{"press Ctrl-C", ctrlC}}, "up", "--no-dht", "--no-lan")
+	if strings.Contains(second, "person") {
+		t.Errorf("the second time it said %q", second)
 	}
 }

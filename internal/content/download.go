@@ -13,7 +13,8 @@ import (
 
 // Progress tells how far a download is.
 type Progress struct {
-	// Blocks of Total have arrived; Bytes is what they had, as stored.
+	// Blocks of Total have arrived; Bytes is what they had, as stored. The last
+	// report of a download that succeeds has all blocks.
 	Blocks, Total, Bytes uint64
 }
 
@@ -40,29 +41,29 @@ func (s *Store) Download(ctx context.Context, refs []Ref, progress func(Progress
 	l := s.logs()
 	defer l.close()
 	d := download{progress: progress}
-	var group errgroup.Group
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	missing := make(map[*hypercore.Core][]hyperblobs.Run)
 	for key := range need.logs {
 		b, err := l.get(ctx, key)
 		if err != nil {
-			cancel()
-			_ = group.Wait()
 			return err
 		}
-		missing := missingOf(b.Core(), need.Runs(key))
-		for _, r := range missing {
-			d.total.Add(r.End - r.Start)
+		runs := missingOf(b.Core(), need.Runs(key))
+		for _, r := range runs {
+			d.total += r.End - r.Start
 		}
-		group.Go(func() error {
-			err := d.fetch(ctx, b.Core(), missing)
-			if err != nil {
-				cancel()
-			}
-			return err
-		})
+		missing[b.Core()] = runs
 	}
-	return group.Wait()
+	group, ctx := errgroup.WithContext(ctx)
+	for core, runs := range missing {
+		group.Go(func() error { return d.fetch(ctx, core, runs) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if progress != nil && d.total > 0 {
+		progress(Progress{Blocks: d.total, Total: d.total, Bytes: d.bytes.Load()})
+	}
+	return nil
 }
 
 // blocksOf returns the blocks of all contents, fetching their lists first.
@@ -117,8 +118,9 @@ func missingOf(core *hypercore.Core, runs []hyperblobs.Run) (missing []hyperblob
 
 // download is one call of Download.
 type download struct {
-	progress             func(Progress)
-	blocks, bytes, total atomic.Uint64
+	progress      func(Progress)
+	total         uint64
+	blocks, bytes atomic.Uint64
 }
 
 // fetch orders sorted runs of a log and waits for them.
@@ -133,7 +135,7 @@ func (d *download) fetch(ctx context.Context, core *hypercore.Core, missing []hy
 				return
 			}
 			if _, ordered := wanted.find(e.Index); ordered {
-				d.progress(Progress{Blocks: d.blocks.Add(1), Bytes: d.bytes.Add(uint64(e.Bytes)), Total: d.total.Load()})
+				d.progress(Progress{Blocks: d.blocks.Add(1), Bytes: d.bytes.Add(uint64(e.Bytes)), Total: d.total})
 			}
 		})()
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/tradle/cloudpal/hyper/compact"
 	"github.com/tradle/cloudpal/hyper/hyperblobs"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 )
@@ -11,7 +12,7 @@ import (
 // The first byte of an encoded Ref.
 const (
 	formInline = 1 // a list of parts follows
-	formTable  = 2 // one part follows, which holds the list
+	formTable  = 2 // the size and one part follow, which holds the list
 )
 
 const (
@@ -24,37 +25,45 @@ const (
 	maxPart = 2 + 4*8
 )
 
-// Encode returns where the content is. Size and Hash are not part of it: who keeps
-// the bytes keeps them beside.
+// Encode returns size and place of the content. Hash is not part of it: who keeps the
+// bytes keeps the hash beside.
 func (r Ref) Encode() []byte {
 	if r.Table != nil {
-		return appendParts([]byte{formTable}, []Part{*r.Table})
+		b := binary.AppendUvarint([]byte{formTable}, r.Size)
+		return appendParts(b, []Part{*r.Table})
 	}
 	return appendParts([]byte{formInline}, r.Parts)
 }
 
-// Decode returns the Ref of content of the given size and hash that was encoded.
-func Decode(size uint64, hash hypercrypto.Hash, b []byte) (Ref, error) {
-	r := Ref{Size: size, Hash: hash}
+// Decode returns the Ref of content of the given hash that was encoded.
+func Decode(hash hypercrypto.Hash, b []byte) (Ref, error) {
 	if len(b) == 0 || len(b) > MaxEncoded {
 		return Ref{}, fmt.Errorf("%w: %d bytes", ErrInvalid, len(b))
 	}
-	parts, err := decodeParts(b[1:])
-	if err != nil {
-		return Ref{}, err
-	}
+	ref := Ref{Hash: hash}
+	r := partsReader{b: b[1:]}
 	switch b[0] {
 	case formInline:
-		r.Parts = parts
+		ref.Parts = r.parts()
+		for _, p := range ref.Parts {
+			ref.Size = min(ref.Size+p.Size(), compact.MaxUint+1) // and Check refuses it
+		}
 	case formTable:
-		if len(parts) != 1 {
+		ref.Size = r.uvarint()
+		parts := r.parts()
+		if len(parts) != 1 && r.err == nil {
 			return Ref{}, fmt.Errorf("%w: %d tables", ErrInvalid, len(parts))
 		}
-		r.Table = &parts[0]
+		if r.err == nil {
+			ref.Table = &parts[0]
+		}
 	default:
 		return Ref{}, fmt.Errorf("%w: form %d is unknown", ErrInvalid, b[0])
 	}
-	return r, r.Check()
+	if r.err != nil {
+		return Ref{}, r.err
+	}
+	return ref, ref.Check()
 }
 
 // logEnd is where the part before ended in a log. Parts are written as their
@@ -109,6 +118,12 @@ type partsReader struct {
 	err error
 }
 
+func (r *partsReader) fail(format string, args ...any) {
+	if r.err == nil {
+		r.err = fmt.Errorf("%w: "+format, append([]any{ErrInvalid}, args...)...)
+	}
+}
+
 func (r *partsReader) uvarint() uint64 {
 	v, n := binary.Uvarint(r.b)
 	return uint64(r.varintDone(int64(v), n))
@@ -120,8 +135,8 @@ func (r *partsReader) varint() int64 {
 }
 
 func (r *partsReader) varintDone(v int64, n int) int64 {
-	if n <= 0 && r.err == nil {
-		r.err = fmt.Errorf("%w: number does not end", ErrInvalid)
+	if n <= 0 {
+		r.fail("number does not end")
 	}
 	if r.err != nil {
 		return 0
@@ -133,8 +148,8 @@ func (r *partsReader) varintDone(v int64, n int) int64 {
 // count reads a number of elements of at least size bytes.
 func (r *partsReader) count(most, size int) int {
 	n := r.uvarint()
-	if r.err == nil && (n > uint64(most) || n > uint64(len(r.b)/size)) {
-		r.err = fmt.Errorf("%w: list of %d", ErrInvalid, n)
+	if n > uint64(most) || n > uint64(len(r.b)/size) {
+		r.fail("list of %d", n)
 	}
 	if r.err != nil {
 		return 0
@@ -142,46 +157,54 @@ func (r *partsReader) count(most, size int) int {
 	return int(n)
 }
 
-// decodeParts reads what appendParts wrote, and nothing may follow. Sums and sizes
-// are for checkParts.
-func decodeParts(b []byte) ([]Part, error) {
-	r := partsReader{b: b}
+// parts reads what appendParts wrote, up to the end. Sums and sizes are for
+// checkParts.
+func (r *partsReader) parts() []Part {
 	logs := make([]hypercrypto.Key, r.count(MaxLogs, len(hypercrypto.Key{})))
 	for i := range logs {
 		r.b = r.b[copy(logs[i][:], r.b):]
 		if logs[i] == (hypercrypto.Key{}) {
-			return nil, fmt.Errorf("%w: log without a key", ErrInvalid)
+			r.fail("log without a key")
 		}
 	}
 	ends := make([]logEnd, len(logs))
-	parts := make([]Part, 0, r.count(MaxParts, 2))
-	for range cap(parts) {
-		i := r.uvarint()
-		p := zeros(r.uvarint())
-		if i > uint64(len(logs)) && r.err == nil {
-			r.err = fmt.Errorf("%w: log %d of %d", ErrInvalid, i, len(logs))
+	parts := make([]Part, r.count(MaxParts, 2))
+	for i := range parts {
+		log := r.uvarint()
+		parts[i] = zeros(r.uvarint())
+		if log > uint64(len(logs)) {
+			r.fail("log %d of %d", log, len(logs))
 		}
-		if r.err == nil && i > 0 {
-			end := &ends[i-1]
-			p.Log = logs[i-1]
-			p.Blob = hyperblobs.ID{
-				ByteLength:  p.Blob.ByteLength,
-				BlockLength: r.uvarint(),
-				BlockOffset: end.block + uint64(r.varint()),
-				ByteOffset:  end.byte + uint64(r.varint()),
-			}
-			if r.err == nil {
-				r.err = p.check()
-			}
-			*end = logEnd{p.Blob.End(), p.Blob.ByteOffset + p.Blob.ByteLength}
+		if log > 0 && r.err == nil {
+			parts[i] = r.place(logs[log-1], &ends[log-1], parts[i].Size())
 		}
 		if r.err != nil {
-			return nil, r.err
+			return nil
 		}
-		parts = append(parts, p)
 	}
-	if r.err == nil && len(r.b) > 0 {
-		r.err = fmt.Errorf("%w: %d bytes too many", ErrInvalid, len(r.b))
+	if len(r.b) > 0 {
+		r.fail("%d bytes too many", len(r.b))
 	}
-	return parts, r.err
+	return parts
+}
+
+// place reads where a part of n bytes is in its log.
+func (r *partsReader) place(log hypercrypto.Key, end *logEnd, n uint64) Part {
+	p := Part{Log: log, Blob: hyperblobs.ID{
+		ByteLength:  n,
+		BlockLength: r.uvarint(),
+		BlockOffset: end.block + uint64(r.varint()),
+		ByteOffset:  end.byte + uint64(r.varint()),
+	}}
+	if r.err == nil {
+		r.err = p.check()
+	}
+	*end = logEnd{p.Blob.End(), p.Blob.ByteOffset + p.Blob.ByteLength}
+	return p
+}
+
+// decodeParts reads a list.
+func decodeParts(b []byte) ([]Part, error) {
+	r := partsReader{b: b}
+	return r.parts(), r.err
 }

@@ -137,7 +137,7 @@ func (d *device) write(data []byte, prev *Ref) Written {
 // encoded form.
 func (d *device) want(ref Ref, data []byte) {
 	d.t.Helper()
-	ref, err := Decode(ref.Size, ref.Hash, ref.Encode())
+	ref, err := Decode(ref.Hash, ref.Encode())
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -121,7 +121,7 @@ func TestDownloadFetchesManyContents(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if last.Blocks != last.Total || last.Total < 440 || last.Bytes < 5<<20 {
+	if last.Blocks != last.Total || last.Total < 440 || last.Bytes < 4<<20 {
 		t.Errorf("progress ends with %+v", last)
 	}
 	for i, ref := range refs {

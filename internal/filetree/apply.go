@@ -94,9 +94,12 @@ func (t *tx) register(ctx context.Context) (uint64, error) {
 }
 
 func (t *tx) finish(ctx context.Context, op *Op) error {
-	rec := opRecord{log: t.by.Log, length: t.by.Length, device: t.device, time: t.by.Time, maxTime: t.n.maxTime,
+	prev, _, err := get(ctx, t, numberKey(keyOp, t.n.ops-1), readOpRecord)
+	if err != nil {
+		return err
+	}
+	rec := opRecord{chain: chain(prev.chain, t.by.ID()), log: t.by.Log, length: t.by.Length, device: t.device, time: t.by.Time, maxTime: t.n.maxTime,
 		undoes: op.Undoes, redo: op.Redo, changes: uint64(len(op.Changes))}
-	var err error
 	if rec.chunks, rec.inline, err = t.effects.finish(ctx); err != nil {
 		return err
 	}
@@ -118,6 +121,14 @@ func (t *tx) change(ctx context.Context, c *Change) error {
 		return t.delete(ctx, c)
 	case Move:
 		return t.move(ctx, c)
+	case Purge:
+		return t.purge(ctx, c)
+	case Prune:
+		return t.prune(ctx, c)
+	case TakeSnapshot:
+		return t.takeSnapshot(ctx, c)
+	case DropSnapshot:
+		return t.dropSnapshot(ctx, c)
 	}
 	return t.skip(ctx, c, Invalid)
 }

@@ -232,7 +232,7 @@ func (c *checker) totalsAgree(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.maxTime = 0
+	n.maxTime, n.pruned = 0, 0
 	if n != c.n {
 		c.fail("totals are %+v, counted %+v", n, c.n)
 	}

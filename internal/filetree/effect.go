@@ -25,6 +25,8 @@ const (
 	Absorbed
 	// Skipped: the change of Path had no effect, for a Reason.
 	Skipped
+	// Dropped: versions at Path or below, or anywhere, are not kept any more.
+	Dropped
 )
 
 // Reason tells why a change had no effect.
@@ -77,7 +79,7 @@ type Effect struct {
 
 // Fields of an effect, behind What.
 const (
-	effectOwn    = 1 << (iota + 3) // After is the version that the change has
+	effectOwn    = 1 << (iota + 4) // After is the version that the change has
 	effectBefore                   // Before follows
 	effectAfter                    // After follows
 	effectFrom                     // From follows

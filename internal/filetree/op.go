@@ -24,9 +24,14 @@ const (
 	MaxResolves = 64
 	// MaxSnapshotName is the longest name of a snapshot in bytes.
 	MaxSnapshotName = 255
+	// MaxSnapshots is the largest number of snapshots of a tree.
+	MaxSnapshots = 1000
 )
 
 const opVersion = 1
+
+// ErrOpSize is the error of changes that are too large for one operation.
+var ErrOpSize = fmt.Errorf("%w: too large", ErrOp)
 
 // ErrOp is the error of an operation that has no effect at all, on no device.
 // What [Apply] returns beside it comes from the store.
@@ -66,7 +71,7 @@ func (o *Op) Encode() ([]byte, error) {
 		e.change(c)
 	}
 	if len(e.b) > MaxOp {
-		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrOp, len(e.b), MaxOp)
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrOpSize, len(e.b), MaxOp)
 	}
 	return e.b, nil
 }

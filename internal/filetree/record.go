@@ -188,10 +188,12 @@ type totals struct {
 	garbage           uint64 // released contents
 	dirMoves          uint64
 	snapshots         uint64
+	pruned            uint64 // position of the last operation without effects
 }
 
 func (n *totals) fields() []*uint64 {
-	return []*uint64{&n.ops, &n.files, &n.dirs, &n.link, &n.bytes, &n.conflicts, &n.trash, &n.history, &n.devices, &n.garbage, &n.dirMoves, &n.snapshots}
+	return []*uint64{&n.ops, &n.files, &n.dirs, &n.link, &n.bytes, &n.conflicts, &n.trash, &n.history, &n.devices, &n.garbage, &n.dirMoves,
+		&n.snapshots, &n.pruned}
 }
 
 func (n *totals) append(b []byte) []byte {
@@ -212,8 +214,17 @@ func readTotals(r *compact.Reader) (n totals) {
 	return n
 }
 
+// chainHash stands for a sequence of operations: equal hashes, equal operations.
+type chainHash [16]byte
+
+func chain(before chainHash, id OpID) chainHash {
+	h := hypercrypto.Sum(before[:], id[:])
+	return chainHash(h[:len(before)])
+}
+
 // opRecord is what the state holds of an operation.
 type opRecord struct {
+	chain   chainHash // of this and all operations before
 	log     hypercrypto.Key
 	length  uint64
 	device  uint64
@@ -243,6 +254,7 @@ func (o *opRecord) append(b []byte) []byte {
 		}
 	}
 	b = compact.AppendUint(b, flags)
+	b = append(b, o.chain[:]...)
 	b = append(b, o.log[:]...)
 	b = compact.AppendUint(b, o.length)
 	b = compact.AppendUint(b, o.device)
@@ -258,6 +270,7 @@ func (o *opRecord) append(b []byte) []byte {
 
 func readOpRecord(r *compact.Reader) (o opRecord) {
 	flags := r.Uint()
+	copy(o.chain[:], r.Fixed(len(o.chain)))
 	o.log = r.Fixed32()
 	o.length = r.Uint()
 	o.device = r.Uint()

@@ -52,11 +52,16 @@ func (d *dirtySet) after(path string, wait time.Duration) {
 	}
 	d.paths[path] = p
 	if d.wake != nil {
-		select {
-		case d.wake <- struct{}{}:
-		default:
-		}
+		signal(d.wake)
 	}
+}
+
+// notify returns a channel that receives after something was added.
+func (d *dirtySet) notify() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.wake = make(chan struct{}, 1)
+	return d.wake
 }
 
 // take returns the paths that are due, and when the next is.
@@ -73,10 +78,4 @@ func (d *dirtySet) take(now time.Time) (paths []string, next time.Time) {
 		}
 	}
 	return paths, next
-}
-
-func (d *dirtySet) len() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return len(d.paths)
 }

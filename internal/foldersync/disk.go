@@ -31,9 +31,7 @@ func (p *place) close() {
 // enter opens a folder, given by its path in the tree, and makes it if need be. No part of
 // the way may be a link or on another disk: paths come from others.
 func (f *Folder) enter(path string, make bool) (*place, error) {
-	f.attached.Lock()
-	at, device := f.dir, f.device
-	f.attached.Unlock()
+	at, device := f.home()
 	if at == nil {
 		return nil, errRoot
 	}

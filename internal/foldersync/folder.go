@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/tradle/cloudpal/internal/fault"
 )
@@ -22,9 +23,11 @@ type Folder struct {
 	tree  Tree   // set once
 	root  string // set once
 	opts  Options
+	step  time.Duration // of the times of the file system
 	idx   *index
 	names *names
 	rules atomic.Pointer[rules]
+	watch atomic.Pointer[watcher] // nil: nobody watches
 
 	progress progress
 	dirty    dirtySet
@@ -36,16 +39,18 @@ type Folder struct {
 
 	// mu is held while a decision about a path is checked once more and carried out,
 	// so that what index and disk say of it belongs together.
-	mu sync.Mutex
+	mu      sync.Mutex
+	recheck []string // noted as pending since the last pull began; guarded by mu
 
-	attached sync.Mutex // guards the rest
+	attached sync.Mutex // guards what follows
 	dir      *os.Root
 	device   uint64
 	inode    uint64
 	id       string
-	swept    bool
-	leftMu   sync.Mutex
-	left     []string // temporary files found
+
+	leftMu sync.Mutex // guards the rest
+	swept  bool
+	left   []string // temporary files found
 }
 
 // Open prepares to keep the folder root equal to tree. What is remembered between runs
@@ -62,7 +67,7 @@ func Open(tree Tree, root, state string, opts *Options) (*Folder, error) {
 	if real, err := filepath.EvalSymlinks(root); err == nil {
 		root = real
 	}
-	f := &Folder{tree: tree, root: root, opts: o, names: newNames()}
+	f := &Folder{tree: tree, root: root, opts: o, names: newNames(), step: settleFine}
 	f.progress = progress{onEvent: o.OnEvent, problems: make(map[string]Problem), s: Status{State: StateIdle}}
 	f.rules.Store(&rules{list: nil})
 	if err := f.openIndex(state); err != nil {
@@ -255,6 +260,13 @@ func (f *Folder) Confirm() {
 	f.dirty.add("")
 }
 
+// home returns the folder and the device it is on.
+func (f *Folder) home() (*os.Root, uint64) {
+	f.attached.Lock()
+	defer f.attached.Unlock()
+	return f.dir, f.device
+}
+
 // outside tells whether a path on disk is excluded.
 func (f *Folder) outside(local string) bool {
 	for _, e := range f.opts.Exclude {
@@ -263,11 +275,4 @@ func (f *Folder) outside(local string) bool {
 		}
 	}
 	return false
-}
-
-// leftover notes a temporary file that was found.
-func (f *Folder) leftover(local string) {
-	f.leftMu.Lock()
-	defer f.leftMu.Unlock()
-	f.left = append(f.left, local)
 }

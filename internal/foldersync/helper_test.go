@@ -26,6 +26,7 @@ func newBox(t testing.TB, tree *memTree, opts *Options) *box {
 	if opts != nil {
 		b.opts = *opts
 	}
+	must(t, os.MkdirAll(b.root, 0o755))
 	b.open()
 	t.Cleanup(func() { b.Folder.idx.abandon() })
 	return b
@@ -37,6 +38,7 @@ func (b *box) open() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	f.step = 0 // files of tests are young
 	b.Folder = f
 }
 

@@ -147,7 +147,7 @@ func (x *index) replay() error {
 	if boot != "" && (boot != x.boot || x.boot == "") {
 		for _, path := range unsure {
 			if r := x.recent[path]; r != nil {
-				r.doubt = r.kind == kindFile
+				r.unsure = r.kind == kindFile
 			}
 		}
 	}

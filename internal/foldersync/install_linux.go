@@ -23,23 +23,41 @@ func (p *place) replace(temporary, name string, old *record) error {
 		}
 		return wrapRename(temporary, name, err)
 	}
-	err := unix.Renameat2(fd, temporary, fd, name, unix.RENAME_EXCHANGE)
+	// After a crash in between, the name tells that it may be more than a temporary file.
+	kept := keptName()
+	if err := unix.Renameat(fd, temporary, fd, kept); err != nil {
+		return wrapRename(temporary, kept, err)
+	}
+	err := unix.Renameat2(fd, kept, fd, name, unix.RENAME_EXCHANGE)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return errLocal
+		return errors.Join(errLocal, p.root.Remove(kept))
 	case unsupported(err):
-		return p.replaceChecked(temporary, name, old)
-	case err != nil:
-		return wrapRename(temporary, name, err)
-	}
-	// What was there has the temporary name now.
-	if !p.is(temporary, old) {
-		if err := unix.Renameat2(fd, temporary, fd, name, unix.RENAME_EXCHANGE); err != nil {
-			return wrapRename(temporary, name, err)
+		err = p.replaceChecked(kept, name, old)
+		if err != nil {
+			err = errors.Join(err, p.root.Remove(kept))
 		}
+		return err
+	case err != nil:
+		return errors.Join(wrapRename(kept, name, err), p.root.Remove(kept))
+	}
+	// What was there has the other name now.
+	if !p.is(kept, old) {
+		if err := unix.Renameat2(fd, kept, fd, name, unix.RENAME_EXCHANGE); err != nil {
+			return wrapRename(kept, name, err)
+		}
+		return errors.Join(errLocal, p.root.Remove(kept))
+	}
+	return p.root.Remove(kept)
+}
+
+// rename moves what the index says is at name to another place, where nothing may be.
+func (p *place) rename(name string, old *record, to *place, newName string) error {
+	if !p.is(name, old) {
 		return errLocal
 	}
-	return p.root.Remove(temporary)
+	err := unix.Renameat2(int(p.h.Fd()), name, int(to.h.Fd()), newName, unix.RENAME_NOREPLACE)
+	return wrapRename(name, newName, err)
 }
 
 // remove removes what the index says is at name, and nothing else.
@@ -48,8 +66,8 @@ func (p *place) remove(name string, old *record) error {
 		return p.root.Remove(name)
 	}
 	fd := int(p.h.Fd())
-	temporary := temporaryName()
-	err := unix.Renameat2(fd, name, fd, temporary, unix.RENAME_NOREPLACE)
+	kept := keptName()
+	err := unix.Renameat2(fd, name, fd, kept, unix.RENAME_NOREPLACE)
 	switch {
 	case unsupported(err):
 		if !p.is(name, old) {
@@ -57,15 +75,15 @@ func (p *place) remove(name string, old *record) error {
 		}
 		return p.root.Remove(name)
 	case err != nil:
-		return wrapRename(name, temporary, err)
+		return wrapRename(name, kept, err)
 	}
-	if !p.is(temporary, old) {
-		if err := unix.Renameat2(fd, temporary, fd, name, unix.RENAME_NOREPLACE); err != nil {
-			return wrapRename(temporary, name, err)
+	if !p.is(kept, old) {
+		if err := unix.Renameat2(fd, kept, fd, name, unix.RENAME_NOREPLACE); err != nil {
+			return wrapRename(kept, name, err)
 		}
 		return errLocal
 	}
-	return p.root.Remove(temporary)
+	return p.root.Remove(kept)
 }
 
 func unsupported(err error) bool {

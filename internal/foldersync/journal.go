@@ -22,7 +22,7 @@ const (
 	journalBoot   = 'b' // text id of the boot in which the next entries are written
 )
 
-const maxJournalBody = 1 << 20
+const maxJournalBody = 128 << 20
 
 // appendJournal appends an entry whose body write appends.
 func appendJournal(b []byte, write func([]byte) []byte) []byte {

@@ -109,12 +109,11 @@ func (p *pusher) commitMoves(moved []move) error {
 		for i, m := range part {
 			changes[i] = filetree.Change{Action: filetree.Move, From: m.from, Path: m.to, Base: m.old.version}
 		}
-		versions, err := p.f.tree.Commit(p.ctx, changes)
-		if err != nil {
+		if _, err := p.f.tree.Commit(p.ctx, changes); err != nil {
 			return err
 		}
-		for i, m := range part {
-			if err := p.carry(m, versions[i]); err != nil {
+		for _, m := range part {
+			if err := p.carry(m); err != nil {
 				return err
 			}
 			p.f.progress.event(Event{Kind: EventCommitted, Path: m.to, Text: "moved from " + m.from})
@@ -124,22 +123,14 @@ func (p *pusher) commitMoves(moved []move) error {
 	return nil
 }
 
-// carry moves the records of what was moved.
-func (p *pusher) carry(m move, version filetree.Version) error {
+// carry moves the records of what was moved. Versions go along. The tree may have done
+// something else, because others moved it too: pull looks.
+func (p *pusher) carry(m move) error {
 	f := p.f
-	versions := make(map[string]filetree.Entry)
-	if m.kind == kindDir {
-		for e, err := range f.tree.Walk(p.ctx, m.to) {
-			if err != nil {
-				return err
-			}
-			e.Content, e.Parents = nil, nil
-			versions[e.Path] = e
-		}
-	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var u update
+	var moved []string
 	for r, err := range f.idx.records(m.from) {
 		if err != nil {
 			return err
@@ -151,19 +142,19 @@ func (p *pusher) carry(m move, version filetree.Version) error {
 		n := r
 		n.path = m.to + r.path[len(m.from):]
 		if r.path == m.from {
-			n.version, n.local = version, localOf(m.to, m.found.local)
+			n.local = localOf(m.to, m.found.local)
 			n.stat.ino = m.found.stat.ino
 			if n.stat.mode == m.found.stat.mode {
 				n.stat.ctime = m.found.stat.ctime
 			}
-		} else if e, ok := versions[n.path]; ok && sameContent(e, n) {
-			n.version = e.Version
 		}
 		if n.local != "" {
 			f.names.set(n.path, n.local)
 		}
 		u.put = append(u.put, n)
+		moved = append(moved, n.path)
 	}
+	f.lookAgain(&u, moved...)
 	return f.idx.apply(u)
 }
 

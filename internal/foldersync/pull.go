@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -17,7 +18,7 @@ const pullChunk = 8192
 
 // maxPending is how many paths that could not be written are remembered. If there are
 // more, the whole tree is looked at next time.
-const maxPending = 10_000
+const maxPending = 20_000
 
 // pull puts what changed in the tree on disk.
 func (f *Folder) pull(ctx context.Context) error {
@@ -26,12 +27,20 @@ func (f *Folder) pull(ctx context.Context) error {
 	if err := f.attach(); err != nil {
 		return err
 	}
+	if f.rules.Load().list == nil {
+		if err := f.reloadRules(); err != nil {
+			return err
+		}
+	}
 	to, err := f.tree.Position(ctx)
 	if err != nil {
 		return err
 	}
 	from := f.idx.note(notePosition)
+	f.mu.Lock()
 	pending := splitPaths(f.idx.note(notePending))
+	f.recheck = nil
+	f.mu.Unlock()
 	if bytes.Equal(from, to) && len(pending) == 0 {
 		return nil
 	}
@@ -65,16 +74,37 @@ func (f *Folder) pull(ctx context.Context) error {
 // pulled notes the position, and what is still to be done up to it.
 func (f *Folder) pulled(to []byte, pending map[string]bool) error {
 	f.progress.update(func(s *Status) { s.Pending = len(pending) })
-	if len(pending) > maxPending {
-		return f.idx.apply(update{notes: map[string][]byte{notePosition: nil, notePending: nil}})
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	notes := pendingNote(append(slices.Collect(maps.Keys(pending)), f.recheck...))
+	if notes[notePending] != nil {
+		notes[notePosition] = to
 	}
-	paths := make([]string, 0, len(pending))
-	for path := range pending {
-		paths = append(paths, path)
-	}
-	slices.Sort(paths)
-	return f.idx.apply(update{notes: map[string][]byte{notePosition: to, notePending: []byte(strings.Join(paths, "\x00"))}})
+	return f.idx.apply(update{notes: notes})
 }
+
+// pendingNote returns what to note for paths that are pending: the position is given up
+// if they are too many.
+func pendingNote(paths []string) map[string][]byte {
+	slices.Sort(paths)
+	paths = slices.Compact(paths)
+	if len(paths) > maxPending {
+		return map[string][]byte{notePosition: nil, notePending: nil}
+	}
+	return map[string][]byte{notePending: []byte(strings.Join(paths, "\x00"))}
+}
+
+// lookAgain adds to an update that pull has to look at paths even if the tree does not
+// tell; f.mu is held.
+func (f *Folder) lookAgain(u *update, paths ...string) {
+	if len(paths) == 0 {
+		return
+	}
+	f.recheck = append(f.recheck, paths...)
+	u.notes = pendingNote(append(splitPaths(f.idx.note(notePending)), paths...))
+}
+
+func (f *Folder) hasPending() bool { return len(f.idx.note(notePending)) > 0 }
 
 func splitPaths(b []byte) []string {
 	if len(b) == 0 {
@@ -107,7 +137,7 @@ type puller struct {
 func (p *puller) everything() error {
 	seen := make(map[string]struct{}, p.f.idx.len())
 	walk := func(yield func(Difference, error) bool) {
-		for e, err := range p.f.tree.Walk(p.ctx, "") {
+		for e, err := range p.f.tree.Walk(p.ctx) {
 			if err == nil {
 				seen[e.Path] = struct{}{}
 			}
@@ -194,10 +224,13 @@ func (p *puller) carryOut(c *chunk) error {
 	if c.len() == 0 {
 		return nil
 	}
-	p.f.progress.state(StateWriting, "")
+	p.f.progress.state(StateWriting)
 	p.f.progress.update(func(s *Status) { s.Pending = c.len() })
 	w := newWriter(p)
 	defer w.close()
+	if err := p.renames(c, w); err != nil {
+		return err
+	}
 	slices.SortFunc(c.remove, func(a, b string) int { return compare(b, a) })
 	for _, path := range c.remove {
 		if err := p.outcome(path, w.remove(path)); err != nil {

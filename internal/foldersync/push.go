@@ -2,8 +2,6 @@ package foldersync
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -37,7 +35,7 @@ func (f *Folder) push(ctx context.Context, paths []string) error {
 	if edits, err = p.moves(edits); err != nil {
 		return err
 	}
-	f.progress.state(StateSending, "")
+	f.progress.state(StateSending)
 	if err := p.deletes(edits); err != nil {
 		return err
 	}
@@ -49,7 +47,7 @@ func (f *Folder) push(ctx context.Context, paths []string) error {
 func (f *Folder) scanAll(ctx context.Context, paths []string) ([]edit, error) {
 	full := len(paths) == 1 && paths[0] == ""
 	if full {
-		f.progress.state(StateScanning, "")
+		f.progress.state(StateScanning)
 	}
 	var edits []edit
 	for _, path := range paths {
@@ -72,7 +70,7 @@ func (f *Folder) scanAll(ctx context.Context, paths []string) ([]edit, error) {
 	}
 	if full {
 		f.confirm.Store(false)
-		f.sweep()
+		f.sweep(ctx)
 	}
 	return edits, nil
 }
@@ -269,6 +267,13 @@ func (f *Folder) committed(batch []pending, versions []filetree.Version) error {
 		c.after.version = versions[i]
 		u.put = append(u.put, *c.after)
 	}
+	var dirs []string
+	for i := range batch {
+		if c := &batch[i]; c.change.Action == filetree.Delete && c.edit.old.kind == kindDir {
+			dirs = append(dirs, c.change.Path) // it stays if something came into it
+		}
+	}
+	f.lookAgain(&u, dirs...)
 	if err := f.idx.apply(u); err != nil {
 		return err
 	}
@@ -281,23 +286,6 @@ func (f *Folder) committed(batch []pending, versions []filetree.Version) error {
 	}
 	f.progress.update(func(s *Status) { s.Committed += uint64(len(batch)); s.SentBytes += bytes })
 	return nil
-}
-
-// sweep removes temporary files that were left by a crash. Only those found by the
-// first scan are: later ones may be in use.
-func (f *Folder) sweep() {
-	f.leftMu.Lock()
-	left, swept := f.left, f.swept
-	f.left, f.swept = nil, true
-	f.leftMu.Unlock()
-	if swept {
-		return
-	}
-	for _, local := range left {
-		if err := os.Remove(f.join(local)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			f.progress.problem(local, err)
-		}
-	}
 }
 
 // localOf returns the name on disk if it is not that of the path.

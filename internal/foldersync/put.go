@@ -120,7 +120,7 @@ func isFile(err error) bool {
 
 // unreadable notes that a file could not be read, and tries it again later.
 func (f *Folder) unreadable(e edit, err error) {
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNotDir) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNotDir) || errors.Is(err, errLocal) {
 		f.dirty.add(e.path)
 		return
 	}
@@ -240,7 +240,19 @@ func (f *Folder) prepareFile(ctx context.Context, c *pending, now filetree.Entry
 	if !info.Mode().IsRegular() {
 		return fileError{fs.ErrNotExist} // it became something else
 	}
-	c.after.doubt = young(before, time.Now())
+	if c.edit.known && c.edit.old.unsure && before.size < c.edit.old.stat.size {
+		cut, err := f.cutOff(ctx, h, c.edit, before, now, exists)
+		if err != nil {
+			return err
+		}
+		if cut {
+			return fileError{errLocal}
+		}
+		if _, err := h.Seek(0, io.SeekStart); err != nil {
+			return fileError{err}
+		}
+	}
+	c.after.doubt = f.young(before, time.Now())
 	if before.size <= smallSize {
 		err = f.readSmall(h, c, before.size)
 	} else {
@@ -263,7 +275,7 @@ func (f *Folder) prepareFile(ctx context.Context, c *pending, now filetree.Entry
 	c.change.Item.Modified = info.ModTime()
 	c.change.Item.Size, c.change.Item.Hash = after.size, c.after.hash
 	if c.after.doubt {
-		f.dirty.after(c.edit.path, settle(after))
+		f.dirty.after(c.edit.path, f.settle(after))
 	}
 	return nil
 }
@@ -276,16 +288,16 @@ const (
 	settleCoarse = 2 * time.Second // for times without a fraction of a second
 )
 
-func settle(s stat) time.Duration {
-	if s.mtime%int64(time.Second) == 0 {
+func (f *Folder) settle(s stat) time.Duration {
+	if s.ctime%int64(time.Second) == 0 && s.mtime%int64(time.Second) == 0 {
 		return settleCoarse
 	}
-	return settleFine
+	return f.step
 }
 
-func young(s stat, now time.Time) bool {
+func (f *Folder) young(s stat, now time.Time) bool {
 	age := now.UnixNano() - max(s.mtime, s.ctime)
-	return age < int64(settle(s))
+	return age < int64(f.settle(s))
 }
 
 // readSmall reads a content into memory.

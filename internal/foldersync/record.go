@@ -25,6 +25,8 @@ type record struct {
 	hash hypercrypto.Hash
 	// doubt says that the content has to be read even if stat agrees.
 	doubt bool
+	// unsure is doubt after a power failure: what was written may be cut off.
+	unsure bool
 }
 
 // stat is what the system says of a file without opening it.
@@ -40,7 +42,7 @@ func (r *record) same(kind filetree.Kind, s stat) bool {
 	if r.kind != kind || r.stat.mode != s.mode && kind != filetree.Symlink {
 		return false
 	}
-	return kind == filetree.Dir || !r.doubt && r.stat == s
+	return kind == filetree.Dir || !r.doubt && !r.unsure && r.stat == s
 }
 
 var errRecord = errors.New("damaged record")
@@ -52,6 +54,7 @@ const (
 	bitLocal   = 1 << 3
 	bitVersion = 1 << 4
 	bitHash    = 1 << 5
+	bitUnsure  = 1 << 6
 )
 
 // append encodes all but the path.
@@ -59,6 +62,9 @@ func (r *record) append(b []byte) []byte {
 	head := byte(r.kind) & kindBits
 	if r.doubt {
 		head |= bitDoubt
+	}
+	if r.unsure {
+		head |= bitUnsure
 	}
 	if r.local != "" {
 		head |= bitLocal
@@ -143,7 +149,7 @@ func (d *decoder) byte() byte {
 // record decodes all but the path.
 func (d *decoder) record(path string) record {
 	head := d.byte()
-	r := record{path: path, kind: filetree.Kind(head & kindBits), doubt: head&bitDoubt != 0}
+	r := record{path: path, kind: filetree.Kind(head & kindBits), doubt: head&bitDoubt != 0, unsure: head&bitUnsure != 0}
 	r.stat.mode = fs.FileMode(d.uvarint())
 	r.stat.size = d.uvarint()
 	r.stat.mtime, r.stat.ctime = d.varint(), d.varint()
@@ -157,7 +163,7 @@ func (d *decoder) record(path string) record {
 	if head&bitLocal != 0 {
 		r.local = d.text()
 	}
-	if d.err == nil && (r.kind == 0 || head>>6 != 0 || r.stat.mode&^fs.ModePerm != 0 || path == "") {
+	if d.err == nil && (r.kind == 0 || head>>7 != 0 || r.stat.mode&^fs.ModePerm != 0 || path == "") {
 		d.fail()
 	}
 	return r

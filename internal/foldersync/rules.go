@@ -16,21 +16,27 @@ const IgnoreFile = ignore.File
 const (
 	markerName      = ".cloudpal-folder"
 	temporaryPrefix = ".cloudpal-"
-	temporarySuffix = ".tmp"
+	temporarySuffix = ".tmp"  // of what is being written
+	keptSuffix      = ".keep" // of what is being replaced or removed
 )
 
-func isTemporary(name string) bool {
-	return len(name) == len(temporaryPrefix)+16+len(temporarySuffix) &&
-		strings.HasPrefix(name, temporaryPrefix) && strings.HasSuffix(name, temporarySuffix)
+func isTemporary(name string) bool { return hasForm(name, temporarySuffix) }
+func isKept(name string) bool      { return hasForm(name, keptSuffix) }
+
+func hasForm(name, suffix string) bool {
+	return len(name) == len(temporaryPrefix)+16+len(suffix) && strings.HasPrefix(name, temporaryPrefix) && strings.HasSuffix(name, suffix)
 }
 
-func isOurs(name string) bool { return name == markerName || isTemporary(name) }
+func isOurs(name string) bool { return name == markerName || isTemporary(name) || isKept(name) }
 
 // temporaryName returns a name that nothing has.
-func temporaryName() string {
+func temporaryName() string { return randomName(temporarySuffix) }
+func keptName() string      { return randomName(keptSuffix) }
+
+func randomName(suffix string) string {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails
-	return temporaryPrefix + hex.EncodeToString(b[:]) + temporarySuffix
+	return temporaryPrefix + hex.EncodeToString(b[:]) + suffix
 }
 
 // editorFiles are patterns of what editors and browsers write before they rename it to what it is

@@ -35,6 +35,8 @@ type edit struct {
 type scanner struct {
 	f        *Folder
 	rules    *rules
+	device   uint64
+	watch    *watcher
 	cursor   *cursor
 	next     record
 	more     bool
@@ -46,14 +48,15 @@ type scanner struct {
 // scan returns the differences between disk and index at prefix, a path in the tree,
 // and below, in the order of the index. What cannot be read counts as unchanged.
 func (f *Folder) scan(ctx context.Context, prefix string) (*scanner, error) {
-	s := &scanner{f: f, rules: f.rules.Load(), cursor: f.idx.cursor(prefix), problems: make(map[string]bool)}
+	_, device := f.home()
+	s := &scanner{f: f, rules: f.rules.Load(), device: device, watch: f.watch.Load(), cursor: f.idx.cursor(prefix), problems: make(map[string]bool)}
 	defer s.cursor.close()
 	if err := s.advance(); err != nil {
 		return nil, err
 	}
 	local := f.names.local(prefix)
 	if prefix == "" {
-		if err := s.dir(ctx, "", "", f.device); err != nil {
+		if err := s.dir(ctx, "", ""); err != nil {
 			return nil, err
 		}
 	} else if err := s.single(ctx, prefix, local); err != nil {
@@ -84,7 +87,7 @@ func (s *scanner) single(ctx context.Context, path, local string) error {
 	if s.rules.ignored(path, info.IsDir()) {
 		return s.skip(path)
 	}
-	return s.visit(ctx, path, local, info, s.f.device)
+	return s.visit(ctx, path, local, info)
 }
 
 func (s *scanner) advance() (err error) {
@@ -135,11 +138,13 @@ func (s *scanner) gone(r record) {
 }
 
 // dir looks at what is in a folder.
-func (s *scanner) dir(ctx context.Context, path, local string, device uint64) error {
+func (s *scanner) dir(ctx context.Context, path, local string) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	list, err := readDir(s.f.join(local))
+	name := s.f.join(local)
+	s.watch.add(name)
+	list, err := readDir(name)
 	switch {
 	case path == "" && err != nil:
 		return fmt.Errorf("%w: %w", errRoot, err)
@@ -171,7 +176,7 @@ func (s *scanner) dir(ctx context.Context, path, local string, device uint64) er
 			}
 			continue
 		}
-		if err := s.visit(ctx, c.path, c.local, info, device); err != nil {
+		if err := s.visit(ctx, c.path, c.local, info); err != nil {
 			return err
 		}
 	}
@@ -189,7 +194,7 @@ func (s *scanner) children(list []fs.DirEntry, path, local string) []child {
 	for _, d := range list {
 		name := d.Name()
 		if isOurs(name) {
-			if isTemporary(name) {
+			if isTemporary(name) || isKept(name) {
 				s.f.leftover(join(local, name))
 			}
 			continue
@@ -210,13 +215,13 @@ func (s *scanner) children(list []fs.DirEntry, path, local string) []child {
 }
 
 // visit compares one thing on disk with the index.
-func (s *scanner) visit(ctx context.Context, path, local string, info fs.FileInfo, device uint64) error {
+func (s *scanner) visit(ctx context.Context, path, local string, info fs.FileInfo) error {
 	kind := kindOf(info.Mode())
 	if kind == 0 {
 		return s.unreadable(path, fault.New(fault.Usage, "%s is not kept in sync", special(info.Mode())))
 	}
 	st, on := statOf(info)
-	if kind == kindDir && on != device {
+	if kind == kindDir && on != s.device {
 		return s.unreadable(path, fault.New(fault.Usage, "another disk is mounted here; it is not kept in sync").
 			Hint("sync it as a folder of its own, or list it in %s", IgnoreFile))
 	}
@@ -245,7 +250,7 @@ func (s *scanner) visit(ctx context.Context, path, local string, info fs.FileInf
 		s.edits = append(s.edits, edit{found: here, old: old, known: known})
 	}
 	if kind == kindDir {
-		return s.dir(ctx, path, local, device)
+		return s.dir(ctx, path, local)
 	}
 	return nil
 }

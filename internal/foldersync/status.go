@@ -1,6 +1,7 @@
 package foldersync
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -81,6 +82,7 @@ type progress struct {
 
 	mu       sync.Mutex
 	s        Status
+	passes   int // that run
 	problems map[string]Problem
 }
 
@@ -96,7 +98,44 @@ func (p *progress) update(fn func(*Status)) {
 	p.mu.Unlock()
 }
 
-func (p *progress) state(s State, reason string, hints ...string) {
+// begin notes that a pass runs.
+func (p *progress) begin() {
+	p.mu.Lock()
+	p.passes++
+	p.mu.Unlock()
+}
+
+// end notes that a pass ended, and why if it failed.
+func (p *progress) end(err error) {
+	p.mu.Lock()
+	p.passes--
+	idle := p.passes == 0
+	p.mu.Unlock()
+	if err != nil {
+		text, hints := explain(err)
+		state := StateIdle
+		switch {
+		case errors.Is(err, ErrAsking):
+			state = StateAsking
+		case errors.Is(err, errFull):
+			state = StateFull
+		}
+		p.set(state, text, hints)
+	} else if idle {
+		p.set(StateIdle, "", nil)
+	}
+}
+
+func (p *progress) idle() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.passes == 0
+}
+
+// state notes what a pass does.
+func (p *progress) state(s State) { p.set(s, "", nil) }
+
+func (p *progress) set(s State, reason string, hints []string) {
 	p.mu.Lock()
 	changed := p.s.State != s
 	p.s.State, p.s.Reason, p.s.Hints = s, reason, hints

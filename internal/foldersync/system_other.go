@@ -19,6 +19,11 @@ func (p *place) replace(temporary, name string, old *record) error {
 	return p.replaceChecked(temporary, name, old)
 }
 
+// rename moves what the index says is at name to another place, where nothing may be.
+func (p *place) rename(name string, old *record, to *place, newName string) error {
+	return errLocal // it is written anew
+}
+
 // remove removes what the index says is at name, and nothing else.
 func (p *place) remove(name string, old *record) error {
 	if old.kind != kindDir && !p.is(name, old) {

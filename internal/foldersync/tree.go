@@ -18,10 +18,9 @@ const (
 
 // Tree is what a folder is kept equal to. Its methods may be called at the same time.
 type Tree interface {
-	// Walk yields the entry at prefix and those below it, all for "", in the order of
-	// paths.
-	Walk(ctx context.Context, prefix string) iter.Seq2[filetree.Entry, error]
-	// Lookup returns the entry at a path.
+	// Walk yields all entries. Content may be missing, as in Diff: Open finds it.
+	Walk(ctx context.Context) iter.Seq2[filetree.Entry, error]
+	// Lookup returns the entry at a path, with Content.
 	Lookup(ctx context.Context, path string) (filetree.Entry, bool, error)
 	// Position names the current state. It is opaque, at most 64 KiB, and stays valid
 	// across restarts.
@@ -34,8 +33,8 @@ type Tree interface {
 	// one value.
 	Changed() <-chan struct{}
 	// Commit appends an operation of at most MaxChanges changes and MaxBytes. It is
-	// durable when it returns. It returns the version that each change made: of a Put
-	// also if the content became a conflict copy elsewhere.
+	// durable when it returns. It returns the version that each Put made, also if it
+	// became a conflict copy elsewhere. A Move takes versions along.
 	Commit(ctx context.Context, changes []filetree.Change) ([]filetree.Version, error)
 	// Store stores a content. prev, if not nil, is a reference to an earlier content
 	// of which most may be the same.

@@ -61,14 +61,13 @@ func (m *memTree) failing(op, path string) error {
 	return nil
 }
 
-func (m *memTree) Walk(ctx context.Context, prefix string) iter.Seq2[filetree.Entry, error] {
+func (m *memTree) Walk(ctx context.Context) iter.Seq2[filetree.Entry, error] {
 	return func(yield func(filetree.Entry, error) bool) {
 		m.mu.Lock()
 		var list []filetree.Entry
 		for _, e := range m.entries {
-			if below(e.Path, prefix) {
-				list = append(list, e)
-			}
+			e.Content = nil
+			list = append(list, e)
 		}
 		m.mu.Unlock()
 		slices.SortFunc(list, func(a, b filetree.Entry) int { return strings.Compare(a.Path, b.Path) })
@@ -221,8 +220,7 @@ func (m *memTree) Commit(ctx context.Context, changes []filetree.Change) ([]file
 				m.del(c.Path)
 			}
 		case filetree.Move:
-			cur, exists := m.entries[c.From]
-			if !exists || below(c.Path, c.From) {
+			if _, ok := m.entries[c.From]; !ok || below(c.Path, c.From) {
 				continue
 			}
 			to := c.Path
@@ -231,10 +229,10 @@ func (m *memTree) Commit(ctx context.Context, changes []filetree.Change) ([]file
 			}
 			m.parents(to)
 			m.rename(c.From, to)
-			cur.Path, cur.Version = to, m.version()
-			versions[i] = cur.Version
-			m.set(cur)
 		}
+	}
+	if err := m.failing("after commit", changes[0].Path); err != nil {
+		return nil, err
 	}
 	for _, ch := range m.changed {
 		select {
@@ -290,7 +288,7 @@ func (m *memTree) Open(ctx context.Context, e filetree.Entry) (io.ReadCloser, er
 	if err := m.failing("open", e.Path); err != nil {
 		return nil, err
 	}
-	data, ok := m.contents[hypercrypto.Hash(e.Content)]
+	data, ok := m.contents[e.Hash]
 	if !ok {
 		return nil, errors.New("no such content")
 	}

@@ -507,7 +507,10 @@ func (f *Folder) touchLocked(at *place, local string, r record, e filetree.Entry
 		return r, err
 	}
 	s, _ := statOf(info)
-	r.doubt = s.size != r.stat.size || s.ino != r.stat.ino
+	r.doubt = s.size != r.stat.size || s.ino != r.stat.ino || s.mtime != e.Modified.UnixNano()
+	if r.doubt {
+		f.dirty.add(e.Path)
+	}
 	r.stat.mtime, r.stat.ctime = s.mtime, s.ctime
 	return r, nil
 }

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	docsapi "github.com/tradle/cloudpal/docs/api"
+	docs "github.com/tradle/cloudpal/docs/api"
 	"github.com/tradle/cloudpal/internal/api"
 )
 
@@ -32,7 +32,7 @@ func TestTheDescriptionIsCurrent(t *testing.T) {
 		}
 		return
 	}
-	if !bytes.Equal(now, docsapi.OpenAPI) {
+	if !bytes.Equal(now, docs.OpenAPI) {
 		t.Error("docs/api/openapi.json is not current: run go test ./internal/api/openapi -update")
 	}
 }
