@@ -2,11 +2,13 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/tradle/cloudpal/internal/fault"
 	"github.com/tradle/cloudpal/internal/folders"
 	"github.com/tradle/cloudpal/internal/foldersync"
+	"github.com/tradle/cloudpal/internal/space"
 )
 
 // SyncRequest keeps a folder of this machine equal with a space from now on. The answer
@@ -117,7 +119,7 @@ func (h *handler) syncFolders(_ context.Context, _ SyncFoldersRequest, s *Stream
 }
 
 func (h *handler) sync(ctx context.Context, r SyncRequest, s *Stream) error {
-	sp, err := h.Spaces.Get(r.Space)
+	sp, err := h.spaceNamed(ctx, r.Space)
 	if err != nil {
 		return err
 	}
@@ -143,10 +145,22 @@ func (h *handler) sync(ctx context.Context, r SyncRequest, s *Stream) error {
 	return err
 }
 
+// spaceNamed returns a space by its name. The home is made when it is first wanted.
+func (h *handler) spaceNamed(ctx context.Context, name string) (*space.Space, error) {
+	sp, err := h.Spaces.Get(name)
+	if fault.KindOf(err) == fault.NotFound && err != nil && name == HomeName {
+		return h.home(ctx)
+	}
+	return sp, err
+}
+
+// followEvery is how often counts are looked at, which change without a change of state.
+const followEvery = time.Second
+
 // followFolder reports a folder whenever its state changes, until it is equal if that is
 // asked for.
 func (h *handler) followFolder(ctx context.Context, dir string, untilEqual bool, s *Stream) error {
-	tick := time.NewTicker(progressTime)
+	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
 	var last string
 	for {
@@ -168,7 +182,7 @@ func (h *handler) followFolder(ctx context.Context, dir string, untilEqual bool,
 		}
 		select {
 		case <-changed:
-		case <-tick.C: // counts change without a change of state
+		case <-tick.C:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -179,7 +193,7 @@ func (h *handler) followFolder(ctx context.Context, dir string, untilEqual bool,
 func folderText(f *SyncFolder) string {
 	same := *f
 	same.LastScan = time.Time{}
-	return textOf(same)
+	return fmt.Sprintf("%+v", same)
 }
 
 func (h *handler) stopSync(ctx context.Context, r StopSyncRequest, _ *Stream) error {

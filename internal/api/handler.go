@@ -13,8 +13,11 @@ import (
 	"github.com/tradle/cloudpal/internal/base"
 	"github.com/tradle/cloudpal/internal/fault"
 	"github.com/tradle/cloudpal/internal/files"
+	"github.com/tradle/cloudpal/internal/folders"
 	"github.com/tradle/cloudpal/internal/handoff"
 	"github.com/tradle/cloudpal/internal/identity"
+	"github.com/tradle/cloudpal/internal/space"
+	"github.com/tradle/cloudpal/internal/spacefs"
 )
 
 // maxRequest limits the size of a request in bytes.
@@ -35,6 +38,14 @@ type Web interface {
 	Serve(ctx context.Context, r ServeRequest, ready func(url string)) error
 }
 
+// Keyholder is the identity on this device, kept open for as long as the node runs.
+type Keyholder interface {
+	// Unlock opens the device's key, unless it is open.
+	Unlock(passphrase string) (*identity.Identity, error)
+	// Set takes an identity that was made just now.
+	Set(*identity.Identity)
+}
+
 // Backend is what the API gives access to.
 type Backend struct {
 	Files   *files.Library
@@ -46,6 +57,17 @@ type Backend struct {
 	Meet func(m Meeting, listening func(addresses []string)) (meeting handoff.Rendezvous, leave func())
 	// Bases are the bases of the node.
 	Bases *base.Library
+	// Spaces are the spaces of the node, Folders those of this machine that are kept equal
+	// with them.
+	Spaces     *space.Library
+	SpaceFiles *spacefs.Library
+	Folders    *folders.Library
+	// Person is who this device is, opened when that is needed.
+	Person Keyholder
+	// Together keeps the node where the members of all its spaces meet, until leave is
+	// called. report is called for every change of a connection, listening with the
+	// addresses that the node listens on.
+	Together func(ctx context.Context, c Connect, report func(Peer), listening func(listen []string)) (leave func(), err error)
 	// Mirrors asks blind peers to keep logs.
 	Mirrors *blindpeer.Client
 	// Mirror runs a blind peer until ctx ends. ready is called once it is reachable,

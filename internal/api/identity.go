@@ -163,6 +163,7 @@ func (h *handler) createIdentity(phrase identitykey.Mnemonic, p identity.Protect
 	if err != nil {
 		return err
 	}
+	h.Person.Set(i)
 	return sendIdentity(s, i)
 }
 

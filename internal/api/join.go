@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/tradle/cloudpal/hyper/blindpairing"
 	"github.com/tradle/cloudpal/internal/fault"
@@ -114,7 +115,7 @@ func (h *handler) joinSpace(ctx context.Context, r JoinRequest, s *Stream) error
 		r.Device = machineName()
 	}
 	_, unknown := h.Identity.Load()
-	if isCode(r.Ref) && fault.KindOf(unknown) == fault.NotFound {
+	if IsCode(r.Ref) && fault.KindOf(unknown) == fault.NotFound {
 		return h.joinPerson(ctx, r, s)
 	}
 	if unknown != nil {
@@ -122,7 +123,7 @@ func (h *handler) joinSpace(ctx context.Context, r JoinRequest, s *Stream) error
 	}
 	var i *blindpairing.Invite
 	var err error
-	if isCode(r.Ref) {
+	if IsCode(r.Ref) {
 		i, err = h.hearInvite(ctx, r.Connect, r.Ref, s)
 	} else {
 		i, err = invite.Parse(r.Ref)
@@ -215,4 +216,73 @@ func machineName() string {
 		return "a device"
 	}
 	return name
+}
+
+// DevicesRequest lists the devices of the person on this one, or removes one of them from
+// all spaces first. The answer holds a [Device] for each.
+type DevicesRequest struct {
+	Connect
+	// Remove is the name of the device, or the key of its log in the home.
+	Remove string `json:"remove,omitempty"`
+}
+
+func (h *handler) devices(ctx context.Context, r DevicesRequest, s *Stream) error {
+	home := h.Spaces.Home()
+	if home == nil {
+		return fault.New(fault.NotFound, "this device is the only one").Hint("add another one: cloudpal device add")
+	}
+	if r.Remove != "" {
+		leave, err := h.online(ctx, r.Connect, s)
+		if err != nil {
+			return err
+		}
+		defer leave()
+		if err := h.removeDevice(ctx, home, r.Remove); err != nil {
+			return err
+		}
+	}
+	devices, err := home.Devices(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range devices {
+		if !d.Removed {
+			s.Send(TypeDevice, describeDevice(d))
+		}
+	}
+	return nil
+}
+
+// removeDevice removes a device from all spaces. The home is the last, so that who is
+// interrupted can go on.
+func (h *handler) removeDevice(ctx context.Context, home *space.Space, ref string) error {
+	log, err := findDevice(ctx, home, ref)
+	if err != nil {
+		return err
+	}
+	devices, err := home.Devices(ctx)
+	if err != nil {
+		return err
+	}
+	at := slices.IndexFunc(devices, func(d space.Device) bool { return d.Log == log })
+	if devices[at].Self {
+		return fault.New(fault.Usage, "this is the device itself").Hint("remove it on another one of yours, or leave the spaces")
+	}
+	for _, sp := range h.Spaces.Spaces() {
+		if sp == home {
+			continue
+		}
+		there, err := sp.Devices(ctx)
+		if err != nil {
+			return err
+		}
+		for _, d := range there {
+			if d.Key == devices[at].Key && !d.Removed {
+				if err := sp.RemoveDevice(ctx, d.Log); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return home.RemoveDevice(ctx, log)
 }

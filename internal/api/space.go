@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
@@ -317,6 +318,10 @@ func describePerson(m space.Member) Person {
 	return Person{TypePerson, m.Person.String(), m.Name, m.Role.String(), m.Removed, m.Self}
 }
 
+func describeDevice(d space.Device) Device {
+	return Device{TypeDevice, d.Log.Hex(), d.Person.String(), d.Name, d.AlwaysOn, d.Indexer, d.Removed, d.Self}
+}
+
 func (h *handler) members(ctx context.Context, r MembersRequest, s *Stream) error {
 	sp, err := h.Spaces.Get(r.Space)
 	if err != nil {
@@ -347,7 +352,7 @@ func (h *handler) members(ctx context.Context, r MembersRequest, s *Stream) erro
 		s.Send(TypePerson, describePerson(m))
 		for _, d := range devices {
 			if d.Person == m.Person && (!d.Removed || r.Former) {
-				s.Send(TypeDevice, Device{TypeDevice, d.Log.Hex(), d.Person.String(), d.Name, d.AlwaysOn, d.Indexer, d.Removed, d.Self})
+				s.Send(TypeDevice, describeDevice(d))
 			}
 		}
 	}
@@ -442,7 +447,11 @@ func (h *handler) setSpace(ctx context.Context, r SpaceSettingRequest, s *Stream
 	case r.Name == "name" && r.Value != "":
 		err = sp.SetSetting(ctx, r.Name, []byte(r.Value))
 	case r.Name == trashDays:
-		err = h.setTrashDays(ctx, sp, r.Value)
+		if days, e := strconv.ParseUint(r.Value, 10, 16); e != nil || days == 0 {
+			err = fault.New(fault.Usage, "%q is no number of days", r.Value)
+		} else {
+			err = sp.SetSetting(ctx, r.Name, []byte(r.Value))
+		}
 	default:
 		err = fault.New(fault.Usage, "spaces have no setting %q", r.Name).Hint("there are name and trash-days")
 	}
