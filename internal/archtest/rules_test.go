@@ -219,6 +219,15 @@ var rules = []rule{
 		why:      "a base is opened, written and shared; who is connected is the node's business",
 	},
 	{
+		packages: []string{"internal/space"},
+		own:      []string{"internal/space/clock", "internal/fault", "hyper/..."},
+		why:      "a space is who may write what; what is written is for its collections, who is connected for the node",
+	},
+	{
+		packages: []string{"internal/space/clock"},
+		why:      "a clock is arithmetic over the machine's",
+	},
+	{
 		packages: []string{"internal/handoff"},
 		own:      []string{"internal/fault", "hyper/cpace", "hyper/cpace/spoken", "hyper/hypercrypto", "hyper/secretstream"},
 		outside:  []string{"golang.org/x/sys"},

@@ -1,0 +1,307 @@
+package filetree
+
+import (
+	"context"
+	"time"
+
+	"github.com/tradle/cloudpal/hyper/compact"
+	"github.com/tradle/cloudpal/hyper/hyperbee"
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+)
+
+// due returns the latest time of what Purge or Prune drop: it is older than the
+// retention by the operation's own clock. ok is false if nothing can be.
+func (t *tx) due(retention time.Duration) (at uint64, ok bool) {
+	ms := uint64(retention / time.Millisecond)
+	now := t.now.at >> 16
+	if ms > now {
+		return 0, false
+	}
+	return (now-ms)<<16 | 0xffff, true
+}
+
+// purge applies Purge.
+func (t *tx) purge(ctx context.Context, c *Change) error {
+	until, ok := t.due(c.Retention)
+	if !ok {
+		return t.skip(ctx, c, NotThere)
+	}
+	kept, err := t.snapshotPositions(ctx)
+	if err != nil {
+		return err
+	}
+	var keys [][]byte
+	for kv, err := range t.Entries(ctx, hyperbee.Range{GT: []byte{keyTrash}, LT: numberKey(keyTrash, until+1)}) {
+		if err != nil {
+			return err
+		}
+		if len(keys) >= t.left {
+			break // the rest is for the next one
+		}
+		keys = append(keys, kv.Key)
+	}
+	for _, key := range keys {
+		f, err := t.trashed(ctx, key)
+		if err != nil {
+			return err
+		}
+		if c.Path != "" && !within(f.path, c.Path) {
+			continue
+		}
+		d := dropper{tx: t, kept: kept, links: make(map[Version]uint64)}
+		if err := d.collect(ctx, f); err != nil {
+			return err
+		}
+		if d.held {
+			continue
+		}
+		if err := d.drop(ctx); err != nil {
+			return err
+		}
+	}
+	return t.effects.add(ctx, Effect{What: Dropped, Path: c.Path})
+}
+
+// dropper finds the versions that only one version in the trash leads to.
+type dropper struct {
+	*tx
+	kept  []uint64 // positions of snapshots
+	links map[Version]uint64
+	list  []*former
+	held  bool // a snapshot needs one of them
+}
+
+func (d *dropper) collect(ctx context.Context, f *former) error {
+	for todo := []*former{f}; len(todo) > 0 && !d.held; {
+		f := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		d.list = append(d.list, f)
+		d.held = f.inAny(d.kept)
+		for _, v := range f.parents {
+			p, ok, err := d.former(ctx, v)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				continue
+			}
+			if _, ok := d.links[v]; !ok {
+				d.links[v] = p.links
+			}
+			if d.links[v]--; d.links[v] == 0 && !p.deleted() {
+				todo = append(todo, p)
+			}
+		}
+	}
+	return nil
+}
+
+func (d *dropper) drop(ctx context.Context) error {
+	for _, f := range d.list {
+		if err := d.forget(ctx, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forget drops a version that is not in the tree, and its links to others.
+func (t *tx) forget(ctx context.Context, f *former) error {
+	t.left--
+	if f.deleted() {
+		if err := t.untrash(ctx, f, false); err != nil {
+			return err
+		}
+	} else {
+		t.n.history--
+		if err := t.s.Del(ctx, versionKey(keyHistory, f.version)); err != nil {
+			return err
+		}
+	}
+	for _, v := range f.parents {
+		p, ok, err := t.former(ctx, v)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		p.links--
+		if err := t.s.Put(ctx, versionKey(keyHistory, v), p.append(nil)); err != nil {
+			return err
+		}
+	}
+	return t.unref(ctx, &f.item)
+}
+
+// inAny tells whether a version was in the tree at one of the positions.
+func (f *former) inAny(positions []uint64) bool {
+	for _, at := range positions {
+		if f.born <= at && at < f.died {
+			return true
+		}
+	}
+	return false
+}
+
+// prune applies Prune.
+func (t *tx) prune(ctx context.Context, c *Change) error {
+	until, ok := t.due(c.Retention)
+	if !ok {
+		return t.skip(ctx, c, NotThere)
+	}
+	kept, err := t.snapshotPositions(ctx)
+	if err != nil {
+		return err
+	}
+	var list []*former
+	for kv, err := range t.Entries(ctx, all(keyHistory)) {
+		if err != nil {
+			return err
+		}
+		f, err := decode(kv.Value, readFormer)
+		if err != nil {
+			return err
+		}
+		orphan := f.links == 0
+		if f.deleted() || f.inAny(kept) || !orphan && f.gone.at > until || c.Path != "" && !within(f.path, c.Path) {
+			continue
+		}
+		if len(list) >= t.left {
+			break // the rest is for the next one
+		}
+		list = append(list, &f)
+	}
+	for _, f := range list {
+		if err := t.forget(ctx, f); err != nil {
+			return err
+		}
+	}
+	if c.Path == "" {
+		if err := t.pruneOps(ctx, until, kept); err != nil {
+			return err
+		}
+		if err := t.pruneGarbage(ctx, until); err != nil {
+			return err
+		}
+	}
+	return t.effects.add(ctx, Effect{What: Dropped, Path: c.Path})
+}
+
+// pruneOps forgets what old operations did, except what is needed to go back to a
+// snapshot.
+func (t *tx) pruneOps(ctx context.Context, until uint64, kept []uint64) error {
+	end := t.n.ops
+	for _, at := range kept {
+		end = min(end, at+1)
+	}
+	for seq := t.n.pruned + 1; seq < end; seq++ {
+		o, ok, err := get(ctx, t, numberKey(keyOp, seq), readOpRecord)
+		if err != nil {
+			return err
+		}
+		if !ok || o.maxTime > until {
+			break
+		}
+		for i := range o.chunks {
+			if err := t.s.Del(ctx, effectsKey(seq, int(i))); err != nil {
+				return err
+			}
+		}
+		o.pruned, o.chunks, o.inline = true, 0, nil
+		if err := t.s.Put(ctx, numberKey(keyOp, seq), o.append(nil)); err != nil {
+			return err
+		}
+		t.n.pruned = seq
+	}
+	return nil
+}
+
+// pruneGarbage forgets contents that were released long ago.
+func (t *tx) pruneGarbage(ctx context.Context, until uint64) error {
+	var keys [][]byte
+	for kv, err := range t.Entries(ctx, all(keyGarbage)) {
+		if err != nil {
+			return err
+		}
+		seq, h, err := garbageOf(kv.Key)
+		if err != nil {
+			return err
+		}
+		if seq == t.n.ops {
+			break
+		}
+		o, ok, err := get(ctx, t, numberKey(keyOp, seq), readOpRecord)
+		if err != nil {
+			return err
+		}
+		if !ok || o.maxTime > until {
+			break
+		}
+		keys = append(keys, kv.Key, hashKey(h))
+		t.n.garbage--
+	}
+	for _, key := range keys {
+		if err := t.s.Del(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// snapshotPositions returns the places in the order that have a name.
+func (t *tx) snapshotPositions(ctx context.Context) (out []uint64, err error) {
+	if t.n.snapshots == 0 {
+		return nil, nil
+	}
+	for kv, err := range t.Entries(ctx, all(keySnapshot)) {
+		if err != nil {
+			return nil, err
+		}
+		s, err := decode(kv.Value, readSnapshot)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s.seq)
+	}
+	return out, nil
+}
+
+// takeSnapshot applies TakeSnapshot.
+func (t *tx) takeSnapshot(ctx context.Context, c *Change) error {
+	key := nameKey(keySnapshot, c.Name)
+	_, ok, err := t.Get(ctx, key)
+	switch {
+	case err != nil:
+		return err
+	case ok:
+		return t.skip(ctx, c, Taken)
+	case t.n.snapshots >= MaxSnapshots:
+		return t.skip(ctx, c, TooLarge)
+	}
+	t.n.snapshots++
+	return t.s.Put(ctx, key, (&snapshotRecord{seq: t.n.ops, by: t.now}).append(nil))
+}
+
+// dropSnapshot applies DropSnapshot.
+func (t *tx) dropSnapshot(ctx context.Context, c *Change) error {
+	key := nameKey(keySnapshot, c.Name)
+	_, ok, err := t.Get(ctx, key)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return t.skip(ctx, c, NotThere)
+	}
+	t.n.snapshots--
+	return t.s.Del(ctx, key)
+}
+
+// garbageOf returns what a key in the list of garbage says.
+func garbageOf(key []byte) (seq uint64, h hypercrypto.Hash, err error) {
+	r := compact.NewReader(key)
+	r.Byte()
+	seq = r.Uint64BE()
+	h = r.Fixed32()
+	return seq, h, r.Err()
+}

@@ -1,0 +1,315 @@
+package filetree
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+)
+
+// Unplanned is something that a plan leaves as it is.
+type Unplanned struct {
+	Path string
+	Why  string
+	// By is the device that changed it meanwhile, if that is the reason.
+	By hypercrypto.PublicKey
+}
+
+// Undoable yields the operations of a device that undo would take back, the newest
+// first: those that had an effect and were not taken back already.
+func (v *View) Undoable(ctx context.Context, device hypercrypto.PublicKey) iter.Seq2[Record, error] {
+	return v.own(ctx, device, func(r Record) bool { return r.Undoes == OpID{} })
+}
+
+// Redoable yields the operations of a device that redo would take back, the newest
+// first: undos since the device's last operation of another kind.
+func (v *View) Redoable(ctx context.Context, device hypercrypto.PublicKey) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		for rec, err := range v.own(ctx, device, func(r Record) bool { return true }) {
+			if err == nil && (rec.Undoes == OpID{} || rec.Redo) || !yield(rec, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// own yields the operations of a device that no later one of it took back.
+func (v *View) own(ctx context.Context, device hypercrypto.PublicKey, want func(Record) bool) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		undone := make(map[OpID]bool)
+		for rec, err := range v.Journal(ctx, 0) {
+			if err != nil {
+				yield(Record{}, err)
+				return
+			}
+			if rec.Device != device || undone[rec.ID] {
+				continue
+			}
+			if rec.Undoes != (OpID{}) {
+				undone[rec.Undoes] = true
+			}
+			if want(rec) && !yield(rec, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Undo plans to take back what an operation did: changes for operations that say
+// Undoes, and Redo if rec is itself an undo. What was changed since is left as it is.
+// To take back several operations, apply each plan before the next is made, the
+// newest first.
+func (v *View) Undo(ctx context.Context, rec Record) ([]Change, []Unplanned, error) {
+	effects, err := v.wholeEffects(ctx, rec)
+	if err != nil {
+		return nil, nil, err
+	}
+	u := undoer{v: v, plan: make(map[string]*spot)}
+	for _, e := range slices.Backward(effects) {
+		if err := u.takeBack(ctx, e); err != nil {
+			return nil, nil, fmt.Errorf("undo %q: %w", e.Path, err)
+		}
+	}
+	return slices.DeleteFunc(u.changes, func(c Change) bool { return c.Action == 0 }), u.left, nil
+}
+
+// wholeEffects returns what an operation did, of moved directories without what moved
+// with them.
+func (v *View) wholeEffects(ctx context.Context, rec Record) (out []Effect, err error) {
+	var top Effect
+	for e, err := range v.Effects(ctx, rec) {
+		if err != nil {
+			return nil, err
+		}
+		if e.What == Moved && top.What == Moved && e.Change == top.Change && under(e.Path, top.Path) && under(e.From, top.From) {
+			continue
+		}
+		top = e
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// spot is what is at a path once the plan is carried out.
+type spot struct {
+	there bool
+	item  Item
+	// version is what a change needs to name, if known.
+	version Version
+	// change is the position of the planned change that puts it there, -1 for none.
+	change int
+	author hypercrypto.PublicKey
+}
+
+// undoer makes a plan.
+type undoer struct {
+	v       *View
+	changes []Change
+	left    []Unplanned
+	plan    map[string]*spot
+	moves   []Change // planned, of directories
+}
+
+func (u *undoer) leave(path, why string, s *spot) {
+	x := Unplanned{Path: path, Why: why}
+	if s != nil {
+		x.By = s.author
+	}
+	u.left = append(u.left, x)
+}
+
+// at returns what is at a path once what is planned so far is carried out.
+func (u *undoer) at(ctx context.Context, path string) (*spot, error) {
+	if s := u.plan[path]; s != nil {
+		return s, nil
+	}
+	for _, m := range slices.Backward(u.moves) {
+		if within(path, m.Path) {
+			path = rebase(path, m.Path, m.From)
+		} else if within(path, m.From) {
+			return &spot{change: -1}, nil
+		}
+	}
+	e, ok, err := u.v.Lookup(ctx, path)
+	return &spot{there: ok, item: e.Item, version: e.Version, change: -1, author: e.Author}, err
+}
+
+// is tells whether a spot holds a version, or what equals it.
+func (u *undoer) is(ctx context.Context, s *spot, path string, v Version) (bool, error) {
+	if !s.there || s.version == v {
+		return s.there, nil
+	}
+	p, ok, err := u.v.Version(ctx, path, v)
+	return ok && same(&p.Item, &s.item), err
+}
+
+func (u *undoer) takeBack(ctx context.Context, e Effect) error {
+	switch e.What {
+	case Wrote:
+		return u.unwrite(ctx, e)
+	case Removed:
+		return u.restore(ctx, e.Path, e.Before)
+	case Moved, MovedAside:
+		return u.unmove(ctx, e)
+	case Absorbed:
+		if e.From != "" {
+			return u.restore(ctx, e.From, e.After)
+		}
+	case Dropped:
+		u.leave(e.Path, "what is not kept any more cannot come back", nil)
+	}
+	return nil
+}
+
+func (u *undoer) unwrite(ctx context.Context, e Effect) error {
+	s, err := u.at(ctx, e.Path)
+	if err != nil {
+		return err
+	}
+	unchanged, err := u.is(ctx, s, e.Path, e.After)
+	switch {
+	case err != nil:
+		return err
+	case !s.there:
+		u.leave(e.Path, "it was deleted or moved since", nil)
+		return nil
+	case !unchanged:
+		u.leave(e.Path, "it was changed since", s)
+		return nil
+	case e.Before == Version{}:
+		return u.remove(ctx, e.Path, s)
+	}
+	p, ok, err := u.v.Version(ctx, e.Path, e.Before)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		u.leave(e.Path, "what was there is not kept any more", nil)
+		return nil
+	}
+	u.set(e.Path, s, p.Item)
+	return nil
+}
+
+// set plans to put an item where something is.
+func (u *undoer) set(path string, s *spot, it Item) {
+	c := Change{Action: Put, Path: path, Base: s.version, Item: it}
+	if s.change >= 0 { // the plan put it there; now it puts this
+		c.Base = u.changes[s.change].Base
+		u.changes[s.change] = c
+		u.plan[path] = &spot{there: true, item: it, change: s.change}
+		return
+	}
+	u.changes = append(u.changes, c)
+	u.plan[path] = &spot{there: true, item: it, change: len(u.changes) - 1}
+}
+
+// remove plans to delete what is at a path.
+func (u *undoer) remove(ctx context.Context, path string, s *spot) error {
+	if s.item.Kind == Dir {
+		full, err := u.full(ctx, path)
+		if err != nil {
+			return err
+		}
+		if full {
+			u.leave(path, "the directory is not empty", nil)
+			return nil
+		}
+	}
+	base := s.version
+	if s.change >= 0 {
+		base = u.changes[s.change].Base
+		u.changes[s.change] = Change{}
+	}
+	u.plan[path] = &spot{change: -1}
+	if base != (Version{}) {
+		u.changes = append(u.changes, Change{Action: Delete, Path: path, Base: base})
+	}
+	return nil
+}
+
+// full tells whether anything is in a directory once what is planned is carried out.
+func (u *undoer) full(ctx context.Context, dir string) (bool, error) {
+	for path, s := range u.plan {
+		if s.there && under(path, dir) {
+			return true, nil
+		}
+	}
+	for e, err := range u.v.Walk(ctx, dir) {
+		if err != nil {
+			return false, err
+		}
+		if s := u.plan[e.Path]; s == nil {
+			moved := slices.ContainsFunc(u.moves, func(m Change) bool { return within(e.Path, m.From) })
+			if !moved {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
+// restore plans to put a version where nothing is.
+func (u *undoer) restore(ctx context.Context, path string, v Version) error {
+	s, err := u.at(ctx, path)
+	if err != nil {
+		return err
+	}
+	p, ok, err := u.v.Version(ctx, path, v)
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		u.leave(path, "what was there is not kept any more", nil)
+	case s.there && !same(&s.item, &p.Item):
+		u.leave(path, "something else is there", s)
+	case !s.there:
+		u.changes = append(u.changes, Change{Action: Put, Path: path, Base: trashedBase(p), Item: p.Item})
+		u.plan[path] = &spot{there: true, item: p.Item, change: len(u.changes) - 1}
+	}
+	return nil
+}
+
+// trashedBase returns the base of a Put that restores a version where nothing is.
+func trashedBase(p Past) Version {
+	if p.Fate == Trashed {
+		return p.Version
+	}
+	return Version{}
+}
+
+func (u *undoer) unmove(ctx context.Context, e Effect) error {
+	s, err := u.at(ctx, e.Path)
+	if err != nil {
+		return err
+	}
+	to, err := u.at(ctx, e.From)
+	if err != nil {
+		return err
+	}
+	unchanged, err := u.is(ctx, s, e.Path, e.After)
+	switch {
+	case err != nil:
+		return err
+	case !s.there || s.change >= 0:
+		u.leave(e.Path, "it was deleted or moved since", nil)
+		return nil
+	case !unchanged && s.item.Kind != Dir:
+		u.leave(e.Path, "it was changed since", s)
+		return nil
+	case to.there:
+		u.leave(e.Path, "something else is where it was", to)
+		return nil
+	}
+	c := Change{Action: Move, From: e.Path, Path: e.From, Base: s.version}
+	u.changes = append(u.changes, c)
+	if s.item.Kind == Dir {
+		u.moves = append(u.moves, c)
+	}
+	u.plan[e.Path] = &spot{change: -1}
+	moved := *s
+	u.plan[e.From] = &moved
+	return nil
+}

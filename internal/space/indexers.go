@@ -1,0 +1,210 @@
+package space
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+)
+
+// candidate is a device that may confirm what others write.
+type candidate struct {
+	log      hypercrypto.Key
+	alwaysOn bool
+	owner    bool
+	indexer  bool
+	since    uint64
+}
+
+// wantedIndexers returns how many of n devices confirm. A majority of them has to be
+// online for that, so one is better than two, and three are enough for one to be lost.
+func wantedIndexers(n int) int {
+	if n < 3 {
+		return 1
+	}
+	return 3
+}
+
+// better orders candidates: those that are always on, those of owners, those that do it
+// already, those that came first.
+func better(a, b candidate) int {
+	return cmp.Or(
+		cmp.Compare(b2i(b.alwaysOn), b2i(a.alwaysOn)),
+		cmp.Compare(b2i(b.owner), b2i(a.owner)),
+		cmp.Compare(b2i(b.indexer), b2i(a.indexer)),
+		cmp.Compare(a.since, b.since),
+		slices.Compare(a.log[:], b.log[:]),
+	)
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// nextIndexer returns the next change on the way from the devices that confirm to those
+// that should: first all come that are missing, then those go that are too many.
+func nextIndexer(list []candidate) (log hypercrypto.Key, add, ok bool) {
+	list = slices.SortedFunc(slices.Values(list), better)
+	want := wantedIndexers(len(list))
+	for i, c := range list {
+		if i < want && !c.indexer {
+			return c.log, true, true
+		}
+	}
+	for i := len(list) - 1; i >= want; i-- {
+		if list[i].indexer {
+			return list[i].log, false, true
+		}
+	}
+	return log, false, false
+}
+
+// candidates returns the devices that may confirm: those that write, and have written.
+func (s *Space) candidates(ctx context.Context) (list []candidate, turn uint64, err error) {
+	tree, release := s.snaps.use()
+	defer release()
+	r := records{tree}
+	if turn, err = r.number(ctx, settingTurn); err != nil {
+		return nil, 0, err
+	}
+	devices, err := r.devices(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, d := range devices {
+		if d.rec.until != 0 {
+			continue
+		}
+		p, err := r.person(ctx, d.rec.person)
+		if err != nil {
+			return nil, 0, err
+		}
+		if p == nil || p.until != 0 || !p.role.writes() {
+			continue
+		}
+		m, ok, err := s.base.Member(ctx, d.key)
+		if err != nil {
+			return nil, 0, err
+		}
+		if !ok || m.Removed || m.Length == 0 {
+			continue
+		}
+		list = append(list, candidate{log: d.key, alwaysOn: d.rec.alwaysOn, owner: p.role == Owner, indexer: d.rec.indexer, since: d.rec.since})
+	}
+	return list, turn, nil
+}
+
+// tendIndexers makes the right devices confirm, one change at a time. Devices of owners
+// do it in turns, so that the first that is online does.
+func (w *steward) tendIndexers(ctx context.Context, p *person) error {
+	if p.role != Owner {
+		return nil
+	}
+	list, turn, err := w.s.candidates(ctx)
+	if err != nil {
+		return err
+	}
+	log, add, ok := nextIndexer(list)
+	if !ok || !w.s.base.Settled() {
+		delete(w.due, dueIndexers)
+		return nil
+	}
+	since, waiting := w.due[dueIndexers]
+	if !waiting {
+		since = time.Now()
+		w.due[dueIndexers] = since
+	}
+	if time.Since(since) < time.Duration(w.rank(list)+1)*4*w.s.l.opts.AckInterval {
+		return nil
+	}
+	delete(w.due, dueIndexers)
+	return w.s.changeIndexer(ctx, turn, log, add)
+}
+
+const dueIndexers = "indexers"
+
+// rank is the place of this device among those of owners: those that confirm are first.
+func (w *steward) rank(list []candidate) int {
+	list = slices.DeleteFunc(slices.SortedFunc(slices.Values(list), better), func(c candidate) bool { return !c.owner })
+	return max(0, slices.IndexFunc(list, func(c candidate) bool { return c.log == w.s.Log() }))
+}
+
+func (s *Space) changeIndexer(ctx context.Context, turn uint64, log hypercrypto.Key, add bool) error {
+	values, err := s.envelopes(ctx, 1, coreType, [][]byte{encodeAction(&indexerAction{turn: turn, add: add, log: log})})
+	if err != nil {
+		return err
+	}
+	r, err := s.base.ChangeMembers(ctx, values[0])
+	if err != nil {
+		return s.explain(err)
+	}
+	if o := r.Outcome(); o.Err != nil {
+		return s.explain(o.Err)
+	}
+	return nil
+}
+
+// handOver sees to it that somebody confirms when some devices are gone: if they alone
+// do, another one has to take over first.
+func (s *Space) handOver(ctx context.Context, gone []hypercrypto.Key) error {
+	for _, r := range s.base.Status().Indexers {
+		if !slices.Contains(gone, r.Key) {
+			return nil
+		}
+	}
+	list, turn, err := s.candidates(ctx)
+	if err != nil {
+		return err
+	}
+	list = slices.DeleteFunc(list, func(c candidate) bool { return slices.Contains(gone, c.log) || c.indexer })
+	if len(list) == 0 {
+		return nil // the removal is going to say why it is impossible
+	}
+	slices.SortFunc(list, better)
+	if err := s.settle(ctx); err != nil {
+		return err
+	}
+	if err := s.changeIndexer(ctx, turn, list[0].log, true); err != nil {
+		return fmt.Errorf("let another device confirm: %w", err)
+	}
+	return s.settle(ctx)
+}
+
+// maxNudges bounds what is written while waiting for others that may be offline.
+const maxNudges = 10
+
+// settle waits until the change of members before is confirmed. Devices that confirm
+// answer what is new, but not each other's answers: if that is all there is, who waits
+// for more writes something that changes nothing.
+func (s *Space) settle(ctx context.Context) error {
+	tick := time.NewTicker(2 * s.l.opts.AckInterval)
+	defer tick.Stop()
+	for left := maxNudges; ; {
+		changed := s.Changed()
+		if err := s.base.Err(); err != nil {
+			return s.explain(err)
+		}
+		if s.base.Settled() {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-tick.C:
+			if left--; left < 0 {
+				continue
+			}
+			name, alwaysOn := s.l.description()
+			if _, err := s.do(ctx, &deviceAction{name: name, alwaysOn: alwaysOn, level: s.app.level}); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the devices that confirm: %w", ctx.Err())
+		}
+	}
+}

@@ -1,0 +1,269 @@
+package space
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/internal/fault"
+)
+
+// steward does what a space needs without being asked: it tells what this device is,
+// answers invites, keeps the right devices confirming.
+type steward struct {
+	s *Space
+
+	// Owned by the run goroutine.
+	claim   *claim
+	due     map[string]time.Time // since when something is to be done
+	serving context.CancelFunc   // nil while invites are not answered
+	served  chan struct{}
+}
+
+const (
+	// stewardPause is the least time between two looks at the state.
+	stewardPause = 20 * time.Millisecond
+	// stewardTick is when the steward looks again without a change.
+	stewardTick = 2 * time.Second
+)
+
+// start runs the steward until the space is closed.
+func (s *Space) start() {
+	var ctx context.Context
+	ctx, s.cancel = context.WithCancel(context.Background())
+	w := &steward{s: s, due: make(map[string]time.Time)}
+	s.wg.Go(func() { w.run(ctx) })
+}
+
+func (w *steward) run(ctx context.Context) {
+	defer w.stopServing()
+	for ctx.Err() == nil {
+		changed := w.s.Changed()
+		if w.s.base.Err() != nil {
+			return
+		}
+		if err := w.tend(ctx); err != nil && ctx.Err() == nil {
+			w.s.l.opts.Log.Debug("space: to be tried again", "key", w.s.Key(), "error", err)
+		}
+		tick := time.NewTimer(stewardTick)
+		select {
+		case <-changed:
+		case <-w.s.l.listChanged(): // a home has to know of other spaces
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+		tick.Stop()
+		select {
+		case <-time.After(stewardPause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// tend does what is to be done now. An error of one duty does not keep the others.
+func (w *steward) tend(ctx context.Context) error {
+	p, dev, err := w.s.self(ctx)
+	if err != nil {
+		return err
+	}
+	if dev == nil {
+		w.stopServing()
+		return w.enter(ctx)
+	}
+	w.serve(ctx)
+	return errors.Join(
+		w.describe(ctx, dev),
+		w.tendIndexers(ctx, p),
+		w.tendHome(ctx),
+	)
+}
+
+// enter makes this device a member by what it has: the space is its own, or its
+// person's.
+func (w *steward) enter(ctx context.Context) error {
+	s := w.s
+	if w.claim == nil {
+		dk := s.app.discovery
+		c, err := s.l.claim(ctx, s.Record().namespace, &dk)
+		if err != nil {
+			return err
+		}
+		w.claim = c
+	}
+	tree, release := s.snaps.use()
+	defer release()
+	r := records{tree}
+	position, _, _, err := r.last(ctx)
+	if err != nil {
+		return err
+	}
+	if position == 0 {
+		if s.Log() != s.Key() || !s.base.Status().Writable {
+			return nil
+		}
+		return s.found(ctx, s.Name(), w.claim) // the program ended while it created the space
+	}
+	p, err := r.person(ctx, w.claim.proof.Identity)
+	if err != nil || p == nil || p.until != 0 {
+		return err
+	}
+	dev, err := r.device(ctx, s.Log())
+	if err != nil || dev != nil { // it was removed
+		return err
+	}
+	if !w.ready("enter", time.Second) {
+		return nil
+	}
+	return s.doOutside(ctx, &admitAction{claim: w.claim})
+}
+
+// ready tells whether something has been to be done for some time, and begins to wait
+// again if so. The first time is at once.
+func (w *steward) ready(what string, pause time.Duration) bool {
+	if at, ok := w.due[what]; ok && time.Now().Before(at) {
+		return false
+	}
+	w.due[what] = time.Now().Add(pause)
+	return true
+}
+
+// describe tells the others what this device is.
+func (w *steward) describe(ctx context.Context, dev *device) error {
+	s := w.s
+	name, alwaysOn := s.l.description()
+	if dev.name == name && dev.alwaysOn == alwaysOn && dev.level == s.app.level {
+		return nil
+	}
+	if !w.ready("describe", time.Second) {
+		return nil
+	}
+	return s.doAnyway(ctx, &deviceAction{name: name, alwaysOn: alwaysOn, level: s.app.level})
+}
+
+// serve answers invites while this device may.
+func (w *steward) serve(ctx context.Context) {
+	s := w.s
+	if s.l.opts.Pairing == nil || !s.base.Status().Writable || !w.invites(ctx) {
+		w.stopServing()
+		return
+	}
+	if w.serving != nil {
+		select {
+		case <-w.served: // it ended by itself
+			w.stopServing()
+		default:
+			return
+		}
+	}
+	ctx, w.serving = context.WithCancel(ctx)
+	w.served = make(chan struct{})
+	go func() {
+		defer close(w.served)
+		if err := s.l.opts.Pairing.Serve(ctx, s.app.discovery, s.answer); err != nil {
+			s.l.opts.Log.Debug("space: invites are not answered", "key", s.Key(), "error", err)
+		}
+	}()
+}
+
+// invites tells whether there are invites that let somebody in, or did: who was let in
+// may not have heard of it.
+func (w *steward) invites(ctx context.Context) bool {
+	tree, release := w.s.snaps.use()
+	defer release()
+	list, err := records{tree}.invites(ctx)
+	return err == nil && len(list) > 0
+}
+
+func (w *steward) stopServing() {
+	if w.serving == nil {
+		return
+	}
+	w.serving()
+	<-w.served
+	w.serving = nil
+}
+
+// SetDevice changes how this device is seen in all spaces.
+func (l *Library) SetDevice(name string, alwaysOn bool) error {
+	if err := checkName("device", name); err != nil {
+		return err
+	}
+	l.changeMu.Lock()
+	l.opts.DeviceName, l.opts.AlwaysOn = name, alwaysOn
+	l.changeMu.Unlock()
+	l.listChange()
+	return nil
+}
+
+func (l *Library) description() (name string, alwaysOn bool) {
+	l.changeMu.Lock()
+	defer l.changeMu.Unlock()
+	return l.opts.DeviceName, l.opts.AlwaysOn
+}
+
+// Leave ends the membership of the person on this device with all devices, and forgets
+// the space here.
+func (l *Library) Leave(ctx context.Context, s *Space) error {
+	p, _, err := s.self(ctx)
+	if err != nil {
+		return err
+	}
+	if p != nil {
+		if err := s.handOver(ctx, s.ownLogs(ctx)); err != nil {
+			return err
+		}
+		if err := s.doAnyway(ctx, &leaveAction{}); err != nil {
+			return err
+		}
+	}
+	if home := l.Home(); home != nil && home != s {
+		if _, err := home.do(ctx, &linkAction{space: s.Key()}); err != nil {
+			return err
+		}
+	}
+	return l.Forget(ctx, s)
+}
+
+// Forget stops keeping a space on this device, which stays a member. What is stored of
+// it stays until somebody deletes the logs, and the space can be joined again.
+func (l *Library) Forget(ctx context.Context, s *Space) error {
+	l.mu.Lock()
+	if l.open[s.Key()] != s {
+		l.mu.Unlock()
+		return fault.New(fault.NotFound, "space %q is not here any more", s.Name())
+	}
+	r := *l.records[s.Key()]
+	r.Forgotten = true
+	err := l.putLocked(ctx, r)
+	if err == nil {
+		delete(l.open, s.Key())
+	}
+	l.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return s.close()
+}
+
+// ownLogs returns the logs of all devices of the person on this device.
+func (s *Space) ownLogs(ctx context.Context) (logs []hypercrypto.Key) {
+	tree, release := s.snaps.use()
+	defer release()
+	devices, err := records{tree}.devices(ctx)
+	if err != nil {
+		return nil
+	}
+	var self hypercrypto.PublicKey
+	for _, d := range devices {
+		if d.key == s.Log() {
+			self = d.rec.person
+		}
+	}
+	for _, d := range devices {
+		if d.rec.person == self && d.rec.until == 0 {
+			logs = append(logs, d.key)
+		}
+	}
+	return logs
+}
