@@ -228,6 +228,12 @@ var rules = []rule{
 		why:      "a clock is arithmetic over the machine's",
 	},
 	{
+		packages: []string{"internal/foldersync"},
+		own:      []string{"internal/fault", "internal/filetree", "internal/files/ignore", "hyper/hypercrypto"},
+		outside:  []string{"github.com/fsnotify/fsnotify", "golang.org/x/crypto", "golang.org/x/sys", "golang.org/x/text"},
+		why:      "a folder is kept equal to any tree; whose it is and how its contents travel is not its matter",
+	},
+	{
 		packages: []string{"internal/handoff"},
 		own:      []string{"internal/fault", "hyper/cpace", "hyper/cpace/spoken", "hyper/hypercrypto", "hyper/secretstream"},
 		outside:  []string{"golang.org/x/sys"},

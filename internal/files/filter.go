@@ -3,7 +3,6 @@ package files
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"iter"
 	"os"
@@ -15,10 +14,7 @@ import (
 
 // IgnoreFile is the name of the file at the root of a shared folder that holds
 // patterns of what stays out.
-const IgnoreFile = ".cloudpalignore"
-
-// maxIgnoreFile limits the size of that file in bytes.
-const maxIgnoreFile = 1 << 20
+const IgnoreFile = ignore.File
 
 // filter decides what of a path belongs to its drive.
 type filter struct {
@@ -40,34 +36,12 @@ func (s *Share) filter() (*filter, error) {
 	return f, nil
 }
 
-// ignoreList joins the defaults, the file in the folder and the given patterns,
-// in this order: the last one that matches decides.
+// ignoreList returns what stays out of a shared path. Of a single file nothing does.
 func ignoreList(root string, patterns []string) (*ignore.List, error) {
-	list := &ignore.List{}
 	if isFile(root) {
-		return list, nil
+		return &ignore.List{}, nil
 	}
-	if err := list.Add("built-in patterns", ignore.Defaults); err != nil {
-		return nil, err
-	}
-	name := filepath.Join(root, IgnoreFile)
-	info, err := os.Stat(name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return nil, err
-	case info.Size() > maxIgnoreFile:
-		return nil, fmt.Errorf("%s is larger than %d bytes", name, maxIgnoreFile)
-	default:
-		text, err := os.ReadFile(name)
-		if err != nil {
-			return nil, err
-		}
-		if err := list.Add(name, string(text)); err != nil {
-			return nil, err
-		}
-	}
-	return list, list.Add("--ignore", strings.Join(patterns, "\n"))
+	return ignore.Load(root, ignore.Defaults, patterns)
 }
 
 // ignore tells whether a path of the drive stays out.

@@ -24,6 +24,7 @@ type List struct {
 }
 
 type rule struct {
+	name    string         // what the last part of the path is, "" if that takes match
 	match   *regexp.Regexp // of the path without its first slash
 	folders bool           // matches folders only
 	negate  bool
@@ -57,6 +58,11 @@ func (l *List) Match(path string, folder bool) bool {
 	return l.matchOne(path, folder)
 }
 
+// MatchBelow is Match for a path in folders that do not stay out.
+func (l *List) MatchBelow(path string, folder bool) bool {
+	return l.matchOne(strings.TrimPrefix(path, "/"), folder)
+}
+
 // MatchPath is Match where only isFolder knows whether path is a folder; it is
 // asked only if that matters.
 func (l *List) MatchPath(path string, isFolder func() bool) bool {
@@ -72,9 +78,13 @@ func (l *List) MatchPath(path string, isFolder func() bool) bool {
 
 // matchOne does not look at the folders above path.
 func (l *List) matchOne(path string, folder bool) bool {
+	name := path[strings.LastIndexByte(path, '/')+1:]
 	for i := len(l.rules) - 1; i >= 0; i-- {
 		r := &l.rules[i]
-		if (folder || !r.folders) && r.match.MatchString(path) {
+		if r.folders && !folder {
+			continue
+		}
+		if r.name != "" && r.name == name || r.name == "" && r.match.MatchString(path) {
 			return !r.negate
 		}
 	}
@@ -98,6 +108,10 @@ func parse(line string) (r rule, ok bool, err error) {
 	}
 	if line == "" {
 		return r, false, nil
+	}
+	if !strings.ContainsAny(line, `/*?[\`) {
+		r.name = line
+		return r, true, nil
 	}
 	anchored := strings.Contains(line, "/")
 	line = strings.TrimPrefix(line, "/")

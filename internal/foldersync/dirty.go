@@ -1,0 +1,81 @@
+package foldersync
+
+import (
+	"sync"
+	"time"
+)
+
+// dirtySet collects paths in the tree at which the disk may have changed, "" for
+// everything.
+type dirtySet struct {
+	mu    sync.Mutex
+	paths map[string]dirtyPath
+	wake  chan struct{}
+}
+
+type dirtyPath struct {
+	first time.Time // when it became dirty
+	due   time.Time // when it is looked at, unless it changes again
+}
+
+// maxDirty is how many paths are remembered by themselves.
+const maxDirty = 20_000
+
+// Times of the debounce: a path is looked at when it was quiet for a moment, but not
+// much later than its first change.
+const (
+	quietTime = 50 * time.Millisecond
+	longWait  = 10 * time.Second
+)
+
+func (d *dirtySet) add(path string) { d.after(path, 0) }
+
+// after adds a path that is looked at in some time.
+func (d *dirtySet) after(path string, wait time.Duration) {
+	now := time.Now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.paths == nil {
+		d.paths = make(map[string]dirtyPath)
+	}
+	p, known := d.paths[path]
+	if !known {
+		if len(d.paths) >= maxDirty {
+			clear(d.paths)
+			path = ""
+		}
+		p.first = now
+	}
+	p.due = now.Add(wait)
+	if limit := p.first.Add(longWait); p.due.After(limit) && wait <= quietTime {
+		p.due = limit
+	}
+	d.paths[path] = p
+	if d.wake != nil {
+		signal(d.wake)
+	}
+}
+
+// notify returns a channel that receives after something was added.
+func (d *dirtySet) notify() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.wake = make(chan struct{}, 1)
+	return d.wake
+}
+
+// take returns the paths that are due, and when the next is.
+func (d *dirtySet) take(now time.Time) (paths []string, next time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for path, p := range d.paths {
+		switch {
+		case !p.due.After(now):
+			paths = append(paths, path)
+			delete(d.paths, path)
+		case next.IsZero() || p.due.Before(next):
+			next = p.due
+		}
+	}
+	return paths, next
+}

@@ -1,0 +1,140 @@
+package foldersync
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/tradle/cloudpal/internal/fault"
+)
+
+// errLocal says that the disk is not what the index says: a change that is to be
+// committed first.
+var errLocal = errors.New("changed on disk")
+
+// place is an open folder below the root, and the way there.
+type place struct {
+	path string // in the tree
+	root *os.Root
+	h    *os.File // the same
+}
+
+func (p *place) close() {
+	if p != nil && p.root != nil {
+		_ = p.root.Close() // nothing is written to a folder's handle
+		_ = p.h.Close()
+	}
+}
+
+// enter opens a folder, given by its path in the tree, and makes it if need be. No part of
+// the way may be a link or on another disk: paths come from others.
+func (f *Folder) enter(path string, make bool) (*place, error) {
+	at, device := f.home()
+	if at == nil {
+		return nil, errRoot
+	}
+	at, err := at.OpenRoot(".")
+	if err != nil {
+		return nil, err
+	}
+	walked := ""
+	for name := range strings.SplitSeq(path, "/") {
+		if path == "" {
+			break
+		}
+		dir := walked
+		walked = join(walked, name)
+		next, err := f.enterOne(at, dir, walked, device, make)
+		_ = at.Close() // nothing is written to a folder's handle
+		if err != nil {
+			return nil, err
+		}
+		at = next
+	}
+	h, err := at.Open(".")
+	if err != nil {
+		return nil, errors.Join(err, at.Close())
+	}
+	return &place{path: path, root: at, h: h}, nil
+}
+
+func (f *Folder) enterOne(at *os.Root, dir, path string, device uint64, make bool) (*os.Root, error) {
+	local, err := f.localName(at, dir, path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := at.Lstat(local)
+	if errors.Is(err, fs.ErrNotExist) && make {
+		if err := f.makeDir(at, path, local, 0o755, [16]byte{}); err != nil {
+			return nil, err
+		}
+		info, err = at.Lstat(local)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("%w: %s is no folder", errLocal, path)
+	}
+	if _, on := statOf(info); on != device {
+		return nil, fault.New(fault.Unsafe, "another disk is mounted at %s", path)
+	}
+	return at.OpenRoot(local)
+}
+
+// makeDir makes a folder and notes it.
+func (f *Folder) makeDir(at *os.Root, path, local string, mode fs.FileMode, version [16]byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := at.Mkdir(local, 0o700); err != nil {
+		if errors.Is(err, fs.ErrExist) && version == [16]byte{} {
+			return nil // another worker was first
+		}
+		return err
+	}
+	if err := at.Chmod(local, mode); err != nil {
+		return err
+	}
+	info, err := at.Lstat(local)
+	if err != nil {
+		return err
+	}
+	s, _ := statOf(info)
+	r := record{path: path, local: localOf(path, local), kind: kindDir, version: version, stat: stat{ino: s.ino, mode: s.mode}}
+	if r.local != "" {
+		f.names.set(path, r.local)
+	}
+	return f.idx.apply(update{put: []record{r}})
+}
+
+// localName returns the name on disk of the last part of a path in the tree.
+func (f *Folder) localName(at *os.Root, dir, path string) (string, error) {
+	_, name := split(f.names.local(path))
+	return name, nil
+}
+
+// check compares what is on disk with the index. It returns errLocal if a change is to
+// be committed first.
+func (f *Folder) check(at *os.Root, path, local string) (r record, known bool, err error) {
+	r, known, err = f.idx.get(path)
+	if err != nil {
+		return r, known, err
+	}
+	info, err := at.Lstat(local)
+	if errors.Is(err, fs.ErrNotExist) {
+		if known {
+			return r, known, errLocal
+		}
+		return r, known, nil
+	}
+	if err != nil {
+		return r, known, err
+	}
+	s, _ := statOf(info)
+	if !known || !r.same(kindOf(info.Mode()), s) {
+		return r, known, errLocal
+	}
+	return r, known, nil
+}

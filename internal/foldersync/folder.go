@@ -1,0 +1,278 @@
+package foldersync
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/tradle/cloudpal/internal/fault"
+)
+
+// Folder keeps a folder on disk and a tree equal. Open makes one.
+type Folder struct {
+	tree  Tree   // set once
+	root  string // set once
+	opts  Options
+	step  time.Duration // of the times of the file system
+	idx   *index
+	names *names
+	rules atomic.Pointer[rules]
+	watch atomic.Pointer[watcher] // nil: nobody watches
+
+	progress progress
+	dirty    dirtySet
+	confirm  atomic.Bool // the next scan may find anything gone
+
+	// passMu is held for a pass over the disk, or over the tree: each is done by one
+	// goroutine at a time.
+	pushMu, pullMu sync.Mutex
+
+	// mu is held while a decision about a path is checked once more and carried out,
+	// so that what index and disk say of it belongs together.
+	mu      sync.Mutex
+	recheck []string // noted as pending since the last pull began; guarded by mu
+
+	attached sync.Mutex // guards what follows
+	dir      *os.Root
+	device   uint64
+	inode    uint64
+	id       string
+
+	leftMu sync.Mutex // guards the rest
+	swept  bool
+	left   []string // temporary files found
+}
+
+// Open prepares to keep the folder root equal to tree. What is remembered between runs
+// is in the folder state, which belongs to this pair alone and lies elsewhere.
+func Open(tree Tree, root, state string, opts *Options) (*Folder, error) {
+	o, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	root, err = filepath.Abs(root)
+	if err != nil {
+		return nil, err
+	}
+	if real, err := filepath.EvalSymlinks(root); err == nil {
+		root = real
+	}
+	f := &Folder{tree: tree, root: root, opts: o, names: newNames(), step: settleFine}
+	f.progress = progress{onEvent: o.OnEvent, problems: make(map[string]Problem), s: Status{State: StateIdle}}
+	f.rules.Store(&rules{list: nil})
+	if err := f.openIndex(state); err != nil {
+		return nil, err
+	}
+	f.id = string(f.idx.note(noteID))
+	for r, err := range f.idx.renamed() {
+		if err != nil {
+			return nil, errors.Join(err, f.idx.close())
+		}
+		f.names.set(r.path, r.local)
+	}
+	return f, nil
+}
+
+// Notes in the index.
+const (
+	noteID        = "id"        // of the folder, as in its marker
+	notePosition  = "position"  // of the tree that was seen
+	notePending   = "pending"   // paths that could not be written then
+	noteSelection = "selection" // that the records are about
+)
+
+func (f *Folder) openIndex(state string) error {
+	durable := func() error { return f.syncAll() }
+	x, err := openIndex(state, bootID(), durable)
+	if errors.Is(err, errDamaged) {
+		// All that is lost is what was agreed: disk and tree are compared anew.
+		f.opts.Log.Warn("index is damaged", "folder", f.root, "error", err)
+		f.progress.problem("", fmt.Errorf("what was known of the folder is damaged; it is compared with the tree anew: %w", err))
+		if err := removeIndex(state); err != nil {
+			return err
+		}
+		x, err = openIndex(state, bootID(), durable)
+	}
+	f.idx = x
+	return err
+}
+
+// syncAll makes what was written to the folder durable.
+func (f *Folder) syncAll() error {
+	if syncEach {
+		return nil
+	}
+	h, err := os.Open(f.root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	return syncAll(h)
+}
+
+// Close ends the use of the folder. Nothing may run.
+func (f *Folder) Close() error {
+	err := f.idx.close()
+	f.attached.Lock()
+	defer f.attached.Unlock()
+	if f.dir != nil {
+		err = errors.Join(err, f.dir.Close())
+		f.dir = nil
+	}
+	return err
+}
+
+// Status returns what the folder is doing.
+func (f *Folder) Status() Status {
+	s := f.progress.status()
+	s.Files = f.idx.len()
+	return s
+}
+
+var (
+	errRoot   = errors.New("the folder cannot be read")
+	errNotDir = syscall.ENOTDIR
+)
+
+// ErrAsking says that the folder stopped because a person has to decide. Adopt and
+// Confirm are the answers.
+var ErrAsking = errors.New("foldersync: a person has to decide")
+
+// ask returns an error that wraps ErrAsking.
+func ask(format string, args ...any) *fault.Error {
+	e := fault.New(fault.Unsafe, format, args...)
+	e.Err = askError{e.Err}
+	return e
+}
+
+type askError struct{ error }
+
+func (askError) Is(target error) bool { return target == ErrAsking }
+
+// attach makes sure that the folder is there and is the one that the index is about.
+func (f *Folder) attach() error {
+	f.attached.Lock()
+	defer f.attached.Unlock()
+	info, err := os.Stat(f.root)
+	if errors.Is(err, fs.ErrNotExist) && f.id == "" {
+		if err := os.MkdirAll(f.root, 0o755); err != nil {
+			return err
+		}
+		info, err = os.Stat(f.root)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return ask("%s is not there", f.root).Hint("if it is on a disk of its own, mount that: all goes on by itself")
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return ask("%s is no folder any more", f.root)
+	}
+	if err := f.checkMarker(); err != nil {
+		return err
+	}
+	s, device := statOf(info)
+	if f.dir == nil || device != f.device || s.ino != f.inode {
+		dir, err := os.OpenRoot(f.root)
+		if err != nil {
+			return err
+		}
+		if f.dir != nil {
+			_ = f.dir.Close() // nothing is written to a folder's handle
+		}
+		f.dir, f.device, f.inode = dir, device, s.ino
+	}
+	return nil
+}
+
+// checkMarker compares the marker in the folder with the index, and makes it in a
+// folder that is new.
+func (f *Folder) checkMarker() error {
+	name := filepath.Join(f.root, markerName)
+	b, err := os.ReadFile(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	found := strings.TrimSpace(string(b))
+	switch {
+	case f.id != "" && found == f.id:
+		return nil
+	case f.id == "" && len(found) == 32:
+		f.id = found
+		return f.idx.apply(update{notes: map[string][]byte{noteID: []byte(f.id)}})
+	case f.id != "" && f.idx.len() > 0:
+		what := "is not the folder that was kept in sync here: its marker %s is missing"
+		if found != "" {
+			what = "is another folder than the one that was kept in sync here: its marker %s is of another"
+		}
+		return ask("%s "+what, f.root, markerName).
+			Hint("if its disk is not mounted, mount it: all goes on by itself").
+			Hint("if it is the right one, adopt it: nothing is deleted, what differs is kept on both sides")
+	}
+	if f.id == "" {
+		var id [16]byte
+		_, _ = rand.Read(id[:]) // never fails
+		f.id = hex.EncodeToString(id[:])
+		if err := f.idx.apply(update{notes: map[string][]byte{noteID: []byte(f.id)}}); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(name, []byte(f.id+"\n"), 0o644)
+}
+
+// Adopt answers a folder that asks because it is not the one it was: whatever is there
+// now is taken for it, and compared with the tree anew. Nothing is deleted by this.
+func (f *Folder) Adopt(ctx context.Context) error {
+	f.pushMu.Lock()
+	defer f.pushMu.Unlock()
+	f.pullMu.Lock()
+	defer f.pullMu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.attached.Lock()
+	defer f.attached.Unlock()
+	if err := f.idx.reset(); err != nil {
+		return err
+	}
+	f.names.clear()
+	f.id = ""
+	f.dirty.add("")
+	return f.checkMarker()
+}
+
+// Confirm answers a folder that asks because so much is gone from it: the next scan
+// takes it for deleted.
+func (f *Folder) Confirm() {
+	f.confirm.Store(true)
+	f.dirty.add("")
+}
+
+// home returns the folder and the device it is on.
+func (f *Folder) home() (*os.Root, uint64) {
+	f.attached.Lock()
+	defer f.attached.Unlock()
+	return f.dir, f.device
+}
+
+// outside tells whether a path on disk is excluded.
+func (f *Folder) outside(local string) bool {
+	for _, e := range f.opts.Exclude {
+		if rel, err := filepath.Rel(f.root, e); err == nil && filepath.IsLocal(rel) && below(local, filepath.ToSlash(rel)) && rel != "." {
+			return true
+		}
+	}
+	return false
+}

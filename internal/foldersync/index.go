@@ -1,0 +1,535 @@
+package foldersync
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// index is what disk and tree last agreed on, by path. It is a table, which does not
+// change, and what changed since, which is in memory and in a journal. When that is
+// much, both become a new table.
+//
+// A change counts after a crash of the process as soon as it was made. After a power
+// failure those since the last mark are in doubt: the file may not be what it was.
+type index struct {
+	dir     string
+	boot    string
+	durable func() error // makes all that was written to the folder durable
+
+	mu      sync.Mutex
+	gen     uint64
+	table   *table             // nil: none yet
+	recent  map[string]*record // nil: deleted
+	count   int
+	notes   map[string][]byte
+	journal *os.File
+	buf     []byte
+	dirty   bool // there is something since the last mark
+	cached  int  // the block of table that cache holds, -1 for none
+	cache   []record
+}
+
+// Limits of what is kept in memory: so many changes, and no more than a part of the table.
+const (
+	minRecent  = 1 << 14
+	recentPart = 8
+)
+
+// openIndex opens the index in dir, which is made if need be. A damaged index is an
+// error that wraps errDamaged.
+func openIndex(dir, boot string, durable func() error) (*index, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	x := &index{dir: dir, boot: boot, durable: durable, recent: make(map[string]*record), notes: make(map[string][]byte), cached: -1}
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range list {
+		if gen, ok := generation(d.Name(), "table-"); ok && gen > x.gen {
+			x.gen = gen
+		}
+	}
+	for _, d := range list {
+		table, isTable := generation(d.Name(), "table-")
+		journal, isJournal := generation(d.Name(), "journal-")
+		if isTable && table != x.gen || isJournal && journal != x.gen || strings.HasSuffix(d.Name(), ".tmp") {
+			if err := os.Remove(filepath.Join(dir, d.Name())); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if x.gen > 0 {
+		t, err := openTable(x.tableName(x.gen))
+		if err != nil {
+			return nil, damaged(err)
+		}
+		x.table, x.count = t, t.count
+		for k, v := range t.notes {
+			x.notes[k] = v
+		}
+	}
+	if err := x.replay(); err != nil {
+		x.table.release()
+		return nil, err
+	}
+	return x, nil
+}
+
+var errDamaged = errors.New("the index is damaged")
+
+func damaged(err error) error {
+	if errors.Is(err, errTable) || errors.Is(err, errRecord) || errors.Is(err, errJournal) {
+		return fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	return err
+}
+
+func generation(name, prefix string) (uint64, bool) {
+	rest, ok := strings.CutPrefix(name, prefix)
+	if !ok {
+		return 0, false
+	}
+	gen, err := strconv.ParseUint(rest, 10, 63)
+	return gen, err == nil
+}
+
+func (x *index) tableName(gen uint64) string {
+	return filepath.Join(x.dir, fmt.Sprintf("table-%d", gen))
+}
+
+func (x *index) journalName(gen uint64) string {
+	return filepath.Join(x.dir, fmt.Sprintf("journal-%d", gen))
+}
+
+// replay takes in the journal, and cuts what a crash left at its end.
+func (x *index) replay() error {
+	f, err := os.OpenFile(x.journalName(x.gen), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	var boot string
+	var unsure []string // written since the last mark
+	length, err := readJournal(f, func(e journalEntry) {
+		switch e.op {
+		case journalPut:
+			r := e.record
+			x.setLocked(r.path, &r)
+			unsure = append(unsure, r.path)
+		case journalDelete:
+			x.setLocked(e.record.path, nil)
+		case journalNote:
+			x.noteLocked(e.key, e.value)
+		case journalMark:
+			unsure = unsure[:0]
+		case journalBoot:
+			boot = e.key
+		}
+	})
+	if err == nil {
+		err = f.Truncate(length)
+	}
+	if err == nil {
+		_, err = f.Seek(length, 0)
+	}
+	if err != nil {
+		return errors.Join(damaged(err), f.Close())
+	}
+	if boot != "" && (boot != x.boot || x.boot == "") {
+		for _, path := range unsure {
+			if r := x.recent[path]; r != nil {
+				r.unsure = r.kind == kindFile
+			}
+		}
+	}
+	x.journal, x.dirty = f, len(unsure) > 0
+	x.buf = appendJournal(nil, func(b []byte) []byte { return appendText(append(b, journalBoot), x.boot) })
+	return x.flushLocked()
+}
+
+func (x *index) setLocked(path string, r *record) {
+	if _, known := x.recent[path]; !known {
+		if _, ok, _ := x.inTableLocked(path); ok { // an error shows when it is read in earnest
+			x.count--
+		}
+	} else if x.recent[path] != nil {
+		x.count--
+	}
+	if r != nil {
+		x.count++
+	}
+	x.recent[path] = r
+}
+
+func (x *index) noteLocked(key string, value []byte) {
+	if len(value) == 0 {
+		delete(x.notes, key)
+		return
+	}
+	x.notes[key] = value
+}
+
+// get returns the record of a path.
+func (x *index) get(path string) (record, bool, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if r, ok := x.recent[path]; ok {
+		if r == nil {
+			return record{}, false, nil
+		}
+		return *r, true, nil
+	}
+	return x.inTableLocked(path)
+}
+
+func (x *index) inTableLocked(path string) (record, bool, error) {
+	if x.table == nil {
+		return record{}, false, nil
+	}
+	i := x.table.find(path)
+	if i < 0 {
+		return record{}, false, nil
+	}
+	if i != x.cached {
+		records, err := x.table.block(i)
+		if err != nil {
+			return record{}, false, damaged(err)
+		}
+		x.cached, x.cache = i, records
+	}
+	at, ok := slices.BinarySearchFunc(x.cache, path, func(r record, p string) int { return compare(r.path, p) })
+	if !ok {
+		return record{}, false, nil
+	}
+	return x.cache[at], true, nil
+}
+
+// update is a set of changes to the index that are written together, deletions first.
+type update struct {
+	delete []string
+	put    []record
+	notes  map[string][]byte
+}
+
+// apply makes changes.
+func (x *index) apply(u update) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.journal == nil {
+		return fs.ErrClosed
+	}
+	for _, path := range u.delete {
+		x.setLocked(path, nil)
+		x.buf = appendJournal(x.buf, func(b []byte) []byte { return appendText(append(b, journalDelete), path) })
+	}
+	for i := range u.put {
+		r := u.put[i]
+		x.setLocked(r.path, &r)
+		x.buf = appendJournal(x.buf, func(b []byte) []byte { return r.append(appendText(append(b, journalPut), r.path)) })
+	}
+	for k, v := range u.notes {
+		x.noteLocked(k, v)
+		x.buf = appendJournal(x.buf, func(b []byte) []byte {
+			return appendText(appendText(append(b, journalNote), k), string(v))
+		})
+	}
+	if err := x.flushLocked(); err != nil {
+		return err
+	}
+	if len(x.recent) > max(minRecent, x.count/recentPart) {
+		return x.mergeLocked()
+	}
+	return nil
+}
+
+func (x *index) flushLocked() error {
+	if len(x.buf) == 0 {
+		return nil
+	}
+	_, err := x.journal.Write(x.buf)
+	x.buf = x.buf[:0]
+	x.dirty = true
+	if err != nil {
+		// Half an entry would hide those behind it.
+		return errors.Join(fmt.Errorf("write the index: %w", err), x.journal.Close(), x.mergeLocked())
+	}
+	return nil
+}
+
+// note returns a value that was stored beside the records.
+func (x *index) note(key string) []byte {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.notes[key]
+}
+
+// len returns the number of records.
+func (x *index) len() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.count
+}
+
+// mark makes everything durable: what is on disk, then what the index says of it.
+func (x *index) mark() error {
+	x.mu.Lock()
+	dirty := x.dirty
+	x.mu.Unlock()
+	if !dirty {
+		return nil
+	}
+	if err := x.durable(); err != nil {
+		return fmt.Errorf("make the folder durable: %w", err)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.journal == nil {
+		return fs.ErrClosed
+	}
+	x.buf = appendJournal(x.buf, func(b []byte) []byte { return append(b, journalMark) })
+	if err := x.flushLocked(); err != nil {
+		return err
+	}
+	x.dirty = false
+	return x.journal.Sync()
+}
+
+// compact makes what is in memory small.
+func (x *index) compact() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.cached, x.cache = -1, nil
+	if len(x.recent) < minRecent/16 {
+		return nil
+	}
+	return x.mergeLocked()
+}
+
+// mergeLocked writes a new table of everything, with an empty journal.
+func (x *index) mergeLocked() error {
+	if err := x.durable(); err != nil {
+		return fmt.Errorf("make the folder durable: %w", err)
+	}
+	gen := x.gen + 1
+	c := x.cursorLocked("")
+	defer c.close()
+	temporary := x.tableName(gen) + ".tmp"
+	if err := writeTable(temporary, x.notes, c.next); err != nil {
+		return fmt.Errorf("write the index: %w", err)
+	}
+	journal, err := os.OpenFile(x.journalName(gen), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(os.Rename(temporary, x.tableName(gen)), syncDir(x.dir)); err != nil {
+		return errors.Join(err, journal.Close())
+	}
+	t, err := openTable(x.tableName(gen))
+	if err != nil {
+		return errors.Join(damaged(err), journal.Close())
+	}
+	old, oldTable, oldJournal := x.gen, x.table, x.journal
+	x.gen, x.table, x.journal, x.count = gen, t, journal, t.count
+	x.recent, x.cached, x.cache, x.dirty = make(map[string]*record), -1, nil, false
+	oldTable.release()
+	_ = oldJournal.Close() // its content is in the table
+	for _, name := range []string{x.tableName(old), x.journalName(old)} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	x.buf = appendJournal(x.buf[:0], func(b []byte) []byte { return appendText(append(b, journalBoot), x.boot) })
+	err = x.flushLocked()
+	x.dirty = false
+	return err
+}
+
+// reset forgets all records and notes.
+func (x *index) reset() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.table.release()
+	x.table, x.recent, x.notes, x.count = nil, make(map[string]*record), make(map[string][]byte), 0
+	return x.mergeLocked()
+}
+
+// renamed yields the records of what has another name on disk.
+func (x *index) renamed() iter.Seq2[record, error] {
+	return func(yield func(record, error) bool) {
+		for r, err := range x.records("") {
+			if (err != nil || r.local != "") && !yield(r, err) {
+				return
+			}
+		}
+	}
+}
+
+// removeIndex removes the files of an index in dir.
+func removeIndex(dir string) error {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, d := range list {
+		_, table := generation(d.Name(), "table-")
+		_, journal := generation(d.Name(), "journal-")
+		if table || journal {
+			if err := os.Remove(filepath.Join(dir, d.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// close makes everything durable and ends the use of the index.
+func (x *index) close() error {
+	err := x.mark()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.journal == nil {
+		return nil
+	}
+	err = errors.Join(err, x.journal.Close())
+	x.journal = nil
+	x.table.release()
+	return err
+}
+
+// abandon ends the use of the index as a crash would.
+func (x *index) abandon() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.journal != nil {
+		_ = x.journal.Close()
+		x.journal = nil
+		x.table.release()
+	}
+}
+
+// records yields the records at prefix and below, in order, as they were at the first
+// step.
+func (x *index) records(prefix string) iter.Seq2[record, error] {
+	return func(yield func(record, error) bool) {
+		c := x.cursor(prefix)
+		defer c.close()
+		for {
+			r, ok, err := c.next()
+			if err != nil {
+				yield(r, err)
+				return
+			}
+			if !ok || !yield(r, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (x *index) cursor(prefix string) *cursor {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.cursorLocked(prefix)
+}
+
+func (x *index) cursorLocked(prefix string) *cursor {
+	c := &cursor{prefix: prefix}
+	for path, r := range x.recent {
+		if below(path, prefix) {
+			c.recent = append(c.recent, change{path, r})
+		}
+	}
+	slices.SortFunc(c.recent, func(a, b change) int { return compare(a.path, b.path) })
+	if x.table != nil {
+		x.table.refs.Add(1)
+		c.table = x.table
+		c.block = max(0, x.table.find(prefix))
+	}
+	return c
+}
+
+type change struct {
+	path   string
+	record *record
+}
+
+// cursor goes through records in order.
+type cursor struct {
+	prefix string
+	table  *table
+	block  int // the next to read
+	loaded []record
+	recent []change
+}
+
+func (c *cursor) close() {
+	c.table.release()
+	c.table = nil
+}
+
+// next returns the next record, false at the end.
+func (c *cursor) next() (record, bool, error) {
+	for {
+		old, err := c.peekTable()
+		if err != nil {
+			return record{}, false, damaged(err)
+		}
+		if len(c.recent) == 0 {
+			if old == nil {
+				return record{}, false, nil
+			}
+			c.loaded = c.loaded[1:]
+			return *old, true, nil
+		}
+		first := c.recent[0]
+		order := 1
+		if old != nil {
+			order = compare(old.path, first.path)
+		}
+		if order < 0 {
+			c.loaded = c.loaded[1:]
+			return *old, true, nil
+		}
+		if order == 0 && old != nil {
+			c.loaded = c.loaded[1:]
+		}
+		c.recent = c.recent[1:]
+		if first.record != nil {
+			return *first.record, true, nil
+		}
+	}
+}
+
+// peekTable returns the next record of the table, nil at the end.
+func (c *cursor) peekTable() (*record, error) {
+	for c.table != nil {
+		for len(c.loaded) > 0 {
+			r := &c.loaded[0]
+			if below(r.path, c.prefix) {
+				return r, nil
+			}
+			if compare(r.path, c.prefix) > 0 {
+				return nil, nil // behind all that is below
+			}
+			c.loaded = c.loaded[1:]
+		}
+		if c.block >= len(c.table.blocks) {
+			return nil, nil
+		}
+		var err error
+		if c.loaded, err = c.table.block(c.block); err != nil {
+			return nil, err
+		}
+		c.block++
+	}
+	return nil, nil
+}

@@ -1,0 +1,96 @@
+package foldersync
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io"
+	"os"
+)
+
+// The journal holds what changed since the table was written. An entry is
+//
+//	u32 length of the body, u32 its checksum, body
+//
+// and a body begins with one of the letters below. What follows the last complete
+// entry was lost in a crash and does not count.
+const (
+	journalPut    = 'p' // text path, record
+	journalDelete = 'd' // text path
+	journalNote   = 'n' // text key, text value
+	journalMark   = 'm' // all files on disk are as durable as the entries before
+	journalBoot   = 'b' // text id of the boot in which the next entries are written
+)
+
+const maxJournalBody = 128 << 20
+
+// appendJournal appends an entry whose body write appends.
+func appendJournal(b []byte, write func([]byte) []byte) []byte {
+	at := len(b)
+	b = append(b, make([]byte, 8)...)
+	b = write(b)
+	body := b[at+8:]
+	binary.LittleEndian.PutUint32(b[at:], uint32(len(body)))
+	binary.LittleEndian.PutUint32(b[at+4:], crc32.Checksum(body, castagnoli))
+	return b
+}
+
+// journalEntry is a decoded body.
+type journalEntry struct {
+	op     byte
+	record record // of journalPut; of journalDelete the path
+	key    string
+	value  []byte
+}
+
+func decodeJournal(body []byte) (journalEntry, error) {
+	d := decoder{b: body}
+	e := journalEntry{op: d.byte()}
+	switch e.op {
+	case journalPut:
+		e.record = d.record(d.text())
+	case journalDelete:
+		e.record.path = d.text()
+	case journalNote:
+		e.key, e.value = d.text(), []byte(d.text())
+	case journalBoot:
+		e.key = d.text()
+	case journalMark:
+	default:
+		d.fail()
+	}
+	if d.err == nil && len(d.b) > 0 {
+		d.fail()
+	}
+	return e, d.err
+}
+
+// readJournal calls fn for each entry and returns the length of what is complete.
+func readJournal(f *os.File, fn func(journalEntry)) (length int64, err error) {
+	all, err := io.ReadAll(f)
+	if err != nil {
+		return 0, err
+	}
+	for rest := all; ; {
+		length = int64(len(all) - len(rest))
+		if len(rest) < 8 {
+			return length, nil
+		}
+		n := binary.LittleEndian.Uint32(rest)
+		if n > maxJournalBody || int(n) > len(rest)-8 {
+			return length, nil
+		}
+		body := rest[8 : 8+n]
+		if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(rest[4:]) {
+			return length, nil
+		}
+		e, err := decodeJournal(body)
+		if err != nil {
+			return length, errors.Join(errJournal, err)
+		}
+		fn(e)
+		rest = rest[8+n:]
+	}
+}
+
+var errJournal = errors.New("a journal entry that nobody wrote")

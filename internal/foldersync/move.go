@@ -1,0 +1,173 @@
+package foldersync
+
+import (
+	"slices"
+
+	"github.com/tradle/cloudpal/internal/filetree"
+)
+
+// maxRounds is how often moves are looked for within what was moved.
+const maxRounds = 8
+
+// moves commits what was renamed on disk as moves, without reading contents, and
+// returns the edits that remain. A file or folder was renamed if its inode is gone
+// from one path and new at another. What changed inside of a folder that was moved is
+// found by looking at it again.
+func (p *pusher) moves(edits []edit) ([]edit, error) {
+	for range maxRounds {
+		moved := p.findMoves(edits)
+		if len(moved) == 0 {
+			return edits, nil
+		}
+		if err := p.flush(); err != nil {
+			return nil, err
+		}
+		rest := slices.DeleteFunc(edits, func(e edit) bool {
+			return slices.ContainsFunc(moved, func(m move) bool { return below(e.path, m.from) || below(e.path, m.to) })
+		})
+		if err := p.commitMoves(moved); err != nil {
+			return nil, err
+		}
+		for _, m := range moved {
+			s, err := p.f.scan(p.ctx, m.to)
+			if err != nil {
+				return nil, err
+			}
+			rest = append(rest, s.edits...)
+			if m.kind == kindDir {
+				// Something else may be at the old path now.
+				if s, err = p.f.scan(p.ctx, m.from); err != nil {
+					return nil, err
+				}
+				rest = append(rest, s.edits...)
+			}
+		}
+		slices.SortFunc(rest, func(a, b edit) int { return compare(a.path, b.path) })
+		edits = slices.CompactFunc(rest, func(a, b edit) bool { return a.path == b.path })
+	}
+	return edits, nil
+}
+
+type move struct {
+	from, to string
+	kind     filetree.Kind
+	old      record
+	found    found
+}
+
+// findMoves pairs what is gone with what is new, folders before what is in them.
+func (p *pusher) findMoves(edits []edit) []move {
+	gone := make(map[uint64]*edit)
+	for i := range edits {
+		e := &edits[i]
+		if e.kind == 0 && e.known && e.old.stat.ino != 0 && e.old.version != (filetree.Version{}) {
+			gone[e.old.stat.ino] = e
+		}
+	}
+	var moved []move
+	if len(gone) == 0 {
+		return nil
+	}
+	for _, dirs := range []bool{true, false} {
+		for i := range edits {
+			e := &edits[i]
+			if e.known || (e.kind == kindDir) != dirs {
+				continue
+			}
+			g := gone[e.stat.ino]
+			if g == nil || !renamed(g.old, e.found) {
+				continue
+			}
+			overlaps := func(m move) bool {
+				return below(g.path, m.from) || below(m.from, g.path) || below(e.path, m.to) || below(m.to, e.path) ||
+					below(g.path, m.to) || below(e.path, m.from) || below(m.to, g.path) || below(m.from, e.path)
+			}
+			if dirs && slices.ContainsFunc(moved, overlaps) || !dirs && slices.ContainsFunc(moved, func(m move) bool { return m.kind == kindDir && overlaps(m) }) {
+				continue
+			}
+			delete(gone, e.stat.ino)
+			moved = append(moved, move{from: g.path, to: e.path, kind: e.kind, old: g.old, found: e.found})
+		}
+	}
+	return moved
+}
+
+// renamed tells whether what was at one path is what is at another now. Renaming changes
+// nothing but the time of the last change of status.
+func renamed(old record, now found) bool {
+	if old.kind != now.kind || old.doubt && now.kind != kindDir {
+		return false
+	}
+	s := now.stat
+	return now.kind == kindDir || old.stat.size == s.size && old.stat.mtime == s.mtime && old.stat.ino == s.ino
+}
+
+// commitMoves commits moves and carries the index along.
+func (p *pusher) commitMoves(moved []move) error {
+	for part := range slices.Chunk(moved, MaxChanges/2) {
+		changes := make([]filetree.Change, len(part))
+		for i, m := range part {
+			changes[i] = filetree.Change{Action: filetree.Move, From: m.from, Path: m.to, Base: m.old.version}
+		}
+		if _, err := p.f.tree.Commit(p.ctx, changes); err != nil {
+			return err
+		}
+		for _, m := range part {
+			if err := p.carry(m); err != nil {
+				return err
+			}
+			p.f.progress.event(Event{Kind: EventCommitted, Path: m.to, Text: "moved from " + m.from})
+		}
+		p.f.progress.update(func(s *Status) { s.Committed += uint64(len(part)); s.Moved += uint64(len(part)) })
+	}
+	return nil
+}
+
+// carry moves the records of what was moved. Versions go along. The tree may have done
+// something else, because others moved it too: pull looks.
+func (p *pusher) carry(m move) error {
+	f := p.f
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var u update
+	var moved []string
+	for r, err := range f.idx.records(m.from) {
+		if err != nil {
+			return err
+		}
+		u.delete = append(u.delete, r.path)
+		if r.local != "" {
+			f.names.set(r.path, "")
+		}
+		n := r
+		n.path = m.to + r.path[len(m.from):]
+		if r.path == m.from {
+			n.local = localOf(m.to, m.found.local)
+			n.stat.ino = m.found.stat.ino
+			if n.stat.mode == m.found.stat.mode {
+				n.stat.ctime = m.found.stat.ctime
+			}
+		}
+		if n.local != "" {
+			f.names.set(n.path, n.local)
+		}
+		u.put = append(u.put, n)
+		moved = append(moved, n.path)
+	}
+	f.lookAgain(&u, moved...)
+	return f.idx.apply(u)
+}
+
+// sameContent tells whether an entry has what a record is about.
+func sameContent(e filetree.Entry, r record) bool {
+	if e.Kind != r.kind {
+		return false
+	}
+	switch e.Kind {
+	case kindFile:
+		return e.Hash == r.hash && e.Size == r.stat.size
+	case kindSymlink:
+		return targetHash(e.Target) == r.hash
+	}
+	return true
+}

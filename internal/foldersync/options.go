@@ -1,0 +1,92 @@
+package foldersync
+
+import (
+	"log/slog"
+	"path"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/tradle/cloudpal/internal/fault"
+)
+
+// Options configures Open. The zero value is ready to use.
+type Options struct {
+	// Selection limits what of the tree is in the folder.
+	Selection Selection
+	// Ignore holds patterns beside those of the ignore file, which they overrule.
+	Ignore []string
+	// Exclude are paths on disk that stay out if they lie in the folder.
+	Exclude []string
+	// MinFree is how many bytes of the disk stay free: contents that would take
+	// them are not written until there is space again.
+	MinFree uint64
+	// Workers is how many files are read, or written, at the same time. Default 4.
+	Workers int
+	// Rescan is how often everything is looked at, beside what the system tells.
+	// Default 10 minutes, or 30 seconds where the system cannot watch the folder.
+	Rescan time.Duration
+	// MaxDeletes stops the folder, with StateAsking, when one scan finds more files gone
+	// than this. 0: only when all are gone.
+	MaxDeletes int
+	// OnEvent, if set, is told what happens. It must return soon and may be called
+	// at the same time by several goroutines.
+	OnEvent func(Event)
+	// Log receives details; nil discards them.
+	Log *slog.Logger
+}
+
+// Selection says what of a tree is kept on disk. What is outside is neither written nor
+// deleted.
+type Selection struct {
+	// Folders are the paths in the tree that are kept, with all below them. None: all.
+	Folders []string
+	// MaxSize is the size of the largest files that are kept, in bytes. 0: any.
+	MaxSize uint64
+}
+
+func (o *Options) withDefaults() (Options, error) {
+	c := Options{}
+	if o != nil {
+		c = *o
+	}
+	if c.Workers <= 0 {
+		c.Workers = 4
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	for _, p := range c.Selection.Folders {
+		if !validPath(p) {
+			return c, fault.New(fault.Usage, "%q is no path in the tree", p).Hint("paths are relative, with slashes: a/b")
+		}
+	}
+	return c, nil
+}
+
+// maxPath is the length of the longest path in bytes.
+const maxPath = 4096
+
+// validPath tells whether a path is one that a tree may have: relative, clean, in
+// UTF-8, without a zero byte.
+func validPath(p string) bool {
+	return p != "" && p != "." && len(p) <= maxPath && path.Clean(p) == p && p[0] != '/' && p != ".." &&
+		!strings.HasPrefix(p, "../") && strings.IndexByte(p, 0) < 0 && utf8.ValidString(p)
+}
+
+// covers tells whether something at a path belongs to the folder. Folders above those
+// that are selected do.
+func (s *Selection) covers(path string, dir bool, size uint64) bool {
+	if s.MaxSize > 0 && !dir && size > s.MaxSize {
+		return false
+	}
+	if len(s.Folders) == 0 {
+		return true
+	}
+	for _, f := range s.Folders {
+		if below(path, f) || dir && below(f, path) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,272 @@
+package foldersync
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/tradle/cloudpal/internal/filetree"
+)
+
+// pullChunk is how many differences are collected before they are carried out.
+const pullChunk = 8192
+
+// maxPending is how many paths that could not be written are remembered. If there are
+// more, the whole tree is looked at next time.
+const maxPending = 20_000
+
+// pull puts what changed in the tree on disk.
+func (f *Folder) pull(ctx context.Context) error {
+	f.pullMu.Lock()
+	defer f.pullMu.Unlock()
+	if err := f.attach(); err != nil {
+		return err
+	}
+	if f.rules.Load().list == nil {
+		if err := f.reloadRules(); err != nil {
+			return err
+		}
+	}
+	to, err := f.tree.Position(ctx)
+	if err != nil {
+		return err
+	}
+	from := f.idx.note(notePosition)
+	f.mu.Lock()
+	pending := splitPaths(f.idx.note(notePending))
+	f.recheck = nil
+	f.mu.Unlock()
+	if bytes.Equal(from, to) && len(pending) == 0 {
+		return nil
+	}
+	p := &puller{f: f, ctx: ctx, pending: make(map[string]bool)}
+	again := func() error {
+		paths := pending
+		for path := range p.pending {
+			paths = append(paths, path)
+		}
+		p.pending = make(map[string]bool)
+		return p.all(f.lookups(ctx, paths))
+	}
+	switch {
+	case from == nil:
+		err = p.everything()
+	case !bytes.Equal(from, to):
+		if err = p.all(f.tree.Diff(ctx, from)); errors.Is(err, ErrPosition) {
+			err = p.everything()
+		}
+	}
+	if err == nil {
+		// What was in the way may be gone.
+		err = again()
+	}
+	if err != nil {
+		return err
+	}
+	return f.pulled(to, p.pending)
+}
+
+// pulled notes the position, and what is still to be done up to it.
+func (f *Folder) pulled(to []byte, pending map[string]bool) error {
+	f.progress.update(func(s *Status) { s.Pending = len(pending) })
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	notes := pendingNote(append(slices.Collect(maps.Keys(pending)), f.recheck...))
+	if notes[notePending] != nil {
+		notes[notePosition] = to
+	}
+	return f.idx.apply(update{notes: notes})
+}
+
+// pendingNote returns what to note for paths that are pending: the position is given up
+// if they are too many.
+func pendingNote(paths []string) map[string][]byte {
+	slices.Sort(paths)
+	paths = slices.Compact(paths)
+	if len(paths) > maxPending {
+		return map[string][]byte{notePosition: nil, notePending: nil}
+	}
+	return map[string][]byte{notePending: []byte(strings.Join(paths, "\x00"))}
+}
+
+// lookAgain adds to an update that pull has to look at paths even if the tree does not
+// tell; f.mu is held.
+func (f *Folder) lookAgain(u *update, paths ...string) {
+	if len(paths) == 0 {
+		return
+	}
+	f.recheck = append(f.recheck, paths...)
+	u.notes = pendingNote(append(splitPaths(f.idx.note(notePending)), paths...))
+}
+
+func (f *Folder) hasPending() bool { return len(f.idx.note(notePending)) > 0 }
+
+func splitPaths(b []byte) []string {
+	if len(b) == 0 {
+		return nil
+	}
+	return strings.Split(string(b), "\x00")
+}
+
+// lookups yields what the tree has at some paths.
+func (f *Folder) lookups(ctx context.Context, paths []string) iter.Seq2[Difference, error] {
+	return func(yield func(Difference, error) bool) {
+		slices.Sort(paths)
+		for _, path := range slices.Compact(paths) {
+			e, ok, err := f.tree.Lookup(ctx, path)
+			if !yield(Difference{Path: path, Entry: e, Exists: ok}, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// puller carries out differences.
+type puller struct {
+	f       *Folder
+	ctx     context.Context
+	pending map[string]bool // guarded by f.mu
+}
+
+// everything compares the whole tree with the index.
+func (p *puller) everything() error {
+	seen := make(map[string]struct{}, p.f.idx.len())
+	walk := func(yield func(Difference, error) bool) {
+		for e, err := range p.f.tree.Walk(p.ctx) {
+			if err == nil {
+				seen[e.Path] = struct{}{}
+			}
+			if !yield(Difference{Path: e.Path, Entry: e, Exists: true}, err) || err != nil {
+				return
+			}
+		}
+		for r, err := range p.f.idx.records("") {
+			if _, ok := seen[r.path]; ok {
+				continue
+			}
+			if !yield(Difference{Path: r.path}, err) || err != nil {
+				return
+			}
+		}
+	}
+	return p.all(walk)
+}
+
+func (p *puller) all(list iter.Seq2[Difference, error]) error {
+	var c chunk
+	for d, err := range list {
+		if err != nil {
+			return err
+		}
+		if err := p.plan(&c, d); err != nil {
+			return err
+		}
+		if c.len() >= pullChunk {
+			if err := p.carryOut(&c); err != nil {
+				return err
+			}
+			c = chunk{}
+		}
+	}
+	return p.carryOut(&c)
+}
+
+// chunk is what is to be done on disk.
+type chunk struct {
+	remove []string
+	dirs   []filetree.Entry
+	files  []filetree.Entry // and symlinks
+}
+
+func (c *chunk) len() int { return len(c.remove) + len(c.dirs) + len(c.files) }
+
+// plan decides what a difference means for the disk.
+func (p *puller) plan(c *chunk, d Difference) error {
+	if !validPath(d.Path) {
+		p.f.progress.problem(d.Path, fmt.Errorf("the tree has a path that no folder can have: %.100q", d.Path))
+		return nil
+	}
+	r, known, err := p.f.idx.get(d.Path)
+	if err != nil {
+		return err
+	}
+	e := d.Entry
+	if p.f.rules.Load().ignored(d.Path, known && r.kind == kindDir || d.Exists && e.Kind == kindDir) || p.f.outside(p.f.names.local(d.Path)) {
+		return nil
+	}
+	covered := d.Exists && p.f.opts.Selection.covers(d.Path, e.Kind == kindDir, e.Size)
+	switch {
+	case !covered && !known:
+		p.f.progress.solved(d.Path)
+	case !covered:
+		if r.version != (filetree.Version{}) || r.kind != kindDir {
+			c.remove = append(c.remove, d.Path)
+		}
+	case known && r.version == e.Version:
+		p.f.progress.solved(d.Path)
+	case e.Kind == kindDir:
+		c.dirs = append(c.dirs, e)
+	case e.Kind == kindFile || e.Kind == kindSymlink:
+		c.files = append(c.files, e)
+	default:
+		p.f.progress.problem(d.Path, errors.New("the tree has something here that this version does not know"))
+	}
+	return nil
+}
+
+// carryOut makes the disk what the chunk says.
+func (p *puller) carryOut(c *chunk) error {
+	if c.len() == 0 {
+		return nil
+	}
+	p.f.progress.state(StateWriting)
+	p.f.progress.update(func(s *Status) { s.Pending = c.len() })
+	w := newWriter(p)
+	defer w.close()
+	if err := p.renames(c, w); err != nil {
+		return err
+	}
+	slices.SortFunc(c.remove, func(a, b string) int { return compare(b, a) })
+	for _, path := range c.remove {
+		if err := p.outcome(path, w.remove(path)); err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(c.dirs, func(a, b filetree.Entry) int { return compare(a.Path, b.Path) })
+	for _, e := range c.dirs {
+		if err := p.outcome(e.Path, w.dir(e)); err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(c.files, func(a, b filetree.Entry) int { return compare(a.Path, b.Path) })
+	return p.files(c.files)
+}
+
+// outcome sorts errors: those of a path are noted and the path is tried again, others are
+// returned.
+func (p *puller) outcome(path string, err error) error {
+	p.f.progress.update(func(s *Status) { s.Pending = max(0, s.Pending-1) })
+	switch {
+	case err == nil:
+		p.f.progress.solved(path)
+		return nil
+	case p.ctx.Err() != nil:
+		return context.Cause(p.ctx)
+	case errors.Is(err, errFull), errors.Is(err, errIndex):
+		return err
+	}
+	p.f.mu.Lock()
+	p.pending[path] = true
+	p.f.mu.Unlock()
+	if errors.Is(err, errLocal) {
+		p.f.dirty.add(path)
+		return nil
+	}
+	p.f.progress.problem(path, err)
+	return nil
+}

@@ -1,0 +1,299 @@
+package foldersync
+
+import (
+	"context"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tradle/cloudpal/internal/fault"
+	"github.com/tradle/cloudpal/internal/filetree"
+)
+
+// push puts what changed on disk at paths of the tree, and below them, into the tree.
+func (f *Folder) push(ctx context.Context, paths []string) error {
+	f.pushMu.Lock()
+	defer f.pushMu.Unlock()
+	if err := f.attach(); err != nil {
+		return err
+	}
+	paths = topmost(paths)
+	if slices.Contains(paths, "") || slices.Contains(paths, IgnoreFile) {
+		if err := f.reloadRules(); err != nil {
+			return err
+		}
+	}
+	edits, err := f.scanAll(ctx, paths)
+	if err != nil {
+		return err
+	}
+	if len(edits) == 0 {
+		return nil
+	}
+	p := &pusher{f: f, ctx: ctx}
+	if edits, err = p.moves(edits); err != nil {
+		return err
+	}
+	f.progress.state(StateSending)
+	if err := p.deletes(edits); err != nil {
+		return err
+	}
+	return p.puts(edits)
+}
+
+// scanAll returns the edits at some paths. It is sure of what is gone: the folder was
+// there before and after.
+func (f *Folder) scanAll(ctx context.Context, paths []string) ([]edit, error) {
+	full := len(paths) == 1 && paths[0] == ""
+	if full {
+		f.progress.state(StateScanning)
+	}
+	var edits []edit
+	for _, path := range paths {
+		s, err := f.scan(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		if full {
+			if err := f.guard(s); err != nil {
+				return nil, err
+			}
+			f.progress.update(func(s *Status) { s.LastScan = time.Now() })
+		}
+		edits = append(edits, s.edits...)
+	}
+	if slices.ContainsFunc(edits, func(e edit) bool { return e.kind == 0 }) {
+		if err := f.attach(); err != nil {
+			return nil, err
+		}
+	}
+	if full {
+		f.confirm.Store(false)
+		f.sweep(ctx)
+	}
+	return edits, nil
+}
+
+// guardFiles is how many files must be gone for a folder that has become empty to be
+// suspicious.
+const guardFiles = 20
+
+// guard stops at a scan that finds suspiciously much gone.
+func (f *Folder) guard(s *scanner) error {
+	gone := 0
+	for i := range s.edits {
+		if s.edits[i].kind == 0 && s.edits[i].old.kind != kindDir {
+			gone++
+		}
+	}
+	created := 0
+	for i := range s.edits {
+		if !s.edits[i].known && s.edits[i].kind != kindDir {
+			created++
+		}
+	}
+	limit := f.opts.MaxDeletes
+	if f.confirm.Load() || !(s.files == 0 && gone >= guardFiles || limit > 0 && gone-created > limit) {
+		return nil
+	}
+	return ask("%d of %d files are gone from %s", gone, gone+s.files-created, f.root).
+		Hint("if they are deleted on purpose, confirm it").
+		Hint("if not, put them back: all goes on by itself")
+}
+
+// reloadRules reads the ignore file.
+func (f *Folder) reloadRules() error {
+	r, err := loadRules(f.root, f.opts.Ignore)
+	if err != nil {
+		// What was ignored stays so; with no rules yet, nothing must be sent.
+		f.progress.problem(IgnoreFile, err)
+		if f.rules.Load().list == nil {
+			return fault.Wrap(fault.Usage, err)
+		}
+		return nil
+	}
+	f.progress.solved(IgnoreFile)
+	f.rules.Store(r)
+	return nil
+}
+
+// topmost drops paths that lie below others.
+func topmost(paths []string) []string {
+	paths = slices.Clone(paths)
+	slices.SortFunc(paths, compare)
+	out := paths[:0]
+	for _, p := range paths {
+		if len(out) == 0 || !below(p, out[len(out)-1]) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// pusher puts edits of one pass into the tree.
+type pusher struct {
+	f   *Folder
+	ctx context.Context
+
+	batch []pending
+	bytes int // of paths and references in batch
+	data  int // bytes of small contents in batch
+}
+
+// pending is a change that waits to be committed.
+type pending struct {
+	edit   edit
+	change filetree.Change
+	// after is the record when it is committed, but for the version; nil: none.
+	after *record
+	small []byte // a content that is to be stored
+}
+
+// deletes commits what is gone, the deepest first.
+func (p *pusher) deletes(edits []edit) error {
+	for _, e := range slices.Backward(edits) {
+		if e.kind == e.old.kind || !e.known {
+			continue
+		}
+		if e.old.version == (filetree.Version{}) {
+			if err := p.f.idx.apply(update{delete: []string{e.path}}); err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := os.Lstat(p.f.join(p.f.names.local(e.path))); e.kind == 0 && err == nil {
+			p.f.dirty.add(e.path) // it is back
+			continue
+		}
+		if _, ok, err := p.f.tree.Lookup(p.ctx, e.path); err != nil {
+			return err
+		} else if !ok {
+			if err := p.f.idx.apply(update{delete: []string{e.path}}); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := p.add(pending{edit: e, change: filetree.Change{Action: filetree.Delete, Path: e.path, Base: e.old.version}}); err != nil {
+			return err
+		}
+	}
+	return p.flush()
+}
+
+// add takes a change into the batch.
+func (p *pusher) add(c pending) error {
+	size := len(c.change.Path) + len(c.change.From) + len(c.change.Item.Content) + len(c.change.Item.Target) + 128
+	if len(c.small) > 0 {
+		size += 256 // its reference
+	}
+	if len(p.batch) >= MaxChanges || p.bytes+size > MaxBytes || p.data+len(c.small) > maxBatchData && len(p.batch) > 0 {
+		if err := p.flush(); err != nil {
+			return err
+		}
+	}
+	p.batch = append(p.batch, c)
+	p.bytes += size
+	p.data += len(c.small)
+	return nil
+}
+
+// maxBatchData is how many bytes of small contents are stored together.
+const maxBatchData = 16 << 20
+
+// flush commits the batch.
+func (p *pusher) flush() error {
+	if len(p.batch) == 0 {
+		return nil
+	}
+	batch := p.batch
+	p.batch, p.bytes, p.data = nil, 0, 0
+	if err := p.storeSmall(batch); err != nil {
+		return err
+	}
+	changes := make([]filetree.Change, len(batch))
+	for i := range batch {
+		changes[i] = batch[i].change
+	}
+	versions, err := p.f.tree.Commit(p.ctx, changes)
+	if err != nil {
+		return err
+	}
+	return p.f.committed(batch, versions)
+}
+
+func (p *pusher) storeSmall(batch []pending) error {
+	var list []Small
+	for i := range batch {
+		if batch[i].small != nil {
+			list = append(list, Small{Data: batch[i].small, Hash: batch[i].after.hash})
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	refs, err := p.f.tree.StoreBatch(p.ctx, list)
+	if err != nil {
+		return err
+	}
+	for i := range batch {
+		if batch[i].small != nil {
+			batch[i].change.Item.Content, refs = refs[0], refs[1:]
+		}
+	}
+	return nil
+}
+
+// committed notes what is in the tree now, unless the path has become something else
+// meanwhile.
+func (f *Folder) committed(batch []pending, versions []filetree.Version) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var u update
+	for i := range batch {
+		c := &batch[i]
+		r, known, err := f.idx.get(c.edit.path)
+		if err != nil {
+			return err
+		}
+		if known != c.edit.known || known && r.version != c.edit.old.version {
+			f.dirty.add(c.edit.path)
+			continue
+		}
+		if c.after == nil {
+			u.delete = append(u.delete, c.edit.path)
+			continue
+		}
+		c.after.version = versions[i]
+		u.put = append(u.put, *c.after)
+	}
+	var dirs []string
+	for i := range batch {
+		if c := &batch[i]; c.change.Action == filetree.Delete && c.edit.old.kind == kindDir {
+			dirs = append(dirs, c.change.Path) // it stays if something came into it
+		}
+	}
+	f.lookAgain(&u, dirs...)
+	if err := f.idx.apply(u); err != nil {
+		return err
+	}
+	var bytes uint64
+	for i := range batch {
+		c := &batch[i]
+		bytes += c.change.Item.Size
+		f.progress.solved(c.edit.path)
+		f.progress.event(Event{Kind: EventCommitted, Path: c.change.Path, Size: c.change.Item.Size})
+	}
+	f.progress.update(func(s *Status) { s.Committed += uint64(len(batch)); s.SentBytes += bytes })
+	return nil
+}
+
+// localOf returns the name on disk if it is not that of the path.
+func localOf(path, local string) string {
+	_, name := split(path)
+	_, onDisk := split(local)
+	if name == onDisk {
+		return ""
+	}
+	return strings.Clone(onDisk)
+}

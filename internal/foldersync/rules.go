@@ -1,0 +1,84 @@
+package foldersync
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"strings"
+
+	"github.com/tradle/cloudpal/internal/files/ignore"
+)
+
+// IgnoreFile is the name of the file in the folder that says what stays out of the
+// tree. It is in the tree itself.
+const IgnoreFile = ignore.File
+
+// Names of our own in the folder, which are never in the tree.
+const (
+	markerName      = ".cloudpal-folder"
+	temporaryPrefix = ".cloudpal-"
+	temporarySuffix = ".tmp"  // of what is being written
+	keptSuffix      = ".keep" // of what is being replaced or removed
+)
+
+func isTemporary(name string) bool { return hasForm(name, temporarySuffix) }
+func isKept(name string) bool      { return hasForm(name, keptSuffix) }
+
+func hasForm(name, suffix string) bool {
+	return len(name) == len(temporaryPrefix)+16+len(suffix) && strings.HasPrefix(name, temporaryPrefix) && strings.HasSuffix(name, suffix)
+}
+
+func isOurs(name string) bool { return name == markerName || isTemporary(name) || isKept(name) }
+
+// temporaryName returns a name that nothing has.
+func temporaryName() string { return randomName(temporarySuffix) }
+func keptName() string      { return randomName(keptSuffix) }
+
+func randomName(suffix string) string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return temporaryPrefix + hex.EncodeToString(b[:]) + suffix
+}
+
+// editorFiles are patterns of what editors and browsers write before they rename it to what it is
+// meant to be.
+const editorFiles = `*~
+.*.sw?
+.*.swpx
+4913
+.#*
+\#*#
+.~lock.*#
+~$*
+*.crdownload
+.goutputstream-*
+.~*.tmp
+`
+
+// rules say what of the names stays out.
+type rules struct{ list *ignore.List }
+
+func loadRules(root string, patterns []string) (*rules, error) {
+	list, err := ignore.Load(root, ignore.Defaults+editorFiles, patterns)
+	if err != nil {
+		return nil, err
+	}
+	return &rules{list}, nil
+}
+
+// ignored tells whether a path in the tree stays out.
+func (r *rules) ignored(path string, dir bool) bool {
+	for i := 0; i < len(path); {
+		end := len(path)
+		if j := strings.IndexByte(path[i:], '/'); j >= 0 {
+			end = i + j
+		}
+		if isOurs(path[i:end]) {
+			return true
+		}
+		i = end + 1
+	}
+	return r.list.Match(path, dir)
+}
+
+// ignoredHere is ignored for a path in folders that are not.
+func (r *rules) ignoredHere(path string, dir bool) bool { return r.list.MatchBelow(path, dir) }

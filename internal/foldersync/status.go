@@ -1,0 +1,217 @@
+package foldersync
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tradle/cloudpal/internal/fault"
+)
+
+// State is what a folder is doing.
+type State string
+
+// The states.
+const (
+	StateIdle     State = "idle"     // disk and tree are equal, but for problems
+	StateScanning State = "scanning" // looks for changes on disk
+	StateSending  State = "sending"  // puts changes of the disk into the tree
+	StateWriting  State = "writing"  // puts changes of the tree on disk
+	StateFull     State = "full"     // waits for space on disk
+	StateAsking   State = "asking"   // stopped: a person has to decide, see Status.Reason
+)
+
+// Status is a snapshot of a folder's work.
+type Status struct {
+	State  State
+	Reason string   // why it waits or asks
+	Hints  []string // what to do about it
+	// Current is a file that is being read or written.
+	Current string
+	// Files is how many files, folders and links are in agreement.
+	Files int
+	// Pending is how many changes of the tree are still to be written.
+	Pending int
+	// What was done since Open.
+	Committed, Written, Removed, Moved uint64 // changes
+	SentBytes, WrittenBytes            uint64
+	// Watching says that the system tells about changes in the whole folder.
+	Watching bool
+	LastScan time.Time
+	Problems []Problem
+}
+
+// Problem is something that could not be kept in sync and will be tried again.
+type Problem struct {
+	Path  string
+	Text  string
+	Hints []string
+	Since time.Time
+}
+
+// Event is something that happened.
+type Event struct {
+	Kind EventKind
+	Path string
+	// Size is the size of the content that was sent or written.
+	Size uint64
+	Text string
+}
+
+// EventKind is what happened.
+type EventKind string
+
+// The kinds of events.
+const (
+	EventCommitted EventKind = "committed" // a change on disk is in the tree
+	EventWritten   EventKind = "written"   // a change of the tree is on disk
+	EventRemoved   EventKind = "removed"   // a deletion of the tree is on disk
+	EventProblem   EventKind = "problem"
+	EventSolved    EventKind = "solved"
+	EventState     EventKind = "state" // Text is the State
+)
+
+// maxProblems is how many problems are kept.
+const maxProblems = 1000
+
+// progress collects the status.
+type progress struct {
+	onEvent func(Event)
+
+	mu       sync.Mutex
+	s        Status
+	passes   int // that run
+	problems map[string]Problem
+}
+
+func (p *progress) event(e Event) {
+	if p.onEvent != nil {
+		p.onEvent(e)
+	}
+}
+
+func (p *progress) update(fn func(*Status)) {
+	p.mu.Lock()
+	fn(&p.s)
+	p.mu.Unlock()
+}
+
+// begin notes that a pass runs.
+func (p *progress) begin() {
+	p.mu.Lock()
+	p.passes++
+	p.mu.Unlock()
+}
+
+// end notes that a pass ended, and why if it failed.
+func (p *progress) end(err error) {
+	p.mu.Lock()
+	p.passes--
+	idle := p.passes == 0
+	p.mu.Unlock()
+	if err != nil {
+		text, hints := explain(err)
+		state := StateIdle
+		switch {
+		case errors.Is(err, ErrAsking):
+			state = StateAsking
+		case errors.Is(err, errFull):
+			state = StateFull
+		}
+		p.set(state, text, hints)
+	} else if idle {
+		p.set(StateIdle, "", nil)
+	}
+}
+
+func (p *progress) idle() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.passes == 0
+}
+
+// state notes what a pass does.
+func (p *progress) state(s State) { p.set(s, "", nil) }
+
+func (p *progress) set(s State, reason string, hints []string) {
+	p.mu.Lock()
+	changed := p.s.State != s
+	p.s.State, p.s.Reason, p.s.Hints = s, reason, hints
+	if s == StateIdle {
+		p.s.Current = ""
+	}
+	p.mu.Unlock()
+	if changed {
+		p.event(Event{Kind: EventState, Text: string(s)})
+	}
+}
+
+// problem notes that a path could not be kept in sync.
+func (p *progress) problem(path string, err error) {
+	text, hints := explain(err)
+	p.mu.Lock()
+	old, known := p.problems[path]
+	if !known && len(p.problems) >= maxProblems {
+		p.mu.Unlock()
+		return
+	}
+	n := Problem{Path: path, Text: text, Hints: hints, Since: time.Now()}
+	if known {
+		n.Since = old.Since
+	}
+	p.problems[path] = n
+	p.mu.Unlock()
+	if !known || old.Text != text {
+		p.event(Event{Kind: EventProblem, Path: path, Text: text})
+	}
+}
+
+func (p *progress) solved(path string) {
+	p.mu.Lock()
+	_, known := p.problems[path]
+	delete(p.problems, path)
+	p.mu.Unlock()
+	if known {
+		p.event(Event{Kind: EventSolved, Path: path})
+	}
+}
+
+// solvedBelow forgets the problems at a path and below it that are not among those
+// of now.
+func (p *progress) solvedBelow(prefix string, still map[string]bool) {
+	p.mu.Lock()
+	var gone []string
+	for path := range p.problems {
+		if below(path, prefix) && !still[path] {
+			gone = append(gone, path)
+		}
+	}
+	p.mu.Unlock()
+	for _, path := range gone {
+		p.solved(path)
+	}
+}
+
+func (p *progress) status() Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.s
+	for _, n := range p.problems {
+		s.Problems = append(s.Problems, n)
+	}
+	slices.SortFunc(s.Problems, func(a, b Problem) int { return strings.Compare(a.Path, b.Path) })
+	return s
+}
+
+// explain says in plain words what went wrong.
+func explain(err error) (text string, hints []string) {
+	switch fault.KindOf(err) {
+	case fault.Permission:
+		hints = []string{"check who owns the file and its folder, and their permissions; it is tried again by itself"}
+	case fault.Full:
+		hints = []string{"free some space; it is tried again by itself"}
+	}
+	return err.Error(), append(fault.HintsOf(err), hints...)
+}

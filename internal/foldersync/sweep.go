@@ -1,0 +1,80 @@
+package foldersync
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+)
+
+// leftover notes a temporary file that was found.
+func (f *Folder) leftover(local string) {
+	f.leftMu.Lock()
+	defer f.leftMu.Unlock()
+	if !f.swept {
+		f.left = append(f.left, local)
+	}
+}
+
+// sweep removes temporary files that were left by a crash. Only those found by the
+// first scan are: later ones may be in use.
+func (f *Folder) sweep(ctx context.Context) {
+	f.leftMu.Lock()
+	left := f.left
+	f.left, f.swept = nil, true
+	f.leftMu.Unlock()
+	for _, local := range left {
+		var err error
+		if isKept(path.Base(local)) {
+			err = f.recover(ctx, local)
+		} else {
+			err = os.Remove(f.join(local))
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			f.progress.problem(local, err)
+		}
+	}
+}
+
+// recover looks at a file that was being replaced in a crash. If the tree knows its
+// content it goes; if not it is a change that was not committed, and gets a name
+// that is seen.
+func (f *Folder) recover(ctx context.Context, local string) error {
+	name := f.join(local)
+	info, err := os.Lstat(name)
+	if err != nil {
+		return err
+	}
+	if info.Mode().IsRegular() {
+		h, err := os.OpenFile(name, os.O_RDONLY|openFlags, 0)
+		if err != nil {
+			return err
+		}
+		defer h.Close()
+		sum := newHash()
+		n, err := io.Copy(sum, &contextReader{ctx: ctx, r: h})
+		if err != nil {
+			return err
+		}
+		var hash hypercrypto.Hash
+		sum.Sum(hash[:0])
+		_, known, err := f.tree.Find(ctx, hash, uint64(n))
+		if err != nil {
+			return err
+		}
+		if known {
+			return os.Remove(name)
+		}
+	}
+	dir, base := split(local)
+	to := join(dir, "recovered-"+base[len(temporaryPrefix):len(base)-len(keptSuffix)])
+	if err := os.Rename(name, f.join(to)); err != nil {
+		return err
+	}
+	f.dirty.add(f.names.path(to))
+	return nil
+}

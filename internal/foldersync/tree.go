@@ -1,0 +1,79 @@
+package foldersync
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/internal/filetree"
+)
+
+const (
+	kindFile    = filetree.File
+	kindDir     = filetree.Dir
+	kindSymlink = filetree.Symlink
+)
+
+// Tree is what a folder is kept equal to. Its methods may be called at the same time.
+type Tree interface {
+	// Walk yields all entries. Content may be missing, as in Diff: Open finds it.
+	Walk(ctx context.Context) iter.Seq2[filetree.Entry, error]
+	// Lookup returns the entry at a path, with Content.
+	Lookup(ctx context.Context, path string) (filetree.Entry, bool, error)
+	// Position names the current state. It is opaque, at most 64 KiB, and stays valid
+	// across restarts.
+	Position(ctx context.Context) ([]byte, error)
+	// Diff yields what differs between the state at a position and the current one.
+	// ErrPosition says that the position is not known any more.
+	Diff(ctx context.Context, from []byte) iter.Seq2[Difference, error]
+	// Changed returns a channel that receives after the state may have changed.
+	// It is the same channel every time and may drop what nobody waits for, but holds
+	// one value.
+	Changed() <-chan struct{}
+	// Commit appends an operation of at most MaxChanges changes and MaxBytes. It is
+	// durable when it returns. It returns the version that each Put made, also if it
+	// became a conflict copy elsewhere. A Move takes versions along.
+	Commit(ctx context.Context, changes []filetree.Change) ([]filetree.Version, error)
+	// Store stores a content. prev, if not nil, is a reference to an earlier content
+	// of which most may be the same.
+	Store(ctx context.Context, r io.Reader, prev []byte) (Content, error)
+	// StoreBatch stores small contents together, and those that are known already not
+	// again. data is not kept.
+	StoreBatch(ctx context.Context, data []Small) ([][]byte, error)
+	// Find returns a reference to a known content.
+	Find(ctx context.Context, hash hypercrypto.Hash, size uint64) (ref []byte, ok bool, err error)
+	// Open reads the content of an entry, from peers if need be.
+	Open(ctx context.Context, e filetree.Entry) (io.ReadCloser, error)
+}
+
+// ErrPosition says that a tree does not know a position.
+var ErrPosition = errors.New("foldersync: position not known")
+
+// Limits of one commit.
+const (
+	MaxChanges = 1000
+	MaxBytes   = 768 << 10 // of paths, references and link targets
+)
+
+// Difference is a path at which two states of a tree differ.
+type Difference struct {
+	Path string
+	// Entry is what the later state has there, if Exists.
+	Entry  filetree.Entry
+	Exists bool
+}
+
+// Content is a stored content.
+type Content struct {
+	Ref  []byte
+	Hash hypercrypto.Hash
+	Size uint64
+}
+
+// Small is a content in memory.
+type Small struct {
+	Data []byte
+	Hash hypercrypto.Hash
+}

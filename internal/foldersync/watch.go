@@ -1,0 +1,164 @@
+package foldersync
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	"github.com/fsnotify/fsnotify"
+
+	"github.com/tradle/cloudpal/internal/fault"
+)
+
+// watcher is told by the system what changes in the folder. A scan adds each folder
+// before it reads it, so that nothing falls between.
+type watcher struct {
+	f *Folder
+	w *fsnotify.Watcher // nil if the system cannot watch
+
+	mu      sync.Mutex
+	watched map[string]bool // folders, by name on disk
+	blind   error           // why not all can be watched
+}
+
+// problemWatch is the key of the problem that not all is watched.
+const problemWatch = "watch"
+
+func (f *Folder) startWatch() *watcher {
+	x := &watcher{f: f, watched: make(map[string]bool)}
+	w, err := fsnotify.NewBufferedWatcher(4096)
+	if err != nil {
+		x.fail(err)
+	} else {
+		x.w = w
+	}
+	f.watch.Store(x)
+	f.progress.update(func(s *Status) { s.Watching = x.w != nil })
+	return x
+}
+
+func (x *watcher) stop() error {
+	x.f.watch.Store(nil)
+	x.f.progress.update(func(s *Status) { s.Watching = false })
+	if x.w == nil {
+		return nil
+	}
+	return x.w.Close()
+}
+
+// add watches a folder, but not what is below.
+func (x *watcher) add(name string) {
+	if x == nil || x.w == nil {
+		return
+	}
+	x.mu.Lock()
+	known, blind := x.watched[name], x.blind != nil
+	x.mu.Unlock()
+	if known || blind {
+		return
+	}
+	err := x.w.Add(name)
+	switch {
+	case err == nil:
+		x.mu.Lock()
+		x.watched[name] = true
+		x.mu.Unlock()
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, fsnotify.ErrClosed):
+	default:
+		x.fail(err)
+	}
+}
+
+// fail notes that not all can be watched: then all is looked at often.
+func (x *watcher) fail(err error) {
+	x.mu.Lock()
+	first := x.blind == nil
+	x.blind = err
+	x.mu.Unlock()
+	if !first {
+		return
+	}
+	e := fault.New(fault.Other, "not all folders can be watched: changes there are found by looking at everything every %v: %w", blindRescan, err)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EMFILE) {
+		e = fault.New(fault.Other, "the system watches no more folders: changes are found by looking at everything every %v", blindRescan).
+			Hint("raise the limits: sysctl fs.inotify.max_user_watches=1048576 fs.inotify.max_user_instances=1024")
+	}
+	x.f.progress.problem(problemWatch, e)
+	x.f.progress.update(func(s *Status) { s.Watching = false })
+}
+
+func (x *watcher) isBlind() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.blind != nil
+}
+
+// forget ends the watches of a folder that went away and of all below it. They would
+// follow the folder to its new place and go on to tell the old names.
+func (x *watcher) forget(name string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.watched[name] {
+		return
+	}
+	for w := range x.watched {
+		if w == name || below(filepath.ToSlash(w), filepath.ToSlash(name)) {
+			delete(x.watched, w)
+			_ = x.w.Remove(w) // it may have ended by itself
+		}
+	}
+}
+
+// run turns events into dirty paths until ctx ends.
+func (x *watcher) run(ctx context.Context) {
+	if x.w == nil {
+		return
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e, ok := <-x.w.Events:
+			if !ok {
+				return
+			}
+			x.event(e)
+		case _, ok := <-x.w.Errors:
+			if !ok {
+				return
+			}
+			x.f.dirty.after("", quietTime) // events were lost
+		}
+	}
+}
+
+func (x *watcher) event(e fsnotify.Event) {
+	if e.Has(fsnotify.Rename) || e.Has(fsnotify.Remove) {
+		x.forget(e.Name)
+	}
+	rel, err := filepath.Rel(x.f.root, e.Name)
+	if err != nil || !filepath.IsLocal(rel) {
+		return
+	}
+	local := filepath.ToSlash(rel)
+	if local == "." {
+		if e.Has(fsnotify.Rename) || e.Has(fsnotify.Remove) {
+			x.f.dirty.after("", quietTime)
+		}
+		return
+	}
+	if _, name := split(local); isOurs(name) {
+		if name == markerName {
+			x.f.dirty.after("", quietTime)
+		}
+		return
+	}
+	path := x.f.names.path(local)
+	if x.f.rules.Load().ignored(path, false) {
+		return
+	}
+	x.f.dirty.after(path, quietTime)
+}
