@@ -26,7 +26,12 @@ type forkCall struct {
 // when the fork was decided on: [Status] has both. The call has no effect and
 // returns false if that is not the present core, which a fork ends, if that
 // length is not the end of a confirmed state, or if one of the indexers is no
-// member with nodes in that state and now.
+// member with nodes now, or was removed in that state.
+//
+// An indexer that is no member in that state is one by the fork, so that a device
+// that comes when all indexers are gone can go on. Until Apply adds it as an
+// indexer again, which it has to, only optimistic nodes of it have an effect: the
+// node that asks for the fork is one.
 //
 // A fork needs no confirmation by the indexers before: it takes effect as soon as
 // a node that asks for it is applied. Apply has to decide who may ask, and nobody
@@ -72,10 +77,8 @@ func (e *engine) mayFork(ctx context.Context, indexers []hypercrypto.Key, system
 		if err != nil {
 			return false, err
 		}
-		for _, r := range []record{now, then} {
-			if !r.found || r.member.Removed || r.member.Length == 0 {
-				return false, nil
-			}
+		if !now.found || now.member.Removed || now.member.Length == 0 || then.member.Removed {
+			return false, nil
 		}
 		refs = append(refs, oplog.Ref{Key: k, Length: then.member.Length})
 	}
