@@ -83,7 +83,7 @@ type MembersRequest struct {
 // on this device. The answer is a [Space].
 type SpaceSettingRequest struct {
 	Space string `json:"space"`
-	// Name is "name", or "trash-days".
+	// Name is "name", "trash-days" or "history-days".
 	Name  string `json:"name,omitempty"`
 	Value string `json:"value,omitempty"`
 	// Person is the new name of the person on this device.
@@ -433,9 +433,6 @@ func find[T, K any](list []T, ref, what, space string, of func(T) (key, name str
 	return found, fault.New(fault.Usage, "%d of space %q are called %q", matches, space, ref).Hint("name the one you mean by its key, as --json shows it")
 }
 
-// trashDays is the setting for how long deleted files can be restored.
-const trashDays = "trash-days"
-
 func (h *handler) setSpace(ctx context.Context, r SpaceSettingRequest, s *Stream) error {
 	sp, err := h.Spaces.Get(r.Space)
 	if err != nil {
@@ -446,14 +443,15 @@ func (h *handler) setSpace(ctx context.Context, r SpaceSettingRequest, s *Stream
 		err = sp.Rename(ctx, r.Person)
 	case r.Name == "name" && r.Value != "":
 		err = sp.SetSetting(ctx, r.Name, []byte(r.Value))
-	case r.Name == trashDays:
-		if days, e := strconv.ParseUint(r.Value, 10, 16); e != nil || days == 0 {
+	case r.Name == "trash-days" || r.Name == "history-days":
+		days, e := strconv.Atoi(r.Value)
+		if e != nil {
 			err = fault.New(fault.Usage, "%q is no number of days", r.Value)
-		} else {
-			err = sp.SetSetting(ctx, r.Name, []byte(r.Value))
+			break
 		}
+		err = h.SpaceFiles.Of(sp).SetDays(ctx, "files-"+r.Name, days)
 	default:
-		err = fault.New(fault.Usage, "spaces have no setting %q", r.Name).Hint("there are name and trash-days")
+		err = fault.New(fault.Usage, "spaces have no setting %q", r.Name).Hint("there are name, trash-days and history-days")
 	}
 	if err != nil {
 		return err
@@ -472,14 +470,22 @@ func (h *handler) leaveSpace(ctx context.Context, r LeaveRequest, s *Stream) err
 		}
 	}
 	if r.Forget {
-		return h.Spaces.Forget(ctx, sp)
+		return h.closeSpace(sp, func() error { return h.Spaces.Forget(ctx, sp) })
 	}
 	leave, err := h.online(ctx, r.Connect, s)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	return h.Spaces.Leave(ctx, sp)
+	return h.closeSpace(sp, func() error { return h.Spaces.Leave(ctx, sp) })
+}
+
+// closeSpace closes the files of a space before the space itself.
+func (h *handler) closeSpace(sp *space.Space, do func() error) error {
+	if err := h.SpaceFiles.Drop(sp.Key()); err != nil {
+		return err
+	}
+	return do()
 }
 
 func (h *handler) addMirror(ctx context.Context, r AddMirrorRequest, s *Stream) error {

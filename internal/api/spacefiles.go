@@ -321,12 +321,12 @@ func (h *handler) restoreOfSpace(ctx context.Context, t spaceTarget, r *RestoreR
 	if r.State.isNewest() {
 		return fault.New(fault.Usage, "say which version to bring back").Hint("--version N, as \"log\" lists them, or --at TIME")
 	}
-	return t.stateOf(ctx, h, r.State, func(f *spacefs.Files, v *filetree.View, past *filetree.Tree) error {
-		changes, left, err := v.Restore(ctx, past, t.path)
+	return t.stateOf(ctx, h, r.State, func(f *spacefs.Files, _ *filetree.View, past *filetree.Tree) error {
+		changes, left, err := f.Restore(ctx, t.path, past.Seq)
 		if err != nil {
 			return err
 		}
-		return commit(ctx, f, changes, left, s)
+		return sendKept(changes, left, s)
 	})
 }
 
@@ -347,19 +347,23 @@ func (h *handler) undo(ctx context.Context, r UndoRequest, s *Stream) error {
 	if err != nil {
 		return err
 	}
-	step := t.files(h).Undo
+	f := t.files(h)
+	step := f.Undo
 	if r.Redo {
-		step = t.files(h).Redo
+		step = f.Redo
 	}
 	changes := 0
 	var left []filetree.Unplanned
-	for range max(r.Count, 1) {
-		done, skipped, err := step(ctx)
-		if err != nil {
+	for i := range max(r.Count, 1) {
+		u, err := step(ctx)
+		if err != nil && i == 0 {
 			return err
 		}
-		changes += done
-		left = append(left, skipped...)
+		if err != nil {
+			break // there are fewer
+		}
+		changes += u.Changes
+		left = append(left, u.Left...)
 	}
 	return sendKept(changes, left, s)
 }
@@ -420,28 +424,14 @@ func (h *handler) conflicts(ctx context.Context, r ConflictsRequest, s *Stream) 
 }
 
 func (h *handler) resolve(ctx context.Context, t spaceTarget, keep string, s *Stream) error {
-	f := t.files(h)
-	v, release := f.View()
-	defer release()
-	for c, err := range v.Conflicts(ctx) {
-		if err != nil {
-			return err
-		}
-		if c.Copy.Path != t.path && c.Of != t.path {
-			continue
-		}
-		var change filetree.Change
-		switch keep {
-		case "copy":
-			change = c.KeepCopy()
-		case "original":
-			change = c.KeepOriginal()
-		default:
-			return fault.New(fault.Usage, "%q cannot be kept", keep).Hint("keep the original or the copy")
-		}
-		return commit(ctx, f, []filetree.Change{change}, nil, s)
+	side, ok := map[string]spacefs.Keep{"original": spacefs.KeepOriginal, "copy": spacefs.KeepCopy}[keep]
+	if !ok {
+		return fault.New(fault.Usage, "%q cannot be kept", keep).Hint("keep the original or the copy")
 	}
-	return fault.New(fault.NotFound, "%q is in no conflict", t.path).Hint("see them: cloudpal conflicts %s", t.space.Name())
+	if err := t.files(h).Resolve(ctx, t.path, side); err != nil {
+		return err
+	}
+	return sendKept(1, nil, s)
 }
 
 // TrashRequest lists what was deleted in a space and can be restored, or restores it, or
@@ -473,7 +463,10 @@ func (h *handler) trash(ctx context.Context, r TrashRequest, s *Stream) error {
 	}
 	f := t.files(h)
 	if r.Empty {
-		return commit(ctx, f, []filetree.Change{{Action: filetree.Purge, Path: t.path}}, nil, s)
+		if err := f.EmptyTrash(ctx, t.path); err != nil {
+			return err
+		}
+		return sendKept(1, nil, s)
 	}
 	v, release := f.View()
 	defer release()
@@ -563,11 +556,13 @@ func (h *handler) snapshots(ctx context.Context, r SnapshotsRequest, s *Stream) 
 		return err
 	}
 	f := t.files(h)
-	for name, action := range map[string]filetree.Action{r.Take: filetree.TakeSnapshot, r.Drop: filetree.DropSnapshot} {
-		if name == "" {
-			continue
+	if r.Take != "" {
+		if err := f.TakeSnapshot(ctx, r.Take); err != nil {
+			return err
 		}
-		if err := changeSnapshot(ctx, f, action, name); err != nil {
+	}
+	if r.Drop != "" {
+		if err := f.DropSnapshot(ctx, r.Drop); err != nil {
 			return err
 		}
 	}
@@ -580,20 +575,4 @@ func (h *handler) snapshots(ctx context.Context, r SnapshotsRequest, s *Stream) 
 		s.Send(TypeSnapshot, Snapshot{TypeSnapshot, x.Name, x.Seq, x.At})
 	}
 	return nil
-}
-
-func changeSnapshot(ctx context.Context, f *spacefs.Files, action filetree.Action, name string) error {
-	v, release := f.View()
-	_, there, err := v.Snapshot(ctx, name)
-	release()
-	switch {
-	case err != nil:
-		return err
-	case there && action == filetree.TakeSnapshot:
-		return fault.New(fault.Conflict, "there is a snapshot %q already", name)
-	case !there && action == filetree.DropSnapshot:
-		return fault.New(fault.NotFound, "there is no snapshot %q", name)
-	}
-	_, err = f.Commit(ctx, []filetree.Change{{Action: action, Name: name}})
-	return err
 }

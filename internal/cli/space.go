@@ -298,7 +298,8 @@ func newSpaceSet(g *globals) *cobra.Command {
 		Long: `Set changes a setting for all members:
 
   name         what the space is called for those who join
-  trash-days   how long deleted files can be restored
+  trash-days   how many days deleted files can be restored: 30 if it is not set
+  history-days how many days versions that were replaced are kept: for ever if it is not set
 
 With --me you get another name in the space.`,
 		Example: `  cloudpal space set family trash-days 90

@@ -45,8 +45,8 @@ type Record struct {
 type Options struct {
 	// Home is the data folder of the node.
 	Home string
-	// Tree returns the tree of a space.
-	Tree func(ctx context.Context, space hypercrypto.Key) (foldersync.Tree, error)
+	// Tree returns the tree of a space, which is in use until release is called.
+	Tree func(space hypercrypto.Key) (tree foldersync.Tree, release func(), err error)
 	// Log receives debug messages; nil discards them.
 	Log *slog.Logger
 }

@@ -127,10 +127,11 @@ func (l *Library) notify() {
 
 func (l *Library) try(ctx context.Context, run *runner) error {
 	r := run.record
-	tree, err := l.opts.Tree(ctx, r.Space)
+	tree, release, err := l.opts.Tree(r.Space)
 	if err != nil {
 		return err
 	}
+	defer release()
 	f, err := foldersync.Open(tree, r.Dir, l.state(r), &foldersync.Options{
 		Selection: foldersync.Selection{Folders: r.Only, MaxSize: r.MaxSize}, Ignore: r.Ignore, MinFree: r.MinFree,
 		OnEvent: func(e foldersync.Event) {

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"os"
+	"os/user"
 	"sync"
 
 	"github.com/tradle/cloudpal/hyper/identitykey"
@@ -53,4 +55,23 @@ func (p *person) Attest(data []byte) (*identitykey.Proof, error) {
 		return nil, err
 	}
 	return i.Attest(data)
+}
+
+// personName is how the person is called until they say otherwise.
+func personName() string {
+	if u, err := user.Current(); err == nil {
+		if u.Name != "" {
+			return u.Name
+		}
+		return u.Username
+	}
+	return "somebody"
+}
+
+// machineName is how the device is called until somebody says otherwise.
+func machineName() string {
+	if name, err := os.Hostname(); err == nil && name != "" {
+		return name
+	}
+	return "a device"
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/internal/api"
+	"github.com/tradle/cloudpal/internal/foldersync"
 )
 
 // together keeps this node where the members of all its spaces meet, those that come
@@ -86,4 +87,14 @@ func (n *Node) meetMembers(ctx context.Context, c api.Connect, report func(api.P
 			return
 		}
 	}
+}
+
+// treeOf implements [folders.Options].Tree.
+func (n *Node) treeOf(key hypercrypto.Key) (tree foldersync.Tree, release func(), err error) {
+	s, err := n.spaces.Get(key.Hex())
+	if err != nil {
+		return nil, nil, err
+	}
+	t := n.content.Of(s).Tree()
+	return t, t.Close, nil
 }

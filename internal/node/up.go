@@ -45,6 +45,10 @@ func (n *Node) Up(ctx context.Context, o UpOptions, ready func(api.Up)) error {
 // needs the network comes after it, and who serves others last.
 func (n *Node) services(o *UpOptions, url *string) []service {
 	list := []service{{"network", func(ctx context.Context, ready func()) error { return n.stayConnected(ctx, o.Connect, ready) }}}
+	list = append(list, service{"folders", func(ctx context.Context, ready func()) error {
+		ready()
+		return n.folders.Run(ctx)
+	}})
 	if o.HTTP != "" {
 		list = append(list, service{"http", func(ctx context.Context, ready func()) error {
 			return n.serveHTTP(ctx, o, func(at string) { *url = at; ready() })
@@ -57,9 +61,9 @@ func (n *Node) services(o *UpOptions, url *string) []service {
 // all requests to come.
 func (n *Node) stayConnected(ctx context.Context, c api.Connect, ready func()) error {
 	c.ByKey = true
-	_, leave, err := n.network.Join(ctx, c, func(p api.Peer) {
+	leave, err := n.together(ctx, c, func(p api.Peer) {
 		n.opts.Log.Debug("peer", "address", p.Address, "state", p.State, "path", p.Path, "err", p.Error)
-	})
+	}, func([]string) {})
 	if err != nil {
 		return err
 	}
