@@ -349,16 +349,15 @@ func (a *rotateAction) readFrom(r *compact.Reader) error {
 	return nil
 }
 
-// recoverAction replaces all indexers, which are gone for good: claim of the device that
-// recovers, 32 system core, uint its length, uint count, { 32 log of an indexer to be },
-// uint count, { 32 lost log }, buffer proof, in which the person's own key, that of the
-// phrase, signs all that is before.
+// recoverAction makes the author's device the only indexer, because too many of the
+// others are gone for good: claim of the device, 32 system core, uint its length, uint
+// count, { 32 lost log }, buffer proof, in which the person's own key, that of the phrase,
+// signs all that is before.
 type recoverAction struct {
-	claim    *claim
-	system   autobase.Ref
-	indexers []hypercrypto.Key
-	lost     []hypercrypto.Key
-	proof    *identitykey.Proof
+	claim  *claim
+	system autobase.Ref
+	lost   []hypercrypto.Key
+	proof  *identitykey.Proof
 }
 
 func (*recoverAction) kind() uint64 { return kindRecover }
@@ -366,7 +365,7 @@ func (*recoverAction) kind() uint64 { return kindRecover }
 func (a *recoverAction) appendFields(b []byte) []byte {
 	b = a.claim.appendTo(b)
 	b = compact.AppendUint(append(b, a.system.Key[:]...), a.system.Length)
-	return appendKeys(appendKeys(b, a.indexers), a.lost)
+	return appendKeys(b, a.lost)
 }
 
 func (a *recoverAction) appendTo(b []byte) []byte {
@@ -377,7 +376,7 @@ func (a *recoverAction) readFrom(r *compact.Reader) (err error) {
 		return err
 	}
 	a.system = autobase.Ref{Key: r.Fixed32(), Length: r.Uint()}
-	a.indexers, a.lost = readKeys(r), readKeys(r)
+	a.lost = readKeys(r)
 	proof := r.Buffer()
 	if r.Err() == nil {
 		a.proof, err = identitykey.DecodeProof(proof)

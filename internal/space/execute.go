@@ -25,7 +25,8 @@ type execution struct {
 	w    *author
 	time clock.Time
 
-	joined bool // the author became a writer
+	joined   bool            // the author became a writer
+	confirms hypercrypto.Key // log of the device that is to confirm after a recovery
 }
 
 func (x *execution) do(ctx context.Context, act action) error {
@@ -288,7 +289,7 @@ var (
 
 // addWriter makes a device a writer; a removed one is one again.
 func (x *execution) addWriter(log hypercrypto.Key) error {
-	if err := x.h.AddWriter(log, false); err != nil {
+	if err := x.h.AddWriter(log, log == x.confirms); err != nil {
 		return err
 	}
 	x.joined = x.joined || log == x.n.From
