@@ -60,6 +60,8 @@ func (x *execution) member(ctx context.Context, act action) error {
 		return x.describe(ctx, act)
 	case *removeDeviceAction:
 		return x.removeDevice(ctx, act)
+	case *shareAction:
+		return x.share(ctx, act)
 	}
 	// All else is for writers.
 	if x.w.outside {
@@ -234,36 +236,6 @@ func (x *execution) changeIndexers(ctx context.Context, act *indexerAction) erro
 		return err
 	}
 	return x.d.putNumber(ctx, settingTurn, turn+1)
-}
-
-// rotate begins an epoch of keys.
-func (x *execution) rotate(ctx context.Context, act *rotateAction) error {
-	epoch, err := x.d.number(ctx, settingEpoch)
-	if err != nil {
-		return err
-	}
-	if act.epoch != epoch+1 || len(act.before) > maxBox {
-		return refuse("epoch %d follows epoch %d", act.epoch, epoch)
-	}
-	for _, s := range act.sealed {
-		dev, err := x.d.device(ctx, s.log)
-		if err != nil {
-			return err
-		}
-		if dev == nil || dev.until != 0 || len(s.box) == 0 || len(s.box) > maxBox {
-			return refuse("a key for log %s", s.log)
-		}
-		if err := x.d.put(ctx, keyOf(prefixEpoch, number(act.epoch), s.log[:]), s.box); err != nil {
-			return err
-		}
-	}
-	if err := x.d.put(ctx, keyOf(prefixEpoch, number(act.epoch)), act.before); err != nil {
-		return err
-	}
-	if err := x.d.putNumber(ctx, settingRotate, 0); err != nil {
-		return err
-	}
-	return x.d.putNumber(ctx, settingEpoch, act.epoch)
 }
 
 // link remembers another space in a home.
