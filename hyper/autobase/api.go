@@ -163,17 +163,17 @@ func (b *Base) writeAll(all []*request) {
 
 // permit tells whether a request may be written.
 func (b *Base) permit(r *request) error {
-	if err := b.e.mayWrite(r.values[0] == nil); err != nil {
-		return err
+	anybody := r.optimistic && b.opts.Optimistic || r.values[0] == nil
+	if !anybody {
+		ok, err := b.e.writable(b.ctx)
+		if err == nil && !ok {
+			return ErrNotMember
+		}
+		if err != nil {
+			return err
+		}
 	}
-	if r.optimistic && b.opts.Optimistic || r.values[0] == nil {
-		return nil
-	}
-	ok, err := b.e.writable(b.ctx)
-	if err == nil && !ok {
-		return ErrNotMember
-	}
-	return err
+	return b.e.mayWrite(anybody)
 }
 
 // Update takes in everything that the logs have here, and returns the position.

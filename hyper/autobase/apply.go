@@ -141,7 +141,7 @@ func (e *engine) dependencies(n *node) func(yield func(*node) bool) {
 // node returns a node that is not confirmed, nil if it is.
 func (e *engine) node(r oplog.Ref) *node {
 	w := e.byKey[r.Key]
-	if w == nil || r.Length <= w.offset || r.Length > w.given {
+	if w == nil || r.Length <= max(w.offset, w.passed) || r.Length > w.given {
 		return nil
 	}
 	return w.nodes[r.Length-1-w.offset]

@@ -48,6 +48,9 @@ type engine struct {
 	scratch    bool      // nothing is written but what is there already
 	forking    *forkCall // what Apply asked for in this update
 	confirming bool      // what is applied now is confirmed
+	passed     []passed  // nodes of the epoch that are confirmed without being part of the state
+	writing    bool      // own nodes were entered that are not in the log yet
+	booted     []byte    // boot record that counts once they are
 	rewound    bool      // nodes that were loaded before have to be again
 	valuedAt   uint64    // length of the system view with the last confirmed value
 
@@ -100,7 +103,7 @@ func (e *engine) begin(ctx context.Context) error {
 		}
 	}
 	for _, w := range e.writers {
-		e.lin.Start(w.key, w.offset)
+		e.lin.Start(w.key, max(w.offset, w.passed))
 		w.given = w.offset
 	}
 	_, err := e.enterLoaded()
@@ -140,6 +143,10 @@ func (e *engine) ready(n *node) bool {
 
 // enter adds the next node of a writer to the order.
 func (e *engine) enter(n *node) error {
+	if n.Length <= n.w.passed {
+		n.w.given++
+		return nil
+	}
 	if err := e.lin.Add(e.inOrder(n)); err != nil {
 		return err
 	}
@@ -284,8 +291,10 @@ func (e *engine) cutTip(ctx context.Context, n int) error {
 // the indexers. It tells whether there is one; then all else is taken back.
 func (e *engine) confirm(ctx context.Context, n int) (ended bool, err error) {
 	u := 0
+	var p passing
 	for n > 0 && !ended {
 		x := &e.applied[u]
+		p.see(x, e.indexed.length)
 		n -= len(x.nodes)
 		e.indexed = x.after
 		for _, r := range x.linked {
@@ -304,6 +313,8 @@ func (e *engine) confirm(ctx context.Context, n int) (ended bool, err error) {
 		if err := e.undo(ctx, u); err != nil {
 			return false, err
 		}
+	} else {
+		e.pass(&p)
 	}
 	e.applied = slices.Delete(e.applied, 0, u)
 	return ended, nil

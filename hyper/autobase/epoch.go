@@ -237,12 +237,12 @@ func (e *engine) missingKeys() (epochs []uint32) {
 	return slices.Compact(epochs)
 }
 
-// mayWrite tells whether this device may write: a value not while it lacks the key
-// that is in force, and nothing while it cannot read its own log.
-func (e *engine) mayWrite(ack bool) error {
+// mayWrite tells whether this device may write: a member's value not while it lacks
+// the key that is in force, and nothing while it cannot read its own log.
+func (e *engine) mayWrite(anybody bool) error {
 	switch missing := e.missingKeys(); {
 	case len(missing) == 0:
-	case e.locked != nil && !ack:
+	case e.locked != nil && !anybody:
 		return fmt.Errorf("%w: %w", ErrLocked, &hypercrypto.UnknownKeyError{Epoch: e.locked.epoch})
 	case e.local.length() < e.local.core.Length():
 		return fmt.Errorf("%w: %w", ErrLocked, &hypercrypto.UnknownKeyError{Epoch: missing[0]})

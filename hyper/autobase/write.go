@@ -50,6 +50,7 @@ func (e *engine) write(ctx context.Context, entries []*entry) error {
 	}
 	e.lineage.logEpoch.Store(epoch)
 	var all []*node
+	e.writing = true
 	for _, x := range entries {
 		for i, value := range x.values {
 			b := &oplog.Block{Batch: uint64(len(x.values) - i), Value: value, Optimistic: x.optimistic}
@@ -92,6 +93,14 @@ func (e *engine) write(ctx context.Context, entries []*entry) error {
 	w.signs.length = end
 	if _, err := w.core.Append(ctx, blocks...); err != nil {
 		return stop(fmt.Errorf("append to the own log: %w", err))
+	}
+	// An epoch that these nodes began must not outlive them in a crash.
+	e.writing = false
+	if rec := e.booted; rec != nil {
+		e.booted = nil
+		if err := e.remember(rec); err != nil {
+			return stop(err)
+		}
 	}
 	return e.collect(ctx)
 }

@@ -36,6 +36,7 @@ type writer struct {
 	offset uint64  // nodes that are part of the confirmed state
 	nodes  []*node // the others that were loaded
 	given  uint64  // length up to which nodes were entered in the epoch's order
+	passed uint64  // length up to which they are confirmed in this epoch, part of the state or not
 
 	frozen  error  // why no more is loaded
 	locked  uint32 // epoch whose key it takes to load more, 0: none is missing
@@ -115,6 +116,7 @@ func (e *engine) writer(ctx context.Context, k hypercrypto.Key) (*writer, error)
 		w.offset = r.member.Length
 	}
 	w.given = w.offset
+	w.passed = e.passedLength(k)
 	o := corestore.GetOptions{Key: &k}
 	var enc *logEncryption
 	if e.lineage.encryption != nil {
@@ -141,7 +143,7 @@ func (e *engine) writer(ctx context.Context, k hypercrypto.Key) (*writer, error)
 	e.writers = append(e.writers, w)
 	e.byKey[k] = w
 	if e.lin != nil {
-		e.lin.Start(k, w.offset)
+		e.lin.Start(k, max(w.offset, w.passed))
 	}
 	return w, nil
 }

@@ -208,6 +208,11 @@ var rules = []rule{
 		why:      "an invite is handed over and redeemed here; what it is for is its owner's business",
 	},
 	{
+		packages: []string{"internal/spacefs"},
+		own:      []string{"internal/fault", "internal/space", "internal/filetree", "internal/filetree/diff3", "internal/content", "internal/foldersync", "hyper/..."},
+		why:      "the files of a space are put together here; folders, connections and commands are others' business",
+	},
+	{
 		packages: []string{"internal/content"},
 		own:      []string{"hyper/compact", "hyper/hypercrypto", "hyper/hypercore", "hyper/hyperblobs"},
 		outside:  []string{"golang.org/x/crypto", "golang.org/x/sync"},

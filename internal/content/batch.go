@@ -29,8 +29,11 @@ func (s *Store) Batch() (*Batch, error) {
 // Add adds content, stored once if the batch has it already. The batch refers to
 // data until Flush. The result tells size and hash; where the content is will be
 // in what Flush returns, in the order of the Add calls.
-func (t *Batch) Add(data []byte) Ref {
-	ref := Ref{Size: uint64(len(data)), Hash: hypercrypto.Sum(data)}
+func (t *Batch) Add(data []byte) Ref { return t.AddHashed(data, hypercrypto.Sum(data)) }
+
+// AddHashed is Add of data whose hash is known.
+func (t *Batch) AddHashed(data []byte, hash hypercrypto.Hash) Ref {
+	ref := Ref{Size: uint64(len(data)), Hash: hash}
 	at, ok := t.known[ref.Hash]
 	switch {
 	case len(data) == 0:

@@ -109,3 +109,15 @@ func (b *Blocks) without(run Run) []hyperblobs.Run {
 	}
 	return left
 }
+
+// Unused returns the first blocks of the own log that are held and not in the set, up to
+// a block.
+func (s *Store) Unused(used *Blocks, end uint64) (unused []hyperblobs.Run) {
+	if s.own == nil {
+		return nil
+	}
+	for start, end := range s.own.Core().Held(0, end) {
+		unused = append(unused, used.without(Run{s.key, hyperblobs.Run{Start: start, End: end}})...)
+	}
+	return unused
+}

@@ -36,6 +36,7 @@ const (
 	kindRecover
 	kindMirror
 	kindLink
+	kindShare
 )
 
 var errAction = errors.New("space: not an action")
@@ -74,6 +75,8 @@ func newAction(kind uint64) action {
 		return &mirrorAction{}
 	case kindLink:
 		return &linkAction{}
+	case kindShare:
+		return &shareAction{}
 	}
 	return nil
 }
@@ -314,12 +317,12 @@ func (a *indexerAction) readFrom(r *compact.Reader) error {
 	return nil
 }
 
-// rotateAction begins an epoch of keys: uint epoch, uint count, { 32 log, buffer
-// sealed key }, buffer key of the epoch before, sealed with the new one.
+// rotateAction begins an epoch of keys: uint epoch, 32 hash of its key, uint count,
+// { 32 log, buffer key sealed for the device }.
 type rotateAction struct {
 	epoch  uint64
+	key    hypercrypto.Hash
 	sealed []sealedKey
-	before []byte
 }
 
 type sealedKey struct {
@@ -329,14 +332,15 @@ type sealedKey struct {
 
 func (*rotateAction) kind() uint64 { return kindRotate }
 func (a *rotateAction) appendTo(b []byte) []byte {
-	b = compact.AppendUint(compact.AppendUint(b, a.epoch), uint64(len(a.sealed)))
+	b = append(compact.AppendUint(b, a.epoch), a.key[:]...)
+	b = compact.AppendUint(b, uint64(len(a.sealed)))
 	for _, s := range a.sealed {
 		b = compact.AppendBuffer(append(b, s.log[:]...), s.box)
 	}
-	return compact.AppendBuffer(b, a.before)
+	return b
 }
 func (a *rotateAction) readFrom(r *compact.Reader) error {
-	a.epoch = r.Uint()
+	a.epoch, a.key = r.Uint(), r.Fixed32()
 	n := r.Count(33)
 	for range n {
 		s := sealedKey{log: r.Fixed32(), box: append([]byte(nil), r.Buffer()...)}
@@ -345,20 +349,18 @@ func (a *rotateAction) readFrom(r *compact.Reader) error {
 		}
 		a.sealed = append(a.sealed, s)
 	}
-	a.before = append([]byte(nil), r.Buffer()...)
 	return nil
 }
 
-// recoverAction replaces all indexers, which are gone for good: claim of the device that
-// recovers, 32 system core, uint its length, uint count, { 32 log of an indexer to be },
-// uint count, { 32 lost log }, buffer proof, in which the person's own key, that of the
-// phrase, signs all that is before.
+// recoverAction makes the author's device the only indexer, because too many of the
+// others are gone for good: claim of the device, 32 system core, uint its length, uint
+// count, { 32 lost log }, buffer proof, in which the person's own key, that of the phrase,
+// signs all that is before.
 type recoverAction struct {
-	claim    *claim
-	system   autobase.Ref
-	indexers []hypercrypto.Key
-	lost     []hypercrypto.Key
-	proof    *identitykey.Proof
+	claim  *claim
+	system autobase.Ref
+	lost   []hypercrypto.Key
+	proof  *identitykey.Proof
 }
 
 func (*recoverAction) kind() uint64 { return kindRecover }
@@ -366,7 +368,7 @@ func (*recoverAction) kind() uint64 { return kindRecover }
 func (a *recoverAction) appendFields(b []byte) []byte {
 	b = a.claim.appendTo(b)
 	b = compact.AppendUint(append(b, a.system.Key[:]...), a.system.Length)
-	return appendKeys(appendKeys(b, a.indexers), a.lost)
+	return appendKeys(b, a.lost)
 }
 
 func (a *recoverAction) appendTo(b []byte) []byte {
@@ -377,7 +379,7 @@ func (a *recoverAction) readFrom(r *compact.Reader) (err error) {
 		return err
 	}
 	a.system = autobase.Ref{Key: r.Fixed32(), Length: r.Uint()}
-	a.indexers, a.lost = readKeys(r), readKeys(r)
+	a.lost = readKeys(r)
 	proof := r.Buffer()
 	if r.Err() == nil {
 		a.proof, err = identitykey.DecodeProof(proof)

@@ -33,6 +33,11 @@ type app struct {
 	collections map[string]Collection
 	tree        *hyperbee.Tree
 	clock       *clock.Clock // hears of all times; no part of the state
+
+	// What finds the keys of epochs that are for this device; no part of the state.
+	ring *ring
+	log  hypercrypto.Key
+	box  *hypercrypto.BoxKeyPair
 }
 
 func newApp(key hypercrypto.Key, level uint64, collections []Collection) *app {

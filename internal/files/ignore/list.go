@@ -21,7 +21,11 @@ desktop.ini
 // not change once it is in use.
 type List struct {
 	rules []rule
+	text  strings.Builder // what was added
 }
+
+// String returns the patterns. Lists with the same text match the same.
+func (l *List) String() string { return l.text.String() }
 
 type rule struct {
 	path           bool           // is about the path without its first slash, else about its last part
@@ -40,6 +44,8 @@ func (r *rule) matches(s string) bool {
 
 // Add appends patterns, one per line. source names them in errors.
 func (l *List) Add(source, patterns string) error {
+	l.text.WriteString(patterns)
+	l.text.WriteByte('\n')
 	n := 0
 	for line := range strings.Lines(patterns) {
 		n++

@@ -1,0 +1,247 @@
+package spacefs
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/internal/content"
+	"github.com/tradle/cloudpal/internal/filetree"
+)
+
+// Policy says which contents a device fetches before somebody reads them. The zero
+// Policy is none.
+type Policy struct {
+	// Everything is all that the space has, also in the history and the trash: a full
+	// copy.
+	Everything bool
+	// Paths are kept as they are now, with all that is below; "" is the whole tree.
+	Paths []string
+}
+
+func (p Policy) covers(path string) bool {
+	return p.Everything || slices.ContainsFunc(p.Paths, func(x string) bool {
+		return x == "" || path == x || strings.HasPrefix(path, x+"/")
+	})
+}
+
+func (p Policy) none() bool { return !p.Everything && len(p.Paths) == 0 }
+
+// SetPolicy changes which contents are fetched. What is held stays.
+func (f *Files) SetPolicy(p Policy) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.policy = Policy{p.Everything, slices.Clone(p.Paths)}
+	close(f.wake)
+	f.wake = make(chan struct{})
+}
+
+// Policy returns which contents are fetched.
+func (f *Files) Policy() Policy {
+	p, _ := f.policyNow()
+	return p
+}
+
+func (f *Files) policyNow() (Policy, <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.policy, f.wake
+}
+
+const (
+	// keepAtOnce is how many contents are fetched together.
+	keepAtOnce = 256
+	// keepStall is how long a fetch may bring nothing before others are tried.
+	keepStall = 20 * time.Second
+	// keepTick is when all is looked at again.
+	keepTick = 10 * time.Minute
+)
+
+// keeper fetches what the policy says.
+type keeper struct {
+	f       *Files
+	policy  Policy
+	seen    filetree.Mark // of the operations up to seq
+	seq     uint64
+	whole   bool // the whole tree was looked at
+	missing map[hypercrypto.Hash]uint64
+}
+
+// keep is the goroutine of a keeper.
+func (f *Files) keep(ctx context.Context) {
+	k := &keeper{f: f, missing: make(map[hypercrypto.Hash]uint64)}
+	last := time.Now()
+	for ctx.Err() == nil {
+		changed := f.space.Changed()
+		policy, wake := f.policyNow()
+		if time.Since(last) > keepTick || !slices.Equal(policy.Paths, k.policy.Paths) || policy.Everything != k.policy.Everything {
+			clear(k.missing)
+			k.policy, k.whole, last = policy, false, time.Now()
+		}
+		err := k.look(ctx)
+		if err == nil {
+			err = k.fetch(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			f.opts.Log.Debug("files: to be fetched later", "space", f.space.Name(), "error", err)
+		}
+		if !sleep(ctx, minPause) {
+			return
+		}
+		wait := keepTick
+		if len(k.missing) > 0 {
+			wait = time.Second
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-changed:
+		case <-wake:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// look finds out what is missing.
+func (k *keeper) look(ctx context.Context) error {
+	if k.policy.none() {
+		return nil
+	}
+	v, release := k.f.View()
+	defer release()
+	n, err := v.Count(ctx)
+	if err != nil {
+		return err
+	}
+	if k.whole && k.seq <= n.Ops {
+		mark, err := v.Mark(ctx, k.seq)
+		if err != nil {
+			return err
+		}
+		k.whole = mark == k.seen
+	} else {
+		k.whole = false
+	}
+	if k.whole {
+		err = k.since(ctx, v)
+		if errors.Is(err, filetree.ErrForgotten) {
+			k.whole = false
+		}
+	}
+	if !k.whole {
+		err = k.all(ctx, v)
+	}
+	if err != nil {
+		return err
+	}
+	k.seq, k.whole = n.Ops, true
+	k.seen, err = v.Mark(ctx, k.seq)
+	return err
+}
+
+// all looks at everything.
+func (k *keeper) all(ctx context.Context, v *filetree.View) error {
+	if k.policy.Everything {
+		for live, err := range v.Live(ctx) {
+			if err != nil {
+				return err
+			}
+			for _, ref := range decodeAll(live) {
+				k.missing[live.Hash] = ref.Size
+				break
+			}
+		}
+		return nil
+	}
+	for e, err := range v.Walk(ctx, "") {
+		if err != nil {
+			return err
+		}
+		k.want(e)
+	}
+	return nil
+}
+
+// want notes an entry that the policy covers.
+func (k *keeper) want(e filetree.Entry) {
+	if e.Kind == filetree.File && e.Size > 0 && k.policy.covers(e.Path) {
+		k.missing[e.Hash] = e.Size
+	}
+}
+
+// since looks at what operations wrote since the last look.
+func (k *keeper) since(ctx context.Context, v *filetree.View) error {
+	for rec, err := range v.Journal(ctx, 0) {
+		if err != nil {
+			return err
+		}
+		if rec.Seq <= k.seq {
+			return nil
+		}
+		for e, err := range v.Effects(ctx, rec) {
+			if err != nil {
+				return err
+			}
+			if e.After == (filetree.Version{}) || !k.policy.covers(e.Path) {
+				continue
+			}
+			p, ok, err := v.Version(ctx, e.Path, e.After)
+			if err != nil {
+				return err
+			}
+			if ok && (k.policy.Everything || p.Fate == filetree.Current) {
+				k.want(p.Entry)
+			}
+		}
+	}
+	return nil
+}
+
+// fetch fetches some of what is missing.
+func (k *keeper) fetch(ctx context.Context) error {
+	for len(k.missing) > 0 {
+		refs, err := k.some(ctx)
+		if err != nil || len(refs) == 0 {
+			return err
+		}
+		if err := k.download(ctx, refs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// some returns contents to fetch, and forgets those that are held or cannot be had.
+func (k *keeper) some(ctx context.Context) ([]content.Ref, error) {
+	v, release := k.f.View()
+	defer release()
+	var refs []content.Ref
+	for _, hash := range slices.Collect(maps.Keys(k.missing)) {
+		list, err := k.f.places(ctx, v, hash, k.missing[hash])
+		if err != nil {
+			return nil, err
+		}
+		if len(list) == 0 || list[0].whole() {
+			delete(k.missing, hash)
+			continue
+		}
+		if refs = append(refs, list[0].Ref); len(refs) == keepAtOnce {
+			break
+		}
+	}
+	return refs, nil
+}
+
+// download fetches contents until nothing comes for a while.
+func (k *keeper) download(ctx context.Context, refs []content.Ref) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stall := time.AfterFunc(keepStall, cancel)
+	defer stall.Stop()
+	return k.f.store.Download(ctx, refs, func(content.Progress) { stall.Reset(keepStall) })
+}

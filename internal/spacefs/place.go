@@ -1,0 +1,148 @@
+package spacefs
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/internal/content"
+	"github.com/tradle/cloudpal/internal/fault"
+	"github.com/tradle/cloudpal/internal/filetree"
+)
+
+// place is a reference to content, with how much of it is held here.
+type place struct {
+	content.Ref
+	held uint64
+}
+
+func (p *place) whole() bool { return p.held == p.Size }
+
+// places returns where content of a hash and size is, the place of which most is held
+// first, those that turned out wrong last. Invalid ones are left out.
+func (f *Files) places(ctx context.Context, v *filetree.View, hash hypercrypto.Hash, size uint64, more ...[]byte) ([]place, error) {
+	if size == 0 && hash == content.Empty().Hash {
+		return []place{{Ref: content.Empty()}}, nil
+	}
+	list, err := v.Contents(ctx, hash)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range more {
+		if len(b) > 0 && !slices.ContainsFunc(list, func(x []byte) bool { return string(x) == string(b) }) {
+			list = append(list, b)
+		}
+	}
+	return f.sorted(ctx, hash, size, list)
+}
+
+func (f *Files) sorted(ctx context.Context, hash hypercrypto.Hash, size uint64, list [][]byte) ([]place, error) {
+	var good, bad []place
+	for _, b := range list {
+		ref, err := content.Decode(hash, b)
+		if err != nil || ref.Size != size {
+			continue
+		}
+		held, _, err := f.store.Has(ctx, ref)
+		if unusable(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		p := place{ref, held}
+		if f.bad.has(hash, b) {
+			bad = append(bad, p)
+		} else {
+			good = append(good, p)
+		}
+	}
+	slices.SortStableFunc(good, func(a, b place) int {
+		switch {
+		case a.held > b.held:
+			return -1
+		case a.held < b.held:
+			return 1
+		}
+		return 0
+	})
+	return append(good, bad...), nil
+}
+
+// unusable tells whether an error says that a reference is wrong, whoever asks.
+func unusable(err error) bool {
+	return errors.Is(err, content.ErrInvalid) || errors.Is(err, errForeign)
+}
+
+func errNoContent() error {
+	return fault.New(fault.NotFound, "the content is not kept any more")
+}
+
+// badPlaces are references whose bytes did not have the hash.
+type badPlaces struct {
+	mu   sync.Mutex
+	list map[badPlace]struct{}
+}
+
+type badPlace struct {
+	hash hypercrypto.Hash
+	ref  string
+}
+
+// maxBad bounds what is remembered.
+const maxBad = 10_000
+
+func (b *badPlaces) add(hash hypercrypto.Hash, ref []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.list == nil || len(b.list) >= maxBad {
+		b.list = make(map[badPlace]struct{})
+	}
+	b.list[badPlace{hash, string(ref)}] = struct{}{}
+}
+
+func (b *badPlaces) has(hash hypercrypto.Hash, ref []byte) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, ok := b.list[badPlace{hash, string(ref)}]
+	return ok
+}
+
+// fresh are contents that were stored or found to be written in an operation soon. What
+// they share with others must not be freed meanwhile.
+type fresh struct {
+	mu   sync.Mutex
+	list []freshRef // the oldest first
+}
+
+type freshRef struct {
+	ref content.Ref
+	at  time.Time
+}
+
+// freshTime is how long an operation may take to be written.
+const freshTime = time.Hour
+
+func (l *fresh) add(ref content.Ref) {
+	if len(ref.Parts) == 0 && ref.Table == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.list = append(l.list, freshRef{ref, time.Now()})
+}
+
+// refs returns all of them and forgets old ones.
+func (l *fresh) refs() []content.Ref {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.list = slices.DeleteFunc(l.list, func(r freshRef) bool { return time.Since(r.at) > freshTime })
+	out := make([]content.Ref, len(l.list))
+	for i, r := range l.list {
+		out[i] = r.ref
+	}
+	return out
+}
