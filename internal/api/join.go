@@ -67,7 +67,7 @@ func (h *handler) addDevice(ctx context.Context, r AddDeviceRequest, s *Stream) 
 	defer end()
 	var added *identity.Request
 	err = handoff.Introduce(ctx, way, opts, true, func(stream io.ReadWriter) error {
-		added, err = i.Offer(stream, func(identity.Request) ([]byte, error) { return home.Link(), nil })
+		added, err = i.Offer(stream, func(identity.Request) ([]byte, error) { return []byte(home.Link()), nil })
 		return err
 	})
 	if err != nil {
@@ -190,7 +190,7 @@ func (h *handler) joinPerson(ctx context.Context, r JoinRequest, s *Stream) erro
 			if err := h.Spaces.SetDevice(r.Device, false); err != nil {
 				return err
 			}
-			home, err = h.Spaces.Enter(ctx, welcome)
+			home, err = h.Spaces.OpenLink(ctx, string(welcome), HomeName, true)
 			return err
 		})
 		if err == nil {

@@ -122,8 +122,10 @@ type Space struct {
 	// Home says that it is the space of all devices of one person.
 	Home bool `json:"home,omitempty"`
 	// Role is that of the person on this device; empty until the space has arrived.
-	Role     string `json:"role,omitempty"`
-	Writable bool   `json:"writable"`
+	Role string `json:"role,omitempty"`
+	// Removed says that this device was a member.
+	Removed  bool `json:"removed,omitempty"`
+	Writable bool `json:"writable"`
 	// Tip counts the operations here, Confirmed those whose order is final, Signed those
 	// that a quorum of indexers signed.
 	Tip       uint64 `json:"tip"`
@@ -182,8 +184,15 @@ func describeSpace(ctx context.Context, s *space.Space) (Space, error) {
 	}
 	out := Space{Type: TypeSpace, Name: s.Name(), Key: s.Key().Hex(), Home: s.Record().Home, Writable: st.Writable, Tip: st.Tip, Confirmed: st.Confirmed,
 		Signed: st.Signed, Hash: hypercrypto.Key(st.Hash).Hex()}
-	if st.Role != 0 {
+	switch {
+	case st.Role != 0:
 		out.Role = st.Role.String()
+	default:
+		devices, err := s.Devices(ctx)
+		if err != nil {
+			return out, err
+		}
+		out.Removed = slices.ContainsFunc(devices, func(d space.Device) bool { return d.Self && d.Removed })
 	}
 	if st.Err != nil {
 		out.Error = st.Err.Error()
@@ -392,7 +401,9 @@ func findPerson(ctx context.Context, sp *space.Space, ref string) (hypercrypto.P
 		return hypercrypto.PublicKey{}, err
 	}
 	people = slices.DeleteFunc(people, func(m space.Member) bool { return m.Removed })
-	return find(people, ref, "member", sp.Name(), func(m space.Member) (string, string, hypercrypto.PublicKey) { return m.Person.String(), m.Name, m.Person })
+	return find(people, ref, "member", sp.Name(), func(m space.Member) (string, string, hypercrypto.PublicKey) {
+		return m.Person.String(), m.Name, m.Person
+	})
 }
 
 func findDevice(ctx context.Context, sp *space.Space, ref string) (hypercrypto.Key, error) {

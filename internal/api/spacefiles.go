@@ -190,6 +190,9 @@ func (h *handler) historyOfSpace(ctx context.Context, t spaceTarget, r *HistoryR
 				continue
 			}
 			if len(out.Changes) < maxListed {
+				if c.Size, err = sizeOf(ctx, v, &e); err != nil {
+					return err
+				}
 				out.Changes = append(out.Changes, c)
 			} else {
 				out.Omitted++
@@ -206,6 +209,16 @@ func (h *handler) historyOfSpace(ctx context.Context, t spaceTarget, r *HistoryR
 		}
 	}
 	return nil
+}
+
+// sizeOf returns the size of what an operation wrote at a path, 0 if that is not known
+// any more.
+func sizeOf(ctx context.Context, v *filetree.View, e *filetree.Effect) (uint64, error) {
+	if e.After == (filetree.Version{}) {
+		return 0, nil
+	}
+	p, _, err := v.Version(ctx, e.Path, e.After)
+	return p.Size, err
 }
 
 // below tells whether a path is dir or in it.

@@ -51,6 +51,8 @@ func spaceLine(v *api.Space) string {
 	switch {
 	case v.Error != "":
 		role = "stopped: " + plain(v.Error)
+	case v.Removed:
+		role = "you were removed"
 	case role == "":
 		role = "has not arrived yet"
 	}

@@ -69,7 +69,7 @@ func (g *globals) showSync(e client.Event, last *string) error {
 
 func folderLine(v *api.SyncFolder) string {
 	state := map[string]string{"idle": "equal", "scanning": "looking for changes", "sending": "sending", "writing": "receiving", "full": "waits for space on the disk",
-		"asking": "needs an answer", "stopped": "not running"}[v.State]
+		"asking": "needs an answer", "stopped": "starting"}[v.State]
 	line := []string{plain(v.Dir), plain(v.Space), state, count(uint64(v.Files), "entry")}
 	if v.Files != 1 {
 		line[3] = strings.TrimSuffix(line[3], "entrys") + "entries"
@@ -162,4 +162,3 @@ the folder, and what is missing comes back.`,
 
 // nothing shows nothing of an answer.
 func nothing(client.Event) error { return nil }
-
