@@ -208,6 +208,11 @@ var rules = []rule{
 		why:      "an invite is handed over and redeemed here; what it is for is its owner's business",
 	},
 	{
+		packages: []string{"internal/folders"},
+		own:      []string{"internal/fault", "internal/foldersync", "hyper/corestore", "hyper/hypercore", "hyper/hyperbee", "hyper/hypercrypto"},
+		why:      "which folders are kept equal with which spaces; the trees come from the node",
+	},
+	{
 		packages: []string{"internal/spacefs"},
 		own:      []string{"internal/fault", "internal/space", "internal/filetree", "internal/filetree/diff3", "internal/content", "internal/foldersync", "hyper/..."},
 		why:      "the files of a space are put together here; folders, connections and commands are others' business",
