@@ -26,6 +26,7 @@ func (f *Files) Store(ctx context.Context, r io.Reader, prev []byte) (content.Wr
 	if err != nil {
 		return w, err
 	}
+	f.verdicts.set(w.Ref.Hash, w.Ref.Encode(), true)
 	if w.Stored < w.Ref.Size {
 		f.fresh.add(w.Ref)
 	}
@@ -38,18 +39,28 @@ func (f *Files) known(ctx context.Context, size uint64, hash hypercrypto.Hash) (
 	return ref, ok && err == nil
 }
 
-// Find returns where content is, if all of it is held here.
+// Find returns where content is, if all of it is held here and right.
 func (f *Files) Find(ctx context.Context, hash hypercrypto.Hash, size uint64) (content.Ref, bool, error) {
 	v, release := f.View()
 	defer release()
 	list, err := f.places(ctx, v, hash, size)
-	if err != nil || len(list) == 0 || !list[0].whole() {
+	if err != nil {
 		return content.Ref{}, false, err
 	}
-	if size > 0 {
-		f.fresh.add(list[0].Ref)
+	for _, p := range list {
+		if !p.whole() {
+			continue
+		}
+		ok, err := f.proven(ctx, p)
+		if err != nil {
+			return content.Ref{}, false, err
+		}
+		if ok {
+			f.fresh.add(p.Ref)
+			return p.Ref, true, nil
+		}
 	}
-	return list[0].Ref, true, nil
+	return content.Ref{}, false, nil
 }
 
 // Small is a content in memory.
@@ -85,6 +96,7 @@ func (f *Files) StoreBatch(ctx context.Context, list []Small) ([]content.Ref, er
 	}
 	for i, ref := range stored {
 		refs[at[i]] = ref
+		f.verdicts.set(ref.Hash, ref.Encode(), true)
 	}
 	return refs, nil
 }
@@ -116,7 +128,7 @@ func (f *Files) Open(ctx context.Context, e filetree.Entry) (*Reader, error) {
 		if !unusable(err) {
 			return nil, fmt.Errorf("open %q: %w", e.Path, err)
 		}
-		f.bad.add(e.Hash, ref)
+		f.verdicts.set(e.Hash, ref, false)
 		failed = err
 	}
 	return nil, fmt.Errorf("open %q: %w", e.Path, failed)
@@ -125,7 +137,7 @@ func (f *Files) Open(ctx context.Context, e filetree.Entry) (*Reader, error) {
 // judge remembers places whose bytes are wrong.
 func (r *Reader) judge(err error) error {
 	if errors.Is(err, content.ErrMismatch) || unusable(err) {
-		r.f.bad.add(r.hash, r.ref)
+		r.f.verdicts.set(r.hash, r.ref, false)
 	}
 	return err
 }

@@ -9,8 +9,8 @@
 //
 // Invariants:
 //   - Content is stored before the operation that names it is written.
-//   - Content counts as known only if it is held here; else it is stored again, and the
-//     space knows two places for it.
+//   - Content counts as known only if it is held here and was found to be right; else it
+//     is stored again, and the space knows two places for it.
 //   - Nothing is freed that something in the tree, its history, the trash or a snapshot
 //     has, nor before the order of the operation that released it is final.
 package spacefs

@@ -41,13 +41,13 @@ func (o *Options) withDefaults() Options {
 // Files is the files of a space. It is safe for concurrent use. There may be only one of
 // a space at a time: it alone appends to the blob log of this device.
 type Files struct {
-	space *space.Space
-	store *content.Store
-	logs  *logs
-	began uint64 // length of the own log at first
-	opts  Options
-	bad   badPlaces
-	fresh fresh
+	space    *space.Space
+	store    *content.Store
+	logs     *logs
+	began    uint64 // length of the own log at first
+	opts     Options
+	verdicts verdicts
+	fresh    fresh
 
 	tried                tried                 // the merging goroutine's
 	freed                map[[32]byte]struct{} // the freeing goroutine's, with the next two

@@ -107,6 +107,9 @@ func (f *Files) text(ctx context.Context, e filetree.Entry) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
+// maxTried bounds what is remembered.
+const maxTried = 10_000
+
 // tried are pairs of versions that do not merge. It belongs to the merging goroutine.
 type tried map[[2]filetree.Version]struct{}
 
@@ -116,7 +119,7 @@ func (t tried) has(a, b filetree.Version) bool {
 }
 
 func (t *tried) add(a, b filetree.Version) {
-	if *t == nil || len(*t) >= maxBad {
+	if *t == nil || len(*t) >= maxTried {
 		*t = make(tried)
 	}
 	(*t)[[2]filetree.Version{a, b}] = struct{}{}

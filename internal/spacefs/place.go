@@ -3,10 +3,12 @@ package spacefs
 import (
 	"context"
 	"errors"
+	"io"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/tradle/cloudpal/hyper/hypercore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/internal/content"
 	"github.com/tradle/cloudpal/internal/fault"
@@ -54,7 +56,7 @@ func (f *Files) sorted(ctx context.Context, hash hypercrypto.Hash, size uint64, 
 			return nil, err
 		}
 		p := place{ref, held}
-		if f.bad.has(hash, b) {
+		if right, known := f.verdicts.get(hash, b); known && !right {
 			bad = append(bad, p)
 		} else {
 			good = append(good, p)
@@ -81,34 +83,63 @@ func errNoContent() error {
 	return fault.New(fault.NotFound, "the content is not kept any more")
 }
 
-// badPlaces are references whose bytes did not have the hash.
-type badPlaces struct {
+// verdicts are what is known of references: whether the bytes have the hash.
+type verdicts struct {
 	mu   sync.Mutex
-	list map[badPlace]struct{}
+	list map[claim]bool
 }
 
-type badPlace struct {
+// claim is what somebody says of a content.
+type claim struct {
 	hash hypercrypto.Hash
 	ref  string
 }
 
-// maxBad bounds what is remembered.
-const maxBad = 10_000
+// maxVerdicts bounds what is remembered.
+const maxVerdicts = 50_000
 
-func (b *badPlaces) add(hash hypercrypto.Hash, ref []byte) {
+func (b *verdicts) set(hash hypercrypto.Hash, ref []byte, good bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.list == nil || len(b.list) >= maxBad {
-		b.list = make(map[badPlace]struct{})
+	if b.list == nil || len(b.list) >= maxVerdicts {
+		b.list = make(map[claim]bool)
 	}
-	b.list[badPlace{hash, string(ref)}] = struct{}{}
+	b.list[claim{hash, string(ref)}] = good
 }
 
-func (b *badPlaces) has(hash hypercrypto.Hash, ref []byte) bool {
+func (b *verdicts) get(hash hypercrypto.Hash, ref []byte) (good, known bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	_, ok := b.list[badPlace{hash, string(ref)}]
-	return ok
+	good, known = b.list[claim{hash, string(ref)}]
+	return good, known
+}
+
+// proven tells whether a place that is held here has the bytes that it is said to have.
+// Anybody who writes to the space can say of any bytes that they have any hash: what is
+// not stored because of that would be lost.
+func (f *Files) proven(ctx context.Context, p place) (bool, error) {
+	ref := p.Encode()
+	if good, known := f.verdicts.get(p.Hash, ref); known {
+		return good, nil
+	}
+	r, err := f.store.OpenLocal(ctx, p.Ref)
+	if err == nil {
+		_, err = r.WriteTo(io.Discard)
+		r.Close()
+	}
+	switch {
+	case err == nil:
+		f.verdicts.set(p.Hash, ref, true)
+	case errors.Is(err, content.ErrMismatch), unusable(err):
+		f.verdicts.set(p.Hash, ref, false)
+		err = nil
+	case errors.Is(err, hypercore.ErrNotAvailable): // it was freed meanwhile
+		return false, nil
+	default:
+		return false, err
+	}
+	good, _ := f.verdicts.get(p.Hash, ref)
+	return good, err
 }
 
 // fresh are contents that were stored or found to be written in an operation soon. What
