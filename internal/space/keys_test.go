@@ -282,6 +282,52 @@ func TestTheNextDeviceOfAPersonReadsAfterAChangeOfKeys(t *testing.T) {
 	agree(t, s, x, y)
 }
 
+// All devices of the owners are lost after the keys changed. Copies that others have,
+// who cannot help, and the phrase are enough.
+func TestThePhraseOpensTheKeys(t *testing.T) {
+	ada, bob, cyd := newHuman("Ada"), newHuman("Bob"), newHuman("Cyd")
+	a, b, c := newMachine(t, ada, "laptop"), newMachine(t, bob, "phone"), newMachine(t, cyd, "pc")
+	s := a.create("plans")
+	write(t, s, "a=1")
+	cut := connect(t, a, b, c)
+	x := b.joinRole(s, Viewer)
+	for range 2 {
+		z := c.joinRole(s, Viewer)
+		if err := s.Remove(t.Context(), cyd.key()); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Forget(t.Context(), z); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, s, "a=2")
+	agree(t, s, x)
+	cut()
+	a.close()
+
+	ada.at = ada.at.Add(5e9)
+	n := newMachine(t, ada, "new laptop")
+	connect(t, b, n)
+	y := n.openLink(x)
+	until(t, "a key to be missing", func() bool { return len(y.base.Status().Missing) > 0 })
+	if err := y.Recover(patient(t), ada.keys, []hypercrypto.Key{s.Log()}); err != nil {
+		t.Fatal(err)
+	}
+	wantNotes(t, y, "a=2")
+	write(t, y, "n=1")
+	agree(t, x, y)
+	wantNotes(t, x, "a=2", "n=1")
+	// The device that was lost gets nothing any more.
+	until(t, "another epoch", func() bool { return epochOf(t, y) == 3 })
+	write(t, y, "n=2")
+	agree(t, x, y)
+	n.restart()
+	connect(t, b, n)
+	y = n.get(y.Key().String())
+	write(t, y, "n=3")
+	agree(t, x, y)
+}
+
 func TestKeysAreKept(t *testing.T) {
 	ctx := context.Background()
 	store, err := corestore.Open(ctx, t.TempDir(), nil)
