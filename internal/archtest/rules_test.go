@@ -37,7 +37,7 @@ var rules = []rule{
 	{
 		packages: []string{"hyper/hypercrypto"},
 		own:      []string{"hyper/compact", "hyper/internal/flattree", "hyper/internal/blake2x4"},
-		outside:  []string{"golang.org/x/crypto"},
+		outside:  []string{"golang.org/x/crypto", "filippo.io/edwards25519"},
 		why:      "the cryptographic vocabulary needs encodings and primitives only",
 	},
 	{

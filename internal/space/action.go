@@ -318,37 +318,47 @@ func (a *indexerAction) readFrom(r *compact.Reader) error {
 }
 
 // rotateAction begins an epoch of keys: uint epoch, 32 hash of its key, uint count,
-// { 32 log, buffer key sealed for the device }.
+// { 32 log, buffer key sealed for the device }, uint count, { 32 person, buffer key
+// sealed for the phrase of an owner }.
 type rotateAction struct {
 	epoch  uint64
 	key    hypercrypto.Hash
-	sealed []sealedKey
+	sealed []sealedKey[hypercrypto.Key]
+	owners []sealedKey[hypercrypto.PublicKey]
 }
 
-type sealedKey struct {
-	log hypercrypto.Key
+type sealedKey[K ~[32]byte] struct {
+	of  K
 	box []byte
+}
+
+func appendSealed[K ~[32]byte](b []byte, list []sealedKey[K]) []byte {
+	b = compact.AppendUint(b, uint64(len(list)))
+	for _, s := range list {
+		b = compact.AppendBuffer(append(b, s.of[:]...), s.box)
+	}
+	return b
+}
+
+func readSealed[K ~[32]byte](r *compact.Reader) (list []sealedKey[K]) {
+	for range r.Count(33) {
+		s := sealedKey[K]{of: K(r.Fixed32()), box: append([]byte(nil), r.Buffer()...)}
+		if r.Err() != nil {
+			break
+		}
+		list = append(list, s)
+	}
+	return list
 }
 
 func (*rotateAction) kind() uint64 { return kindRotate }
 func (a *rotateAction) appendTo(b []byte) []byte {
 	b = append(compact.AppendUint(b, a.epoch), a.key[:]...)
-	b = compact.AppendUint(b, uint64(len(a.sealed)))
-	for _, s := range a.sealed {
-		b = compact.AppendBuffer(append(b, s.log[:]...), s.box)
-	}
-	return b
+	return appendSealed(appendSealed(b, a.sealed), a.owners)
 }
 func (a *rotateAction) readFrom(r *compact.Reader) error {
 	a.epoch, a.key = r.Uint(), r.Fixed32()
-	n := r.Count(33)
-	for range n {
-		s := sealedKey{log: r.Fixed32(), box: append([]byte(nil), r.Buffer()...)}
-		if r.Err() != nil {
-			break
-		}
-		a.sealed = append(a.sealed, s)
-	}
+	a.sealed, a.owners = readSealed[hypercrypto.Key](r), readSealed[hypercrypto.PublicKey](r)
 	return nil
 }
 

@@ -24,20 +24,33 @@ func (a *shareAction) readFrom(r *compact.Reader) error {
 	return nil
 }
 
-// openRotation returns the key in a rotation that is sealed for a log.
+// openRotation returns the key in a rotation that is sealed for this device, or for the
+// phrase that was given to it.
 func (a *app) openRotation(act *rotateAction) (key hypercrypto.EncryptionKey, ok bool) {
-	for _, s := range act.sealed {
-		if s.log != a.log {
-			continue
-		}
-		b, err := a.box.Open(s.box)
-		if err != nil || len(b) != len(key) {
-			return key, false
-		}
+	if b := boxFor(act.sealed, a.log, a.box); b != nil {
 		copy(key[:], b)
 		return key, epochHash(key) == act.key
 	}
+	if p := a.phrase.Load(); p != nil {
+		if b := boxFor(act.owners, p.person, p.box); b != nil {
+			copy(key[:], b)
+			return key, epochHash(key) == act.key
+		}
+	}
 	return key, false
+}
+
+// boxFor opens what a list has for somebody; nil if that is nothing.
+func boxFor[K ~[32]byte](list []sealedKey[K], who K, pair *hypercrypto.BoxKeyPair) []byte {
+	for _, s := range list {
+		if s.of != who {
+			continue
+		}
+		if b, err := pair.Open(s.box); err == nil && len(b) == len(hypercrypto.EncryptionKey{}) {
+			return b
+		}
+	}
+	return nil
 }
 
 // peek looks for keys in an operation that cannot be applied yet. What is found does not
@@ -71,12 +84,23 @@ func (a *app) peek(_ hypercrypto.Key, value []byte) {
 	}
 }
 
-// newRotation makes a rotation for devices.
-func newRotation(epoch uint64, devices []named[hypercrypto.Key, device]) *rotateAction {
+// newRotation makes a rotation for devices, and for the phrases of owners.
+func newRotation(epoch uint64, devices []named[hypercrypto.Key, device], owners []hypercrypto.PublicKey) *rotateAction {
 	key := newEpochKey()
 	act := &rotateAction{epoch: epoch, key: epochHash(key)}
 	for _, d := range devices {
-		act.sealed = append(act.sealed, sealedKey{log: d.key, box: d.rec.box.Seal(key[:])})
+		act.sealed = append(act.sealed, sealedKey[hypercrypto.Key]{d.key, d.rec.box.Seal(key[:])})
+	}
+	for _, o := range owners {
+		if box, err := o.Box(); err == nil {
+			act.owners = append(act.owners, sealedKey[hypercrypto.PublicKey]{o, box.Seal(key[:])})
+		}
 	}
 	return act
+}
+
+// phrase is what opens keys that are sealed for an owner.
+type phrase struct {
+	person hypercrypto.PublicKey
+	box    *hypercrypto.BoxKeyPair
 }

@@ -2,6 +2,7 @@ package space
 
 import (
 	"context"
+	"slices"
 
 	"github.com/tradle/cloudpal/hyper/compact"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
@@ -27,9 +28,9 @@ func (x *execution) rotate(ctx context.Context, act *rotateAction) error {
 	}
 	for _, s := range act.sealed {
 		// Who lacks keys of epochs before still does.
-		has, err := x.d.keysOf(ctx, s.log)
+		has, err := x.d.keysOf(ctx, s.of)
 		if err == nil && has == epoch {
-			err = x.d.putKeysOf(ctx, s.log, act.epoch)
+			err = x.d.putKeysOf(ctx, s.of, act.epoch)
 		}
 		if err != nil {
 			return err
@@ -47,26 +48,46 @@ func (x *execution) rotate(ctx context.Context, act *rotateAction) error {
 	return x.h.SetKeyEpoch(epochNumber(act.key))
 }
 
-// covers refuses a rotation that is not for all devices that are there and for no others.
+// covers refuses a rotation that is not for all devices that are there, for the phrases
+// of all owners, and for no others.
 func (x *execution) covers(ctx context.Context, act *rotateAction) error {
-	boxes := make(map[hypercrypto.Key]bool)
-	for _, s := range act.sealed {
-		if boxes[s.log] || len(s.box) == 0 || len(s.box) > maxBox {
-			return refuse("a key for log %s", s.log)
-		}
-		boxes[s.log] = true
-	}
 	devices, err := x.d.present(ctx)
 	if err != nil {
 		return err
 	}
+	var logs []hypercrypto.Key
 	for _, d := range devices {
-		if !boxes[d.key] {
-			return refuse("there is no key for log %s", d.key)
+		logs = append(logs, d.key)
+	}
+	owners, err := x.d.owners(ctx)
+	if err != nil {
+		return err
+	}
+	owners = slices.DeleteFunc(owners, func(k hypercrypto.PublicKey) bool {
+		_, err := k.Box()
+		return err != nil
+	})
+	if err := sealedFor(act.sealed, logs); err != nil {
+		return err
+	}
+	return sealedFor(act.owners, owners)
+}
+
+func sealedFor[K ~[32]byte](list []sealedKey[K], all []K) error {
+	boxes := make(map[K]bool)
+	for _, s := range list {
+		if boxes[s.of] || len(s.box) == 0 || len(s.box) > maxBox {
+			return refuse("a key for %s", hypercrypto.EncodeZ32(s.of[:]))
+		}
+		boxes[s.of] = true
+	}
+	for _, k := range all {
+		if !boxes[k] {
+			return refuse("there is no key for %s", hypercrypto.EncodeZ32(k[:]))
 		}
 	}
-	if len(devices) != len(boxes) {
-		return refuse("a key for a device that is not there")
+	if len(all) != len(boxes) {
+		return refuse("a key for somebody who is not there")
 	}
 	return nil
 }
@@ -103,6 +124,17 @@ func (s records) present(ctx context.Context) (list []named[hypercrypto.Key, dev
 	for _, d := range devices {
 		if d.rec.until == 0 {
 			list = append(list, d)
+		}
+	}
+	return list, err
+}
+
+// owners returns the people who own the space.
+func (s records) owners(ctx context.Context) (list []hypercrypto.PublicKey, err error) {
+	people, err := s.people(ctx)
+	for _, p := range people {
+		if p.rec.role == Owner && p.rec.until == 0 {
+			list = append(list, p.key)
 		}
 	}
 	return list, err

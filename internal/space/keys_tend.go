@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/hyper/identitykey"
+	"github.com/tradle/cloudpal/internal/fault"
 )
 
 // keyState is what the state says of epochs of keys.
@@ -13,6 +15,7 @@ type keyState struct {
 	epoch   uint64
 	due     bool                             // somebody went since the epoch began
 	devices []named[hypercrypto.Key, device] // that are there
+	owners  []hypercrypto.PublicKey
 	lacking []named[hypercrypto.Key, device] // of those, the ones without all keys
 }
 
@@ -31,6 +34,9 @@ func (s *Space) keyState(ctx context.Context) (*keyState, error) {
 	}
 	k.due = since != 0
 	if k.devices, err = r.present(ctx); err != nil {
+		return nil, err
+	}
+	if k.owners, err = r.owners(ctx); err != nil {
 		return nil, err
 	}
 	for _, d := range k.devices {
@@ -103,7 +109,7 @@ func (w *steward) turn(what string, rank int) bool {
 
 // rotate begins an epoch for all devices that are there.
 func (s *Space) rotate(ctx context.Context, k *keyState) error {
-	_, err := s.do(ctx, newRotation(k.epoch+1, k.devices))
+	_, err := s.do(ctx, newRotation(k.epoch+1, k.devices, k.owners))
 	return err
 }
 
@@ -151,6 +157,28 @@ func (s *Space) giveKeys(ctx context.Context, log hypercrypto.Key) error {
 		return s.explain(o.Err)
 	}
 	return nil
+}
+
+// Unlock reads the keys of the space with the phrase of an owner, where nobody is left
+// who could give them to this device. It waits until no key is missing.
+func (s *Space) Unlock(ctx context.Context, keys *identitykey.Keys) error {
+	s.app.phrase.Store(&phrase{keys.Identity.Public, keys.Identity.Box()})
+	s.base.KeysChanged()
+	for {
+		changed := s.Changed()
+		st, err := s.base.Status(), s.base.Err()
+		if err != nil {
+			return s.explain(err)
+		}
+		if len(st.Missing) == 0 {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fault.New(fault.Unavailable, "the phrase does not open all keys of space %q", s.Name())
+		}
+	}
 }
 
 // tendLinks keeps the keys that a home has of other spaces: the person's next device

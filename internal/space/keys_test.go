@@ -56,29 +56,61 @@ func epochOf(t testing.TB, s *Space) uint64 {
 	return k.epoch
 }
 
-// rawBlocks returns all blocks that a machine stores.
-func (m *machine) rawBlocks() (blocks [][]byte) {
-	m.t.Helper()
-	for dk, err := range m.store.List() {
-		if err != nil {
-			m.t.Fatal(err)
+// readable tells whether any stored block of some machines has a text, for somebody with
+// the encryption key of a space and the keys of a ring.
+func readable(t testing.TB, s *Space, keys hypercrypto.KeyRing, text string, machines ...*machine) bool {
+	t.Helper()
+	base, secret := s.Key(), *s.Record().Encryption
+	var zero [][32]byte
+	for _, name := range []string{viewName, "_system", "_encryption"} {
+		ns := hypercrypto.Namespace("autobase", 1)
+		zero = append(zero, hypercrypto.Sum(ns[:], base[:], secret[:], []byte(name)))
+	}
+	devices, err := s.Devices(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range devices {
+		for _, k := range []hypercrypto.Key{d.Log, d.Blobs} {
+			zero = append(zero, hypercrypto.DeriveBlockKey(secret, k, false))
 		}
-		c, err := m.store.Get(m.t.Context(), corestore.GetOptions{DiscoveryKey: &dk, Passive: true})
-		if err != nil {
-			m.t.Fatal(err)
-		}
-		for i := range c.Length() {
-			if c.Has(i, i+1) {
-				b, err := c.GetRaw(m.t.Context(), i)
-				if err != nil {
-					m.t.Fatal(err)
+	}
+	var schemes []hypercrypto.BlockEncryption
+	for _, z := range zero {
+		none := func() uint32 { return 0 }
+		schemes = append(schemes, hypercrypto.BlockKeyEncryption(z), hypercrypto.EpochEncryption(z, keys, none))
+	}
+	for _, m := range machines {
+		for dk, err := range m.store.List() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := m.store.Get(t.Context(), corestore.GetOptions{DiscoveryKey: &dk, Passive: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			for i := range c.Length() {
+				if !c.Has(i, i+1) {
+					continue
 				}
-				blocks = append(blocks, b)
+				b, err := c.GetRaw(t.Context(), i)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if bytes.Contains(b, []byte(text)) {
+					return true
+				}
+				for _, e := range schemes {
+					plain := bytes.Clone(b)
+					if e.Decrypt(i, plain) == nil && bytes.Contains(plain, []byte(text)) {
+						return true
+					}
+				}
 			}
 		}
-		c.Close()
 	}
-	return blocks
+	return false
 }
 
 func TestRemovalChangesTheKeys(t *testing.T) {
@@ -141,14 +173,21 @@ func TestRemovalChangesTheKeys(t *testing.T) {
 	connect(t, a, b, c)
 	s, x, y = a.get("plans"), b.get("plans"), c.get("plans")
 	write(t, s, "later=1")
+	if err := y.Rename(t.Context(), "another name"); err != nil {
+		t.Fatal(err)
+	}
 	agree(t, s, y)
 	wantNotes(t, y, "b=1", "later=1", "secret=after")
 	wantNotes(t, x, "b=1")
-	// Who has the disk of the one who was removed has as little.
-	for _, block := range b.rawBlocks() {
-		for _, text := range []string{"secret", "after", "later"} {
-			if bytes.Contains(block, []byte(text)) {
-				t.Errorf("%q is in clear", text)
+	// With the keys of the one who was removed nothing of it is readable anywhere.
+	for text, before := range map[string]bool{"b=1": true, "contents from before": true,
+		"secret": false, "after": false, "later": false, "contents from after": false, "another name": false} {
+		for _, r := range []struct {
+			*Space
+			reads bool
+		}{{s, true}, {x, before}} {
+			if got := readable(t, s, r.ring, text, a, b, c); got != r.reads {
+				t.Errorf("%q is readable with %d keys: %v", text, r.ring.len(), got)
 			}
 		}
 	}
@@ -282,6 +321,52 @@ func TestTheNextDeviceOfAPersonReadsAfterAChangeOfKeys(t *testing.T) {
 	agree(t, s, x, y)
 }
 
+// All devices of the owners are lost after the keys changed. Copies that others have,
+// who cannot help, and the phrase are enough.
+func TestThePhraseOpensTheKeys(t *testing.T) {
+	ada, bob, cyd := newHuman("Ada"), newHuman("Bob"), newHuman("Cyd")
+	a, b, c := newMachine(t, ada, "laptop"), newMachine(t, bob, "phone"), newMachine(t, cyd, "pc")
+	s := a.create("plans")
+	write(t, s, "a=1")
+	cut := connect(t, a, b, c)
+	x := b.joinRole(s, Viewer)
+	for range 2 {
+		z := c.joinRole(s, Viewer)
+		if err := s.Remove(t.Context(), cyd.key()); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Forget(t.Context(), z); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, s, "a=2")
+	agree(t, s, x)
+	cut()
+	a.close()
+
+	ada.at = ada.at.Add(5e9)
+	n := newMachine(t, ada, "new laptop")
+	connect(t, b, n)
+	y := n.openLink(x)
+	until(t, "a key to be missing", func() bool { return len(y.base.Status().Missing) > 0 })
+	if err := y.Recover(patient(t), ada.keys, []hypercrypto.Key{s.Log()}); err != nil {
+		t.Fatal(err)
+	}
+	wantNotes(t, y, "a=2")
+	write(t, y, "n=1")
+	agree(t, x, y)
+	wantNotes(t, x, "a=2", "n=1")
+	// The device that was lost gets nothing any more.
+	until(t, "another epoch", func() bool { return epochOf(t, y) == 3 })
+	write(t, y, "n=2")
+	agree(t, x, y)
+	n.restart()
+	connect(t, b, n)
+	y = n.get(y.Key().String())
+	write(t, y, "n=3")
+	agree(t, x, y)
+}
+
 func TestKeysAreKept(t *testing.T) {
 	ctx := context.Background()
 	store, err := corestore.Open(ctx, t.TempDir(), nil)
@@ -342,6 +427,26 @@ func FuzzKeys(f *testing.F) {
 		again, err := decodeKeys(appendKeyList([]byte{keysVersion}, keys))
 		if err != nil || !slices.Equal(again, keys) {
 			t.Fatalf("%d keys became %d, %v", len(keys), len(again), err)
+		}
+	})
+}
+
+func FuzzKeyActions(f *testing.F) {
+	box := hypercrypto.NewBoxKeyPair()
+	devices := []named[hypercrypto.Key, device]{{hypercrypto.Key{1}, &device{box: box.Public}}}
+	f.Add(encodeAction(newRotation(2, devices, []hypercrypto.PublicKey{hypercrypto.NewKeyPair().Public})))
+	f.Add(encodeAction(&shareAction{epoch: 3, log: hypercrypto.Key{4}, box: []byte("box")}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		act, err := decodeAction(b)
+		if err != nil {
+			return
+		}
+		switch act.(type) {
+		case *rotateAction, *shareAction:
+			again := encodeAction(act)
+			if twice, err := decodeAction(again); err != nil || !bytes.Equal(encodeAction(twice), again) {
+				t.Fatalf("%x became %x, %v", b, again, err)
+			}
 		}
 	})
 }

@@ -125,6 +125,9 @@ func (s *Space) Recover(ctx context.Context, keys *identitykey.Keys, lost []hype
 	if c.proof.Identity != keys.Identity.Public {
 		return fault.New(fault.Usage, "the phrase is not that of the person on this device")
 	}
+	if err := s.Unlock(ctx, keys); err != nil {
+		return err
+	}
 	st := s.base.Status()
 	act := &recoverAction{claim: c, system: autobase.Ref{Key: st.System, Length: st.Confirmed}, lost: lost}
 	act.proof = identitykey.AttestDataAsIdentity(keys.Identity, act.signedData(dk), time.Now())
