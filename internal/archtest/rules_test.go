@@ -323,6 +323,9 @@ func TestImports(t *testing.T) {
 			if strings.HasPrefix(imp, "golang.org/x/net/dns/") && name != "hyper/lan" {
 				t.Errorf("%s imports %s: DNS packets are made and read by hyper/lan only", name, imp)
 			}
+			if fromModule([]string{"golang.org/x/time"}, imp) && name != "internal/node" {
+				t.Errorf("%s imports token buckets: limits of bandwidth are the node's", name)
+			}
 			if fromModule([]string{"github.com/coder/websocket"}, imp) && name != "hyper/dhtrelay" {
 				t.Errorf("%s imports WebSockets: only hyper/dhtrelay may", name)
 			}

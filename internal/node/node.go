@@ -43,6 +43,7 @@ type Node struct {
 	store   *corestore.Store
 	files   *files.Library
 	network *network
+	limits  *limits
 	mirrors *blindpeer.Client
 	pairing *blindpairing.Pairing
 	bases   *base.Library
@@ -53,7 +54,7 @@ type Node struct {
 
 	ctx    context.Context // ends when the node closes; requests end with it
 	cancel context.CancelFunc
-	mu     sync.Mutex     // guards adding to wg
+	mu     sync.Mutex     // guards adding to wg, and is held while settings change
 	wg     sync.WaitGroup // mirrors that run
 	once   sync.Once
 	err    error // of Close
@@ -78,6 +79,11 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err := makeHome(n.opts.Home); err != nil {
 		return err
 	}
+	s, err := loadSettings(n.opts.Home)
+	if err != nil {
+		return err
+	}
+	n.limits = newLimits(s.Limits)
 	n.store, err = corestore.Open(ctx, filepath.Join(n.opts.Home, storeFolder), &corestore.Options{Log: n.opts.Log})
 	if err != nil {
 		return explainOpen(n.opts.Home, err)
@@ -85,14 +91,14 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if n.files, err = files.Open(ctx, n.store, &files.Options{Home: n.opts.Home, Log: n.opts.Log}); err != nil {
 		return err
 	}
-	n.network = newNetwork(n.store.KeyPair("cloudpal/node"), n.speak, n.store.FindingPeers, n.opts.Log)
+	n.network = newNetwork(n.store.KeyPair("cloudpal/node"), n.speak, n.store.FindingPeers, n.limits, n.opts.Log)
 	n.mirrors = blindpeer.NewClient(n.network)
 	n.pairing = blindpairing.New(pairing{n.network}, &blindpairing.Options{Poll: pairingPoll, Log: n.opts.Log})
 	if n.bases, err = base.Open(ctx, n.store, base.Options{Pairing: n.pairing, Log: n.opts.Log}); err != nil {
 		return err
 	}
 	n.handler = n.bounded(api.New(api.Backend{Files: n.files, Network: n.network, Web: &web{files: n.files, log: n.opts.Log}, Meet: n.meet, Info: n.info,
-		Mirrors: n.mirrors, Mirror: n.mirror, Bases: n.bases,
+		Mirrors: n.mirrors, Mirror: n.mirror, Limits: n.changeLimits, Bases: n.bases,
 		Identity: &identity.Store{Dir: filepath.Join(n.opts.Home, identityFolder), Ring: identity.SystemRing{}}}))
 	return n.listen()
 }
