@@ -236,6 +236,16 @@ var rules = []rule{
 		why:      "doors are peers: none knows another, and none knows the node",
 	},
 	{
+		packages: []string{"internal/metrics"},
+		outside:  []string{"github.com/prometheus/client_golang", "github.com/prometheus/common"},
+		why:      "numbers are handed in; whose they are does not matter",
+	},
+	{
+		packages: []string{"internal/service"},
+		own:      []string{"internal/fault"},
+		why:      "what service managers want to know has nothing to do with what a node is",
+	},
+	{
 		packages: []string{"docs/api"},
 		why:      "a description is data",
 	},

@@ -10,20 +10,21 @@ import (
 	"github.com/tradle/cloudpal/internal/fault"
 )
 
-// limits are what all connections of a node share, whatever they run over.
-type limits struct {
+// bandwidth is what all connections of a node share, whatever they run over.
+type bandwidth struct {
 	up, down throttle
 	now      api.Limits // guarded by Node.mu
+	carried  carried
 }
 
-func newLimits(l api.Limits) *limits {
-	n := &limits{up: throttle{bucket: rate.NewLimiter(rate.Inf, 0)}, down: throttle{bucket: rate.NewLimiter(rate.Inf, 0)}}
+func newBandwidth(l api.Limits) *bandwidth {
+	n := &bandwidth{up: throttle{bucket: rate.NewLimiter(rate.Inf, 0)}, down: throttle{bucket: rate.NewLimiter(rate.Inf, 0)}}
 	n.set(l)
 	return n
 }
 
 // set changes the limits, for open connections too.
-func (l *limits) set(to api.Limits) {
+func (l *bandwidth) set(to api.Limits) {
 	l.now = to
 	l.up.set(to.Up)
 	l.down.set(to.Down)

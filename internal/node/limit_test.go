@@ -30,7 +30,7 @@ func TestLimitsAreKept(t *testing.T) {
 	for _, limit := range []uint64{minLimit, 123_456, 5_000_000, 1_000_000_000} {
 		for _, connections := range []int{1, 7} {
 			synctest.Test(t, func(t *testing.T) {
-				l := newLimits(api.Limits{Up: limit})
+				l := newBandwidth(api.Limits{Up: limit})
 				began := time.Now()
 				var wg sync.WaitGroup
 				for range connections {
@@ -53,7 +53,7 @@ func TestLimitsAreKept(t *testing.T) {
 // No connection gets more than its share while others want something.
 func TestConnectionsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimits(api.Limits{Down: 100_000})
+		l := newBandwidth(api.Limits{Down: 100_000})
 		var wg sync.WaitGroup
 		var ended [4]time.Duration
 		began := time.Now()
@@ -74,7 +74,7 @@ func TestConnectionsTakeTurns(t *testing.T) {
 
 func TestLimitsChangeWhileBytesFlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimits(api.Limits{Up: 1_000_000})
+		l := newBandwidth(api.Limits{Up: 1_000_000})
 		began := time.Now()
 		done := make(chan struct{})
 		go func() { defer close(done); take(&l.up, 20_000_000, nil) }()
@@ -102,7 +102,7 @@ func TestLimitsChangeWhileBytesFlow(t *testing.T) {
 
 func TestWhoClosesDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimits(api.Limits{Up: minLimit})
+		l := newBandwidth(api.Limits{Up: minLimit})
 		closed := make(chan struct{})
 		began := time.Now()
 		done := make(chan struct{})

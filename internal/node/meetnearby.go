@@ -25,7 +25,7 @@ type meetNearby struct {
 	listening func([]string)
 	spare     bool // there are other ways: it is no error if this one cannot be gone
 	log       *slog.Logger
-	limits    *limits
+	bandwidth *bandwidth
 }
 
 // Limits of a meeting.
@@ -40,7 +40,7 @@ const (
 
 // strangers returns the options of a connection on which nobody shows an identity:
 // each side makes a key for it alone.
-func (l *limits) strangers() *secretstream.Options {
+func (l *bandwidth) strangers() *secretstream.Options {
 	return &secretstream.Options{KeepAlive: 5 * time.Second, IdleTimeout: 30 * time.Second, Outgoing: &l.up, Incoming: &l.down}
 }
 
@@ -133,7 +133,7 @@ func (m *meetNearby) visitors(ctx context.Context, l net.Listener, slots chan st
 		wg.Go(func() {
 			defer func() { <-slots }()
 			handshake, cancel := context.WithTimeout(ctx, handshakeTime)
-			stream, err := secretstream.Server(handshake, conn, m.limits.strangers())
+			stream, err := secretstream.Server(handshake, conn, m.bandwidth.strangers())
 			cancel()
 			if err != nil {
 				return
@@ -225,7 +225,7 @@ func (m *meetNearby) dialStranger(ctx context.Context, address string) (*secrets
 	if err != nil {
 		return nil, err
 	}
-	return secretstream.Client(ctx, conn, m.limits.strangers())
+	return secretstream.Client(ctx, conn, m.bandwidth.strangers())
 }
 
 // places are where the topic was seen, in the order in which they appeared.

@@ -24,6 +24,7 @@ import (
 	"github.com/tradle/cloudpal/internal/fault"
 	"github.com/tradle/cloudpal/internal/files"
 	"github.com/tradle/cloudpal/internal/identity"
+	"github.com/tradle/cloudpal/internal/metrics"
 )
 
 // Options configures [Open].
@@ -38,19 +39,20 @@ type Options struct {
 
 // Node is an open data folder. It is safe for concurrent use.
 type Node struct {
-	opts    Options
-	started time.Time
-	store   *corestore.Store
-	files   *files.Library
-	network *network
-	limits  *limits
-	mirrors *blindpeer.Client
-	pairing *blindpairing.Pairing
-	bases   *base.Library
-	handler http.Handler
-	socket  string
-	server  *http.Server
-	served  chan error // the result of serving the socket
+	opts      Options
+	started   time.Time
+	store     *corestore.Store
+	files     *files.Library
+	network   *network
+	bandwidth *bandwidth
+	mirrors   *blindpeer.Client
+	pairing   *blindpairing.Pairing
+	bases     *base.Library
+	metrics   *metrics.Metrics
+	handler   http.Handler
+	socket    string
+	server    *http.Server
+	served    chan error // the result of serving the socket
 
 	ctx    context.Context // ends when the node closes; requests end with it
 	cancel context.CancelFunc
@@ -83,7 +85,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	n.limits = newLimits(s.Limits)
+	n.bandwidth = newBandwidth(s.Limits)
 	n.store, err = corestore.Open(ctx, filepath.Join(n.opts.Home, storeFolder), &corestore.Options{Log: n.opts.Log})
 	if err != nil {
 		return explainOpen(n.opts.Home, err)
@@ -91,14 +93,15 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if n.files, err = files.Open(ctx, n.store, &files.Options{Home: n.opts.Home, Log: n.opts.Log}); err != nil {
 		return err
 	}
-	n.network = newNetwork(n.store.KeyPair("cloudpal/node"), n.speak, n.store.FindingPeers, n.limits, n.opts.Log)
+	n.network = newNetwork(n.store.KeyPair("cloudpal/node"), n.speak, n.store.FindingPeers, n.bandwidth, n.opts.Log)
 	n.mirrors = blindpeer.NewClient(n.network)
 	n.pairing = blindpairing.New(pairing{n.network}, &blindpairing.Options{Poll: pairingPoll, Log: n.opts.Log})
 	if n.bases, err = base.Open(ctx, n.store, base.Options{Pairing: n.pairing, Log: n.opts.Log}); err != nil {
 		return err
 	}
+	n.metrics = metrics.New(n.state)
 	n.handler = n.bounded(api.New(api.Backend{Files: n.files, Network: n.network, Web: &web{files: n.files, log: n.opts.Log}, Meet: n.meet, Info: n.info,
-		Mirrors: n.mirrors, Mirror: n.mirror, Limits: n.changeLimits, Bases: n.bases,
+		Mirrors: n.mirrors, Mirror: n.mirror, Limits: n.changeLimits, Metrics: n.metrics, Observe: n.metrics.Request, Bases: n.bases,
 		Identity: &identity.Store{Dir: filepath.Join(n.opts.Home, identityFolder), Ring: identity.SystemRing{}}}))
 	return n.listen()
 }

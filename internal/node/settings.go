@@ -53,7 +53,7 @@ func (s *settings) save(home string) error {
 func (n *Node) Limit(c api.LimitsRequest) (api.Limits, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	to := n.limits.now
+	to := n.bandwidth.now
 	if c.Up != nil {
 		to.Up = *c.Up
 	}
@@ -63,7 +63,7 @@ func (n *Node) Limit(c api.LimitsRequest) (api.Limits, error) {
 	if err := checkLimits(to); err != nil {
 		return to, err
 	}
-	n.limits.set(to)
+	n.bandwidth.set(to)
 	return to, nil
 }
 
@@ -72,7 +72,7 @@ func (n *Node) changeLimits(to *api.Limits) (api.Limits, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if to == nil {
-		return n.limits.now, nil
+		return n.bandwidth.now, nil
 	}
 	if err := checkLimits(*to); err != nil {
 		return api.Limits{}, err
@@ -81,6 +81,6 @@ func (n *Node) changeLimits(to *api.Limits) (api.Limits, error) {
 	if err := s.save(n.opts.Home); err != nil {
 		return api.Limits{}, err
 	}
-	n.limits.set(*to)
+	n.bandwidth.set(*to)
 	return *to, nil
 }
