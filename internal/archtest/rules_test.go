@@ -267,6 +267,16 @@ var rules = []rule{
 		why:      "doors are peers: none knows another, and none knows the node",
 	},
 	{
+		packages: []string{"internal/metrics"},
+		outside:  []string{"github.com/prometheus/client_golang", "github.com/prometheus/common"},
+		why:      "numbers are handed in; whose they are does not matter",
+	},
+	{
+		packages: []string{"internal/service"},
+		own:      []string{"internal/fault"},
+		why:      "what service managers want to know has nothing to do with what a node is",
+	},
+	{
 		packages: []string{"docs/api"},
 		why:      "a description is data",
 	},
@@ -353,6 +363,9 @@ func TestImports(t *testing.T) {
 			}
 			if strings.HasPrefix(imp, "golang.org/x/net/dns/") && name != "hyper/lan" {
 				t.Errorf("%s imports %s: DNS packets are made and read by hyper/lan only", name, imp)
+			}
+			if fromModule([]string{"golang.org/x/time"}, imp) && name != "internal/node" {
+				t.Errorf("%s imports token buckets: limits of bandwidth are the node's", name)
 			}
 			if fromModule([]string{"github.com/coder/websocket"}, imp) && name != "hyper/dhtrelay" {
 				t.Errorf("%s imports WebSockets: only hyper/dhtrelay may", name)
