@@ -213,6 +213,15 @@ var rules = []rule{
 		why:      "a base is opened, written and shared; who is connected is the node's business",
 	},
 	{
+		packages: []string{"internal/filetree"},
+		own:      []string{"hyper/compact", "hyper/hypercrypto", "hyper/hyperbee"},
+		why:      "what becomes of changes is a function of state and change: no space, no contents, no clock; of bees only what a range and an entry are",
+	},
+	{
+		packages: []string{"internal/filetree/diff3"},
+		why:      "merging texts is arithmetic",
+	},
+	{
 		packages: []string{"internal/handoff"},
 		own:      []string{"internal/fault", "hyper/cpace", "hyper/cpace/spoken", "hyper/hypercrypto", "hyper/secretstream"},
 		outside:  []string{"golang.org/x/sys"},
