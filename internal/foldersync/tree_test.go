@@ -348,3 +348,14 @@ func (c *changing) Store(ctx context.Context, r io.Reader, prev []byte) (Content
 	}
 	return c.view.Store(ctx, r, prev)
 }
+
+// stalling has no content of what is missing.
+type stalling struct{ *view }
+
+func (s *stalling) Open(ctx context.Context, e filetree.Entry) (io.ReadCloser, error) {
+	if strings.HasPrefix(e.Path, "missing") {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return s.view.Open(ctx, e)
+}
