@@ -317,10 +317,15 @@ func (m *memTree) delete(p string) {
 	}
 }
 
-// texts returns what is in the tree: folders end in a slash.
-func (m *memTree) texts() map[string]string {
+// texts returns what is in the tree: folders end in a slash. The contents are in pool,
+// if given.
+func (m *memTree) texts(pool ...*memTree) map[string]string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	contents := m.contents
+	if len(pool) > 0 {
+		contents = pool[0].contents
+	}
 	list := map[string]string{}
 	for p, e := range m.entries {
 		switch e.Kind {
@@ -329,7 +334,7 @@ func (m *memTree) texts() map[string]string {
 		case kindSymlink:
 			list[p] = "-> " + e.Target
 		default:
-			list[p] = string(m.contents[e.Hash])
+			list[p] = string(contents[e.Hash])
 		}
 	}
 	return list
