@@ -242,7 +242,21 @@ type update struct {
 	notes  map[string][]byte
 }
 
-// apply makes changes.
+// append encodes the update for the journal.
+func (u *update) append(b []byte) []byte {
+	for _, path := range u.delete {
+		b = appendText(append(b, journalDelete), path)
+	}
+	for i := range u.put {
+		b = u.put[i].append(appendText(append(b, journalPut), u.put[i].path))
+	}
+	for k, v := range u.notes {
+		b = appendText(appendText(append(b, journalNote), k), string(v))
+	}
+	return b
+}
+
+// apply makes changes, all or none.
 func (x *index) apply(u update) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -251,19 +265,15 @@ func (x *index) apply(u update) error {
 	}
 	for _, path := range u.delete {
 		x.setLocked(path, nil)
-		x.buf = appendJournal(x.buf, func(b []byte) []byte { return appendText(append(b, journalDelete), path) })
 	}
 	for i := range u.put {
 		r := u.put[i]
 		x.setLocked(r.path, &r)
-		x.buf = appendJournal(x.buf, func(b []byte) []byte { return r.append(appendText(append(b, journalPut), r.path)) })
 	}
 	for k, v := range u.notes {
 		x.noteLocked(k, v)
-		x.buf = appendJournal(x.buf, func(b []byte) []byte {
-			return appendText(appendText(append(b, journalNote), k), string(v))
-		})
 	}
+	x.buf = appendJournal(x.buf, u.append)
 	if err := x.flushLocked(); err != nil {
 		return err
 	}

@@ -247,6 +247,13 @@ func (m *model) settle(rt *rapid.T) {
 	for i, b := range m.boxes {
 		b.once()
 		if got := b.texts(); !maps.Equal(got, want) {
+			for p := range want {
+				if _, ok := got[p]; !ok {
+					p = strings.TrimSuffix(p, "/")
+					r, known, err := b.idx.get(p)
+					m.note("%s: index %+v, %v, %v; pending %q; status %+v", p, r, known, err, b.idx.note(notePending), b.Status())
+				}
+			}
 			rt.Fatalf("%s\nfolder %d: %s", strings.Join(m.trace, "\n"), i, differences(got, want))
 		}
 		if s := b.Status(); len(s.Problems) > 0 {
