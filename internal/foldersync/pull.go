@@ -32,7 +32,7 @@ func (f *Folder) pull(ctx context.Context) error {
 			return err
 		}
 	}
-	p := &puller{f: f, ctx: ctx, pending: make(map[string]bool)}
+	p := &puller{f: f, ctx: ctx, pending: make(map[string]bool), patience: patience{most: f.opts.Patience}}
 	if err := p.ignoreFile(); err != nil {
 		return err
 	}
@@ -137,9 +137,10 @@ func (f *Folder) lookups(ctx context.Context, paths []string) iter.Seq2[Differen
 
 // puller carries out differences.
 type puller struct {
-	f       *Folder
-	ctx     context.Context
-	pending map[string]bool // guarded by f.mu
+	f        *Folder
+	ctx      context.Context
+	pending  map[string]bool // guarded by f.mu
+	patience patience
 	// reselect says that the selection is another than last time.
 	reselect bool
 }
