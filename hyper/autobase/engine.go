@@ -178,7 +178,9 @@ func (e *engine) update(ctx context.Context) error {
 		}
 		n := len(e.due)
 		if stopped {
-			n = e.countApplied()
+			// What becomes of a node that is left out shows with all that is confirmed
+			// together; in another epoch the order is another one.
+			n = e.nodesToEpochEnd()
 		}
 		ended, err := e.confirm(ctx, n)
 		if err != nil {
@@ -255,12 +257,15 @@ func (e *engine) reached() *point {
 	return e.indexed
 }
 
-// countApplied returns how many nodes are applied that are not confirmed.
-func (e *engine) countApplied() (n int) {
+// nodesToEpochEnd returns how many applied nodes there are up to the first change of
+// the indexers, 0 if there is none.
+func (e *engine) nodesToEpochEnd() (n int) {
 	for i := range e.applied {
-		n += len(e.applied[i].nodes)
+		if n += len(e.applied[i].nodes); e.applied[i].updated {
+			return n
+		}
 	}
-	return n
+	return 0
 }
 
 // undo takes back all but the first u applied units.
