@@ -34,22 +34,16 @@ func (p Policy) none() bool { return !p.Everything && len(p.Paths) == 0 }
 // SetPolicy changes which contents are fetched. What is held stays.
 func (f *Files) SetPolicy(p Policy) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.policy = Policy{p.Everything, slices.Clone(p.Paths)}
-	close(f.wake)
-	f.wake = make(chan struct{})
+	f.mu.Unlock()
+	f.nudge()
 }
 
 // Policy returns which contents are fetched.
 func (f *Files) Policy() Policy {
-	p, _ := f.policyNow()
-	return p
-}
-
-func (f *Files) policyNow() (Policy, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.policy, f.wake
+	return f.policy
 }
 
 const (
@@ -76,8 +70,7 @@ func (f *Files) keep(ctx context.Context) {
 	k := &keeper{f: f, missing: make(map[hypercrypto.Hash]uint64)}
 	last := time.Now()
 	for ctx.Err() == nil {
-		changed := f.space.Changed()
-		policy, wake := f.policyNow()
+		changed, wake, policy := f.space.Changed(), f.woken(), f.Policy()
 		if time.Since(last) > keepTick || !slices.Equal(policy.Paths, k.policy.Paths) || policy.Everything != k.policy.Everything {
 			clear(k.missing)
 			k.policy, k.whole, last = policy, false, time.Now()

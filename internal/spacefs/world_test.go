@@ -119,8 +119,12 @@ func (m *machine) create() {
 }
 
 func (m *machine) use(s *space.Space) {
+	m.t.Helper()
 	m.space = s
-	m.Files = Open(s, &m.opts)
+	m.opts.Drives = m.store
+	var err error
+	m.Files, err = Open(m.t.Context(), s, &m.opts)
+	must(m.t, err)
 }
 
 // join lets another machine in.
