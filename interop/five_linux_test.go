@@ -18,6 +18,7 @@ type member interface {
 	name() string
 	put(t *testing.T, key, value string)
 	hash(t *testing.T) string // of the whole state
+	tell(t *testing.T) string // what it knows
 	value(t *testing.T, key string) string
 	kill(t *testing.T)
 	back(t *testing.T)
@@ -75,6 +76,8 @@ func (p *program) state(t *testing.T) Event {
 
 func (p *program) hash(t *testing.T) string { return p.state(t).Str("hash") }
 
+func (p *program) tell(t *testing.T) string { return fmt.Sprint(p.state(t)) }
+
 func (p *program) value(t *testing.T, key string) string {
 	t.Helper()
 	return p.once(t, "base", "view", p.base, "--prefix", key).last("pair").Str("value")
@@ -92,6 +95,10 @@ func (p *peer) put(t *testing.T, key, value string) {
 	p.j.append(t, baseOp{Put: []string{key, value}})
 }
 func (p *peer) hash(t *testing.T) string { t.Helper(); return p.j.state(t).System.Hash }
+func (p *peer) tell(t *testing.T) string {
+	t.Helper()
+	return p.j.state(t).text() + fmt.Sprint(p.j.Call(t, "writers", nil))
+}
 func (p *peer) value(t *testing.T, key string) string {
 	t.Helper()
 	return p.j.Call(t, "get", Args{"key": key}).Str("value")
@@ -140,6 +147,9 @@ func oneHash(t *testing.T, all []member) string {
 			return hashes[0]
 		}
 		if time.Now().After(until) {
+			for _, m := range all {
+				text += fmt.Sprintf("\n%s: %s", m.name(), m.tell(t))
+			}
 			t.Fatalf("they do not agree:%s", text)
 		}
 	}

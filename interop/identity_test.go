@@ -32,7 +32,7 @@ func TestJavaScriptVerifiesOurIdentity(t *testing.T) {
 	js.Event(t, "ready")
 	phrase := identitykey.NewMnemonic()
 	s := &identity.Store{Dir: t.TempDir()}
-	i, err := s.Create(phrase, identity.Plain, "", time.Now())
+	i, err := s.Create(phrase, identity.Plain, "", time.Now(), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func TestJavaScriptVerifiesOurIdentity(t *testing.T) {
 		t.Errorf("the third device: %v", err)
 	}
 	// A later generation makes earlier proofs void on both sides.
-	later, err := (&identity.Store{Dir: t.TempDir()}).Create(phrase, identity.Plain, "", time.Now().Add(time.Hour))
+	later, err := (&identity.Store{Dir: t.TempDir()}).Create(phrase, identity.Plain, "", time.Now().Add(time.Hour), false)
 	if err != nil {
 		t.Fatal(err)
 	}

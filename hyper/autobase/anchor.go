@@ -75,7 +75,7 @@ func (l *lineage) anchor(at oplog.Ref) ([]byte, *hypercrypto.Manifest, error) {
 		err := l.rotating(func(entropy [32]byte) ([32]byte, [32]byte) {
 			k, _ := keys(entropy)
 			return k, hash
-		}).Encrypt(0, 0, block)
+		}, l.epoch.Load).Encrypt(0, 0, block)
 		if err != nil {
 			return nil, nil, err
 		}

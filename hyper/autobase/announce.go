@@ -1,6 +1,7 @@
 package autobase
 
 import (
+	"slices"
 	"time"
 
 	"github.com/tradle/cloudpal/hyper/compact"
@@ -58,7 +59,7 @@ func (b *Base) announceAll() {
 	var open []map[hypercrypto.PublicKey]bool // who has the log open
 	late := false
 	for _, w := range b.e.writers {
-		if len(w.nodes) == 0 || w.frozen != nil || len(refs) >= maxAnnounced {
+		if len(w.nodes) == 0 && !b.e.leadsOn(w) || w.frozen != nil || len(refs) >= maxAnnounced {
 			continue
 		}
 		r := oplog.Ref{Key: w.key, Length: min(w.given, w.core.PublishedLength())}
@@ -95,6 +96,13 @@ func (b *Base) announceAll() {
 	} else {
 		b.again.Reset(wait)
 	}
+}
+
+// leadsOn tells whether a peer that knows nothing of a fork may need a log to hear of
+// it: who forked may be the only one that confirms, so that nothing is left
+// unconfirmed.
+func (e *engine) leadsOn(w *writer) bool {
+	return len(e.keys.entropies) > 0 && slices.ContainsFunc(e.heads, func(h oplog.Ref) bool { return h.Key == w.key })
 }
 
 // announce tells a peer what it may not know of, and returns when to do so again.

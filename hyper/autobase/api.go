@@ -25,6 +25,14 @@ type request struct {
 //
 // Errors: [ErrNotMember] unless this device is a member, [ErrEmpty].
 func (b *Base) Append(ctx context.Context, values ...[]byte) ([]*Receipt, error) {
+	r, err := newRequest(values)
+	if err != nil || r == nil {
+		return nil, err
+	}
+	return r.receipts, b.submit(ctx, r)
+}
+
+func newRequest(values [][]byte) (*request, error) {
 	if len(values) == 0 {
 		return nil, nil
 	}
@@ -39,7 +47,7 @@ func (b *Base) Append(ctx context.Context, values ...[]byte) ([]*Receipt, error)
 	if len(values) > maxBatch {
 		return nil, fmt.Errorf("autobase: %d values in one append, %d are possible", len(values), maxBatch)
 	}
-	return r.receipts, b.submit(ctx, r)
+	return r, nil
 }
 
 // AppendOptimistic writes a value also if this device is no member: it has an
@@ -127,13 +135,24 @@ func (b *Base) writeAll(all []*request) {
 		finish(nil)
 		return
 	}
-	if err := e.write(b.ctx, entries); err != nil {
-		b.fail(err)
-		finish(err)
-		return
+	rewound := false
+	for some := range byEpoch(entries) {
+		if rewound {
+			if err := b.advance(b.ctx); err != nil {
+				b.fail(err)
+				finish(err)
+				return
+			}
+		}
+		if err := e.write(b.ctx, some); err != nil {
+			b.fail(err)
+			finish(err)
+			return
+		}
+		rewound = e.rewound
 	}
 	after := b.settle
-	if e.rewound {
+	if rewound {
 		after = b.advance
 	}
 	if err := after(b.ctx); err != nil {
@@ -144,14 +163,17 @@ func (b *Base) writeAll(all []*request) {
 
 // permit tells whether a request may be written.
 func (b *Base) permit(r *request) error {
-	if r.optimistic && b.opts.Optimistic || r.values[0] == nil {
-		return nil
+	anybody := r.optimistic && b.opts.Optimistic || r.values[0] == nil
+	if !anybody {
+		ok, err := b.e.writable(b.ctx)
+		if err == nil && !ok {
+			return ErrNotMember
+		}
+		if err != nil {
+			return err
+		}
 	}
-	ok, err := b.e.writable(b.ctx)
-	if err == nil && !ok {
-		return ErrNotMember
-	}
-	return err
+	return b.e.mayWrite(anybody)
 }
 
 // Update takes in everything that the logs have here, and returns the position.
@@ -246,6 +268,10 @@ type Status struct {
 	Pending []hypercrypto.Key
 	Heads   []Ref
 	Views   []ViewStatus
+	// Epoch is that of the keys in force; Missing are epochs whose keys it takes to
+	// go on.
+	Epoch   uint32
+	Missing []uint32
 	// Frozen are logs that break the rules.
 	Frozen map[hypercrypto.Key]error
 }
@@ -267,7 +293,7 @@ func (b *Base) Status() Status {
 	s := Status{
 		Position: b.last, System: e.system.Key(), Hash: e.sys.draft.TreeHash(), Writable: b.writable,
 		Members: info.Members, Indexers: info.Indexers, Pending: info.Pending, Heads: info.Heads,
-		Frozen: make(map[hypercrypto.Key]error),
+		Epoch: e.epoch, Missing: e.missingKeys(), Frozen: make(map[hypercrypto.Key]error),
 	}
 	for _, v := range e.views {
 		s.Views = append(s.Views, ViewStatus{Name: v.name, Key: v.under.Key(), Length: v.draft.Length(), Hash: v.draft.TreeHash(), Signed: v.under.Length()})

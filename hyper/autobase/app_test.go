@@ -31,6 +31,7 @@ type testOp struct {
 	Throw     string    `json:"throw,omitempty"`
 	Note      string    `json:"note,omitempty"`
 	Fork      *testFork `json:"fork,omitempty"`
+	Epoch     uint32    `json:"epoch,omitempty"`
 }
 
 type testFork struct {
@@ -85,6 +86,11 @@ func (a *testApp) apply(ctx context.Context, nodes []Node, h *Host) error {
 		}
 		if op.Ack {
 			if err := h.AckWriter(n.From); err != nil {
+				return err
+			}
+		}
+		if op.Epoch != 0 {
+			if err := h.SetKeyEpoch(op.Epoch); err != nil {
 				return err
 			}
 		}

@@ -67,10 +67,7 @@ func (e *engine) applyNext(ctx context.Context, nodes []*linearizer.Node) (int, 
 
 // leaveOut makes a unit of a node that has no effect.
 func (e *engine) leaveOut(n *node) {
-	p := e.indexed
-	if len(e.applied) > 0 {
-		p = e.applied[len(e.applied)-1].after
-	}
+	p := e.reached()
 	e.applied = append(e.applied, unit{nodes: []*node{n}, after: p})
 	e.visible(n, p, true)
 }
@@ -144,7 +141,7 @@ func (e *engine) dependencies(n *node) func(yield func(*node) bool) {
 // node returns a node that is not confirmed, nil if it is.
 func (e *engine) node(r oplog.Ref) *node {
 	w := e.byKey[r.Key]
-	if w == nil || r.Length <= w.offset || r.Length > w.given {
+	if w == nil || r.Length <= max(w.offset, w.passed) || r.Length > w.given {
 		return nil
 	}
 	return w.nodes[r.Length-1-w.offset]
@@ -180,10 +177,11 @@ type savedEngine struct {
 	sys     saved
 	views   []viewState
 	forking *forkCall
+	epoch   uint32
 }
 
 func (e *engine) save() savedEngine {
-	s := savedEngine{sys: e.sys.save(), views: make([]viewState, len(e.views)), forking: e.forking}
+	s := savedEngine{sys: e.sys.save(), views: make([]viewState, len(e.views)), forking: e.forking, epoch: e.epoch}
 	for i, v := range e.views {
 		v.length = v.draft.Length()
 		s.views[i] = v.viewState
@@ -194,6 +192,7 @@ func (e *engine) save() savedEngine {
 func (e *engine) restore(ctx context.Context, s savedEngine) error {
 	e.sys.restore(s.sys)
 	e.forking = s.forking
+	e.useEpoch(s.epoch)
 	for i, v := range e.views {
 		if err := v.cut(ctx, s.views[i].length); err != nil {
 			return err

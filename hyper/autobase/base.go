@@ -38,6 +38,15 @@ type Options struct {
 	EncryptionKey *hypercrypto.EncryptionKey
 	// Encrypt takes a key that the store derives if none is given or remembered.
 	Encrypt bool
+	// Keys are the keys of epochs, into which an encrypted base is divided by
+	// [Host.SetKeyEpoch]. Either all devices of a base have a ring or none. Nil: what
+	// is written is encrypted with the key of the base for ever.
+	Keys hypercrypto.KeyRing
+	// Peek is called with values that cannot be applied yet because a key is missing,
+	// and that can be read nevertheless, with each at least once: the key may be in
+	// them. Nothing of them was checked. It is called while the base is locked: it must
+	// return quickly and not use the base, except for [Base.KeysChanged].
+	Peek func(log hypercrypto.Key, value []byte)
 	// Guard seals the key that the store remembers. Nil keeps it as it is.
 	Guard KeyGuard
 	// Local is the key pair of the own log. Nil: the log that was the own one
@@ -66,6 +75,8 @@ type Base struct {
 	store *corestore.Store // own view of the caller's
 	first *hypercore.Core  // log of the first writer
 	local atomic.Pointer[hypercrypto.Key]
+
+	learned atomic.Bool // a key, since run looked
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -113,7 +124,7 @@ func Open(ctx context.Context, store *corestore.Store, bootstrap *hypercrypto.Ke
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.store = store.Session()
 	e := &engine{
-		store: b.store, apply: h.Apply, optimistic: b.opts.Optimistic, emit: b.event, wake: b.poke,
+		store: b.store, apply: h.Apply, optimistic: b.opts.Optimistic, emit: b.event, wake: b.poke, peek: b.opts.Peek,
 		byKey: make(map[hypercrypto.Key]*writer), receipts: make(map[oplog.Ref]*Receipt),
 	}
 	b.e = e
@@ -136,9 +147,12 @@ func (b *Base) open(ctx context.Context, bootstrap *hypercrypto.Key, h Handlers)
 		return err
 	}
 	defer local.Close()
-	e.lineage = &lineage{base: b.first.Key()}
+	e.lineage = &lineage{base: b.first.Key(), ring: b.opts.Keys}
 	if e.lineage.encryption, err = b.encryptionKey(ctx, local); err != nil {
 		return err
+	}
+	if e.lineage.encryption == nil && b.opts.Keys != nil {
+		return errors.New("autobase: a base in clear has no keys")
 	}
 	if err := b.rememberLocal(local); err != nil {
 		return err
@@ -226,6 +240,10 @@ func (b *Base) run() {
 		}
 		b.mu.Lock()
 		if b.usable() == nil {
+			if b.learned.Swap(false) {
+				b.forward.after = time.Time{}
+				b.e.peekAgain()
+			}
 			err := b.takeHints(b.ctx)
 			if err == nil {
 				err = b.advance(b.ctx)
@@ -281,6 +299,7 @@ func (b *Base) advance(ctx context.Context) error {
 			return err
 		}
 	}
+	e.peekAll()
 	return b.settle(ctx)
 }
 

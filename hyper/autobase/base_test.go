@@ -23,6 +23,11 @@ type pair struct {
 
 func newPeers(t testing.TB, n int, o Options) *pair {
 	t.Helper()
+	return newPeersOf(t, n, func(int) Options { return o })
+}
+
+func newPeersOf(t testing.TB, n int, of func(i int) Options) *pair {
+	t.Helper()
 	p := &pair{t: t}
 	ctx := context.Background()
 	var boot *hypercrypto.Key
@@ -32,7 +37,7 @@ func newPeers(t testing.TB, n int, o Options) *pair {
 			t.Fatal(err)
 		}
 		app := &testApp{}
-		o := o
+		o := of(i)
 		o.AckInterval, o.NoForward = -1, true
 		b, err := Open(ctx, s, boot, app.handlers(), &o)
 		if err != nil {
@@ -318,65 +323,4 @@ func FuzzAnnouncement(f *testing.F) {
 			t.Fatalf("%v became %v, %v", refs, again, err)
 		}
 	})
-}
-
-// Acknowledgements stop when they cannot lead anywhere.
-func TestAcksEndWithoutAMajority(t *testing.T) {
-	p := newPeers(t, 5, Options{})
-	ctx := context.Background()
-	for i := 1; i < 5; i++ {
-		p.append(0, opAdd(p.bases[i].LocalKey(), true))
-		p.sync()
-	}
-	ackAll := func(p *pair) (n int) {
-		for _, b := range p.bases {
-			b.mu.Lock()
-			needed := b.e.ackNeeded()
-			b.mu.Unlock()
-			if needed {
-				n++
-				if err := b.Ack(ctx); err != nil {
-					t.Fatal(err)
-				}
-				p.sync()
-			}
-		}
-		return n
-	}
-	rounds := func(p *pair) int {
-		for n := range 100 {
-			if ackAll(p) == 0 {
-				return n
-			}
-		}
-		return 100
-	}
-	if n := rounds(p); n == 100 {
-		t.Fatal("five indexers acknowledge for ever")
-	}
-	p.append(0, opLog("all"))
-	p.sync()
-	if n := rounds(p); n == 100 {
-		t.Fatal("five indexers acknowledge for ever")
-	}
-	if s := p.bases[3].Status(); s.Views[0].Length != 1 || s.Views[0].Signed != 1 {
-		t.Fatalf("with all indexers: %+v", s)
-	}
-	two := &pair{t: t, stores: p.stores[:2], bases: p.bases[:2], apps: p.apps[:2]}
-	two.append(0, opLog("two"))
-	two.sync()
-	if n := rounds(two); n == 100 {
-		t.Fatal("two of five indexers acknowledge for ever")
-	}
-	if s := two.bases[1].Status(); s.Views[0].Length != 2 || s.Views[0].Signed != 1 {
-		t.Fatalf("with two of five: %+v", s)
-	}
-	// With the others there again, one word of theirs is enough to go on.
-	p.sync()
-	if n := rounds(p); n == 100 {
-		t.Fatal("five indexers acknowledge for ever")
-	}
-	if s := p.bases[3].Status(); s.Views[0].Signed != 2 {
-		t.Fatalf("after the return: %+v", s)
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 )
@@ -116,20 +117,16 @@ func (e *engine) close() {
 }
 
 // settled tells whether no change of membership is on its way: the last one is
-// signed, and everybody it made an indexer has begun.
+// confirmed, and everybody it made an indexer has begun.
 func (e *engine) settled() bool {
-	for _, u := range e.applied {
-		if u.members {
-			return false
-		}
-	}
-	return len(e.sys.info.Pending) == 0 && e.membersAt <= e.signed
+	changes := slices.ContainsFunc(e.applied, func(u unit) bool { return u.members })
+	return !changes && len(e.sys.info.Pending) == 0
 }
 
 // ChangeMembers is Append for a value that makes Apply add or remove members. It
-// waits until the change before is signed by a quorum, and everybody who became
-// an indexer has written: two changes at once can leave a base that nobody is
-// able to confirm. All changes should come from one device.
+// waits until the change before is confirmed, and everybody who became an indexer
+// has written: two changes at once can leave a base that nobody is able to
+// confirm. All changes should come from one device.
 func (b *Base) ChangeMembers(ctx context.Context, value []byte) (*Receipt, error) {
 	for {
 		b.mu.Lock()

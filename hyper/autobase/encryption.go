@@ -12,7 +12,8 @@ import (
 
 // viewScheme is how a view's blocks are encrypted. The keys depend on the view's
 // name and not on its core, so that blocks stay the same when the view moves to
-// another core. From where the base was forked on there are other keys.
+// another core. From where the base was forked on there are other keys, unless
+// there is a ring of keys: then blocks name the one they are encrypted with.
 type viewScheme struct {
 	lineage *lineage
 	name    string
@@ -26,8 +27,19 @@ type forkedScheme struct {
 }
 
 func (l *lineage) newScheme(name string) *viewScheme {
-	return &viewScheme{lineage: l, name: name,
-		before: hypercrypto.BlockKeyEncryption(hypercrypto.Sum(nsBlockKey[:], l.base[:], l.encryption[:], []byte(name)))}
+	s := &viewScheme{lineage: l, name: name}
+	if l.ring == nil {
+		s.before = hypercrypto.BlockKeyEncryption(l.viewKey(name))
+	} else {
+		s.before = hypercrypto.EpochEncryption(l.viewKey(name), l.ring, l.epoch.Load)
+	}
+	return s
+}
+
+// viewKey returns the key that a view's blocks have without a ring, and with one
+// in epoch 0.
+func (l *lineage) viewKey(name string) [32]byte {
+	return hypercrypto.Sum(nsBlockKey[:], l.base[:], l.encryption[:], []byte(name))
 }
 
 // scheme returns that of a view, the same one for all its cores.
@@ -55,7 +67,7 @@ func (l *lineage) viewEncryption(name string) hypercrypto.BlockEncryption {
 
 // follow makes s that of a core, given the keys since all forks.
 func (s *viewScheme) follow(m *hypercrypto.Manifest, entropies [][32]byte) error {
-	if m == nil || m.Version < 2 {
+	if m == nil || m.Version < 2 || s.lineage.ring != nil {
 		s.after.Store(nil)
 		return nil
 	}
@@ -129,7 +141,12 @@ func (e *logEncryption) load() (hypercrypto.BlockEncryption, error) {
 	var s hypercrypto.BlockEncryption
 	if m.Version < 2 {
 		_, compat := m.Matches(e.core.Key())
-		s = hypercrypto.DefaultEncryption(*e.lineage.encryption, e.core.Key(), compat)
+		key := hypercrypto.DeriveBlockKey(*e.lineage.encryption, e.core.Key(), compat)
+		if e.lineage.ring == nil {
+			s = hypercrypto.BlockKeyEncryption(key)
+		} else {
+			s = hypercrypto.EpochEncryption(key, e.lineage.ring, e.lineage.logEpoch.Load)
+		}
 	} else {
 		d, err := decodeManifestData(m.UserData)
 		if err != nil {
@@ -139,7 +156,7 @@ func (e *logEncryption) load() (hypercrypto.BlockEncryption, error) {
 		if d.namespace != nil {
 			of = *d.namespace
 		}
-		s = e.lineage.rotating(e.lineage.logKeys(of))
+		s = e.lineage.rotating(e.lineage.logKeys(of), e.lineage.logEpoch.Load)
 	}
 	e.scheme.Store(&s)
 	return s, nil
@@ -163,8 +180,24 @@ func rotating(entropies func() [][32]byte, derive func(entropy [32]byte) (block,
 	}})
 }
 
-// rotating is the scheme of logs whose manifest is of version 2.
-func (l *lineage) rotating(derive func(entropy [32]byte) (block, hash [32]byte)) hypercrypto.BlockEncryption {
+// rotating is the scheme of logs whose manifest is of version 2. With a ring the
+// keys are those of epochs, of which newest is that of new blocks.
+func (l *lineage) rotating(derive func(entropy [32]byte) (block, hash [32]byte), newest func() uint32) hypercrypto.BlockEncryption {
+	if l.ring != nil {
+		return hypercrypto.RotatingEncryption(hypercrypto.RotatingOptions{Derive: derive, Source: func(id int64) (uint32, [32]byte, error) {
+			if id == hypercrypto.NewestKey {
+				id = int64(newest())
+			}
+			if id == 0 {
+				return 0, nsGenesis, nil
+			}
+			key, ok := l.ring.Key(uint32(id))
+			if !ok {
+				return 0, key, &hypercrypto.UnknownKeyError{Epoch: uint32(id)}
+			}
+			return uint32(id), key, nil
+		}})
+	}
 	return rotating(func() [][32]byte {
 		if all := l.entropies.Load(); all != nil {
 			return *all

@@ -21,6 +21,7 @@ type engine struct {
 	apply      func(ctx context.Context, nodes []Node, h *Host) error
 	emit       func(Event)
 	wake       func() // called from anywhere when a log may have news
+	peek       func(log hypercrypto.Key, value []byte)
 
 	local *writer
 
@@ -34,19 +35,24 @@ type engine struct {
 
 	indexers []hypercrypto.Key // of the epoch
 	lin      *linearizer.Linearizer
-	heads    []oplog.Ref // nodes without a successor among those that were loaded
-	applied  []unit      // the tip
-	indexed  *point      // the confirmed state
-	signed   uint64      // length of the system view that is signed
+	heads    []oplog.Ref        // nodes without a successor among those that were loaded
+	applied  []unit             // the tip
+	indexed  *point             // the confirmed state
+	due      []*linearizer.Node // confirmed nodes that are not part of it yet
+	epoch    uint32             // of keys, as the state has it
+	locked   *lock              // the key that the order waits for
+	signed   uint64             // length of the system view that is signed
 
-	acks       int       // own empty nodes since the last value
 	eager      bool      // Apply prefers a jump, however short
 	held       bool      // nodes are neither fetched nor loaded
 	scratch    bool      // nothing is written but what is there already
 	forking    *forkCall // what Apply asked for in this update
 	confirming bool      // what is applied now is confirmed
+	passed     []passed  // nodes of the epoch that are confirmed without being part of the state
+	writing    bool      // own nodes were entered that are not in the log yet
+	booted     []byte    // boot record that counts once they are
 	rewound    bool      // nodes that were loaded before have to be again
-	membersAt  uint64    // length of the system view with the last confirmed change of members
+	valuedAt   uint64    // length of the system view with the last confirmed value
 
 	receipts map[oplog.Ref]*Receipt // of own nodes that are not confirmed
 	refused  error                  // why the last apply had no effect
@@ -63,10 +69,15 @@ type unit struct {
 	members bool        // somebody was added or removed
 }
 
+// valued tells whether the unit has values, which were not left out.
+func (u *unit) valued() bool {
+	return len(u.linked) > 0 && slices.ContainsFunc(u.nodes, func(n *node) bool { return n.block.Value != nil })
+}
+
 // begin starts an epoch at the present state, which is confirmed, and enters all
 // nodes that are not part of it.
 func (e *engine) begin(ctx context.Context) error {
-	e.indexed, e.applied = e.here(), nil
+	e.indexed, e.applied, e.due = e.here(), nil, nil
 	info := &e.indexed.info
 	e.indexers = e.indexers[:0]
 	for _, r := range info.Indexers {
@@ -92,7 +103,7 @@ func (e *engine) begin(ctx context.Context) error {
 		}
 	}
 	for _, w := range e.writers {
-		e.lin.Start(w.key, w.offset)
+		e.lin.Start(w.key, max(w.offset, w.passed))
 		w.given = w.offset
 	}
 	_, err := e.enterLoaded()
@@ -132,15 +143,14 @@ func (e *engine) ready(n *node) bool {
 
 // enter adds the next node of a writer to the order.
 func (e *engine) enter(n *node) error {
+	if n.Length <= n.w.passed {
+		n.w.given++
+		return nil
+	}
 	if err := e.lin.Add(e.inOrder(n)); err != nil {
 		return err
 	}
 	n.w.given++
-	if n.block.Value != nil {
-		e.acks = 0
-	} else if n.w == e.local {
-		e.acks++
-	}
 	e.heads = slices.DeleteFunc(e.heads, func(h oplog.Ref) bool {
 		return h.Key == n.Key && h.Length < n.Length || slices.Contains(n.block.Heads, h)
 	})
@@ -153,8 +163,9 @@ func (e *engine) update(ctx context.Context) error {
 	for {
 		e.forking = nil
 		confirmed, tip := e.lin.Update()
+		e.due = append(e.due, confirmed...)
 		e.confirming = true
-		err := e.reconcile(ctx, confirmed)
+		stopped, err := e.reconcile(ctx, e.due)
 		e.confirming = false
 		if err != nil {
 			return err
@@ -165,7 +176,11 @@ func (e *engine) update(ctx context.Context) error {
 			}
 			continue
 		}
-		ended, err := e.confirm(ctx, len(confirmed))
+		n := len(e.due)
+		if stopped {
+			n = e.countApplied()
+		}
+		ended, err := e.confirm(ctx, n)
 		if err != nil {
 			return err
 		}
@@ -175,8 +190,15 @@ func (e *engine) update(ctx context.Context) error {
 			}
 			continue
 		}
-		if err := e.reconcile(ctx, tip); err != nil {
+		e.due = append([]*linearizer.Node(nil), e.due[n:]...)
+		if stopped {
+			return nil
+		}
+		if stopped, err = e.reconcile(ctx, tip); err != nil {
 			return err
+		}
+		if !stopped {
+			e.unlock()
 		}
 		if e.forking != nil {
 			if err := e.fork(ctx); err != nil {
@@ -189,8 +211,9 @@ func (e *engine) update(ctx context.Context) error {
 }
 
 // reconcile makes the given nodes the first that are applied. What is applied
-// already in this order stays.
-func (e *engine) reconcile(ctx context.Context, nodes []*linearizer.Node) error {
+// already in this order stays. It stops before a node that needs a key which is
+// not known; the state is that before this node then.
+func (e *engine) reconcile(ctx context.Context, nodes []*linearizer.Node) (stopped bool, err error) {
 	u := 0
 	for u < len(e.applied) && len(nodes) > 0 {
 		un := e.applied[u].nodes
@@ -200,19 +223,44 @@ func (e *engine) reconcile(ctx context.Context, nodes []*linearizer.Node) error 
 		nodes, u = nodes[len(un):], u+1
 	}
 	if len(nodes) == 0 {
-		return nil
+		return false, nil
 	}
 	if err := e.undo(ctx, u); err != nil {
-		return err
+		return false, err
 	}
 	for len(nodes) > 0 {
+		if e.waits(nodes[0]) {
+			return true, nil
+		}
+		forking := e.forking
 		n, err := e.applyNext(ctx, nodes)
+		if epoch, ok := e.lacks(err); ok {
+			e.forking = forking
+			e.lock(nodes[0], epoch)
+			return true, e.back(ctx, e.reached())
+		}
 		if err != nil {
-			return err
+			return false, err
 		}
 		nodes = nodes[n:]
 	}
-	return nil
+	return false, nil
+}
+
+// reached returns the state after all that is applied.
+func (e *engine) reached() *point {
+	if n := len(e.applied); n > 0 {
+		return e.applied[n-1].after
+	}
+	return e.indexed
+}
+
+// countApplied returns how many nodes are applied that are not confirmed.
+func (e *engine) countApplied() (n int) {
+	for i := range e.applied {
+		n += len(e.applied[i].nodes)
+	}
+	return n
 }
 
 // undo takes back all but the first u applied units.
@@ -243,8 +291,10 @@ func (e *engine) cutTip(ctx context.Context, n int) error {
 // the indexers. It tells whether there is one; then all else is taken back.
 func (e *engine) confirm(ctx context.Context, n int) (ended bool, err error) {
 	u := 0
+	var p passing
 	for n > 0 && !ended {
 		x := &e.applied[u]
+		p.see(x, e.indexed.length)
 		n -= len(x.nodes)
 		e.indexed = x.after
 		for _, r := range x.linked {
@@ -253,8 +303,8 @@ func (e *engine) confirm(ctx context.Context, n int) (ended bool, err error) {
 			}
 		}
 		e.confirmed(x)
-		if x.members {
-			e.membersAt = x.after.length
+		if x.valued() {
+			e.valuedAt = x.after.length
 		}
 		ended = x.updated
 		u++
@@ -263,6 +313,8 @@ func (e *engine) confirm(ctx context.Context, n int) (ended bool, err error) {
 		if err := e.undo(ctx, u); err != nil {
 			return false, err
 		}
+	} else {
+		e.pass(&p)
 	}
 	e.applied = slices.Delete(e.applied, 0, u)
 	return ended, nil

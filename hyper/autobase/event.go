@@ -16,6 +16,7 @@ const (
 	EventForward                     // the base jumped to a signed state that peers have
 	EventLocal                       // Key is the own log now
 	EventWarning                     // something went wrong that is tried again: Err
+	EventLocked                      // the node Length of log Key waits for the key of Epoch; see [Base.KeysChanged]
 	EventFailed                      // the base stopped: Err
 )
 
@@ -24,5 +25,6 @@ type Event struct {
 	Type   EventType
 	Key    hypercrypto.Key
 	Length uint64
+	Epoch  uint32
 	Err    error
 }

@@ -26,7 +26,12 @@ type forkCall struct {
 // when the fork was decided on: [Status] has both. The call has no effect and
 // returns false if that is not the present core, which a fork ends, if that
 // length is not the end of a confirmed state, or if one of the indexers is no
-// member with nodes in that state and now.
+// member with nodes now, or was removed in that state.
+//
+// An indexer that is no member in that state is one by the fork, so that a device
+// that comes when all indexers are gone can go on. Until Apply adds it as an
+// indexer again, which it has to, only optimistic nodes of it have an effect: the
+// node that asks for the fork is one.
 //
 // A fork needs no confirmation by the indexers before: it takes effect as soon as
 // a node that asks for it is applied. Apply has to decide who may ask, and nobody
@@ -35,8 +40,8 @@ type forkCall struct {
 //
 // On an encrypted base the keys of what is added to the views after a fork
 // follow from what is in clear: who knows the key of the base and mirrors it can
-// read the views, though not the logs. The format has it so; a new base is the
-// better choice then.
+// read the views, though not the logs. The format has it so; with [Options.Keys] it
+// is not so.
 func (h *Host) Fork(indexers []hypercrypto.Key, system Ref) (forked bool, err error) {
 	err = h.do(func() error {
 		forked, err = h.e.mayFork(h.ctx, indexers, system)
@@ -72,10 +77,8 @@ func (e *engine) mayFork(ctx context.Context, indexers []hypercrypto.Key, system
 		if err != nil {
 			return false, err
 		}
-		for _, r := range []record{now, then} {
-			if !r.found || r.member.Removed || r.member.Length == 0 {
-				return false, nil
-			}
+		if !now.found || now.member.Removed || now.member.Length == 0 || then.member.Removed {
+			return false, nil
 		}
 		refs = append(refs, oplog.Ref{Key: k, Length: then.member.Length})
 	}
@@ -131,6 +134,12 @@ func (e *engine) fork(ctx context.Context) error {
 	}
 	info.EncryptionLength = uint64(len(keys))
 
+	// What comes after that state is applied again, and with it what begins the
+	// epochs of keys since.
+	if err := e.readEpoch(ctx, f.length); err != nil {
+		ring.Close()
+		return err
+	}
 	if err := s.rewrite(ctx, f.length, info); err != nil {
 		ring.Close()
 		return err
@@ -153,7 +162,7 @@ func (e *engine) fork(ctx context.Context) error {
 	if err := e.useKeys(); err != nil {
 		return err
 	}
-	e.membersAt = min(e.membersAt, length)
+	e.valuedAt = min(e.valuedAt, length)
 	e.emit(Event{Type: EventEpoch})
 	return e.rewind(ctx)
 }
@@ -218,7 +227,7 @@ func (e *engine) rewind(ctx context.Context) error {
 		}
 		at := r.member.Length
 		w.stopFetching()
-		w.frozen = nil
+		w.frozen, w.locked = nil, 0
 		if w == e.local {
 			// The last of the own nodes may not be in the log yet.
 			if err := e.reload(w, at); err != nil {

@@ -28,6 +28,7 @@ func (p *pair) text(i int) string {
 	p.t.Helper()
 	s := p.bases[i].Status()
 	s.Writable, s.Frozen = false, nil
+	s.Pending = append([]hypercrypto.Key{}, s.Pending...)
 	b, err := json.Marshal(s)
 	if err != nil {
 		p.t.Fatal(err)

@@ -394,6 +394,9 @@ func (e *engine) land(ctx context.Context, l *landing) error {
 			return err
 		}
 	}
+	if err := e.readEpoch(ctx, l.length); err != nil {
+		return err
+	}
 	if err := s.load(ctx); err != nil {
 		return err
 	}
@@ -404,7 +407,7 @@ func (e *engine) land(ctx context.Context, l *landing) error {
 		if err != nil {
 			return err
 		}
-		w.nodes, w.offset, w.given = nil, r.member.Length, r.member.Length
+		w.nodes, w.offset, w.given, w.locked = nil, r.member.Length, r.member.Length, 0
 		w.stopFetching()
 		if w != e.local && !e.held {
 			w.fetch()

@@ -38,7 +38,7 @@ func (h *Host) do(fn func() error) error {
 		return h.failed
 	}
 	err := fn()
-	if err != nil && !errors.Is(err, ErrLastIndexer) {
+	if err != nil && !errors.Is(err, ErrLastIndexer) && !errors.Is(err, ErrEpoch) {
 		h.failed = err
 	}
 	return err

@@ -31,12 +31,18 @@ type lineage struct {
 
 	entropies atomic.Pointer[[][32]byte] // of an encrypted base, one per fork
 
+	ring     hypercrypto.KeyRing // nil: the key of the base is for ever
+	epoch    atomic.Uint32       // of new blocks of views
+	logEpoch atomic.Uint32       // of new blocks of the own log
+
 	schemesMu sync.Mutex // guards schemes
 	schemes   map[string]*viewScheme
 }
 
-// again returns the lineage as if nothing was known of forks.
-func (l *lineage) again() *lineage { return &lineage{base: l.base, encryption: l.encryption} }
+// again returns the lineage as if nothing was known of forks and epochs.
+func (l *lineage) again() *lineage {
+	return &lineage{base: l.base, encryption: l.encryption, ring: l.ring}
+}
 
 func (l *lineage) secret() []byte {
 	if l.encryption == nil {

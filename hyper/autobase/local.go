@@ -96,7 +96,7 @@ func (b *Base) useLocal(ctx context.Context, key hypercrypto.Key) error {
 		return err
 	}
 	w.stopFetching() // nobody else writes it
-	b.e.local, b.e.acks = w, 0
+	b.e.local = w
 	b.local.Store(&key)
 	return nil
 }

@@ -24,7 +24,7 @@ type node struct {
 
 // inOrder makes the node one of the present epoch.
 func (e *engine) inOrder(n *node) *linearizer.Node {
-	n.lin = &linearizer.Node{Ref: linearizer.Ref(n.Ref), Batch: n.block.Batch, Optimistic: n.block.Optimistic, Value: n}
+	n.lin = &linearizer.Node{Ref: linearizer.Ref(n.Ref), Batch: n.block.Batch, Optimistic: n.block.Optimistic, Empty: n.block.Value == nil, Value: n}
 	n.lin.Heads = make([]linearizer.Ref, 0, len(n.block.Heads))
 	for _, h := range n.block.Heads {
 		r := linearizer.Ref(h)

@@ -320,7 +320,8 @@ func (e *engine) commit(ctx context.Context, length uint64, votes []vote) error 
 		commits = append(commits, *c)
 	}
 	commits = append(commits, *c)
-	boot := hypercore.UserRecord{Core: e.local.core, Key: bootKey, Value: appendBoot(nil, e.system.Key(), length)}
+	rec := &bootRecord{system: oplog.Ref{Key: e.system.Key(), Length: length}, passed: e.passedBelow(length)}
+	boot := hypercore.UserRecord{Core: e.local.core, Key: bootKey, Value: rec.appendTo(nil)}
 	if err := hypercore.CommitDrafts(ctx, commits, boot); err != nil {
 		if errors.Is(err, hypercore.ErrBranchMoved) || errors.Is(err, hypercore.ErrConflict) {
 			return fmt.Errorf("autobase: the indexers signed another state than the nodes give: %w", err)

@@ -9,29 +9,45 @@ import (
 	"github.com/tradle/cloudpal/hyper/corestore"
 	"github.com/tradle/cloudpal/hyper/hypercore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/hyper/internal/oplog"
 )
 
-// bootKey is where the local log keeps which system core counts, and how long
-// the part is that needs no computing again.
+// bootKey is where the local log keeps the boot record.
 const bootKey = "cloudpal/boot"
 
-func appendBoot(b []byte, k hypercrypto.Key, length uint64) []byte {
-	b = compact.AppendUint(b, 0)
-	b = append(b, k[:]...)
-	return compact.AppendUint(b, length)
+// bootRecord says where computing begins at the next start.
+type bootRecord struct {
+	system oplog.Ref   // the system core that counts, and how long the part is that is final
+	passed []oplog.Ref // nodes below that are no part of it, by the last of each log
 }
 
-func decodeBoot(b []byte) (k hypercrypto.Key, length uint64, err error) {
+func (x *bootRecord) appendTo(b []byte) []byte {
+	b = compact.AppendUint(b, 0)
+	b = append(b, x.system.Key[:]...)
+	b = compact.AppendUint(b, x.system.Length)
+	b = compact.AppendUint(b, uint64(len(x.passed)))
+	for _, r := range x.passed {
+		b = append(b, r.Key[:]...)
+		b = compact.AppendUint(b, r.Length)
+	}
+	return b
+}
+
+func decodeBoot(b []byte) (*bootRecord, error) {
 	r := compact.NewReader(b)
 	if v := r.Uint(); v != 0 && r.Err() == nil {
-		return k, 0, errors.New("autobase: the directory was written by a newer version")
+		return nil, errors.New("autobase: the directory was written by a newer version")
 	}
-	copy(k[:], r.Fixed(32))
-	length = r.Uint()
+	x := &bootRecord{system: oplog.Ref{Key: r.Fixed32(), Length: r.Uint()}}
+	if r.Err() == nil && r.Len() > 0 {
+		for range r.Count(33) {
+			x.passed = append(x.passed, oplog.Ref{Key: r.Fixed32(), Length: r.Uint()})
+		}
+	}
 	if err := r.Err(); err != nil {
-		return k, 0, fmt.Errorf("autobase: boot record: %w", err)
+		return nil, fmt.Errorf("autobase: boot record: %w", err)
 	}
-	return k, length, nil
+	return x, nil
 }
 
 // boot opens the system view at the last durable state.
@@ -45,11 +61,18 @@ func (e *engine) boot(ctx context.Context) error {
 	if rec == nil {
 		core, err = e.viewCore(ctx, systemName, e.lineage.manifest(systemName, &signers{}, hypercrypto.TreeState{}, nil, nil))
 	} else {
-		var k hypercrypto.Key
-		if k, length, err = decodeBoot(rec); err != nil {
+		x, err := decodeBoot(rec)
+		if err != nil {
 			return err
 		}
-		core, err = e.store.Get(ctx, corestore.GetOptions{Key: &k, Encryption: e.lineage.viewEncryption(systemName)})
+		for _, r := range x.passed {
+			e.passed = append(e.passed, passed{r, 0})
+		}
+		length = x.system.Length
+		core, err = e.store.Get(ctx, corestore.GetOptions{Key: &x.system.Key, Encryption: e.lineage.viewEncryption(systemName)})
+		if err != nil {
+			return fmt.Errorf("open the system view: %w", err)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("open the system view: %w", err)
@@ -67,20 +90,37 @@ func (e *engine) boot(ctx context.Context) error {
 	if err := e.useKeys(); err != nil {
 		return err
 	}
+	if err := e.readEpoch(ctx, length); err != nil {
+		return err
+	}
 	return e.sys.load(ctx)
 }
 
 // setSystem makes another core the system core, of which length blocks are
 // final.
 func (e *engine) setSystem(core *hypercore.Core, length uint64) error {
-	if !e.scratch {
-		if err := e.local.core.SetUserData(bootKey, appendBoot(nil, core.Key(), length)); err != nil {
-			return fmt.Errorf("remember the system view: %w", err)
+	rec := (&bootRecord{system: oplog.Ref{Key: core.Key(), Length: length}}).appendTo(nil)
+	switch {
+	case e.scratch:
+	case e.writing:
+		e.booted = rec
+	default:
+		if err := e.remember(rec); err != nil {
+			return err
 		}
 	}
 	e.system.Close()
 	e.system, e.signed = core, length
 	e.watchSystem()
+	e.forgetPassed()
+	return nil
+}
+
+// remember makes the next start begin at a boot record.
+func (e *engine) remember(rec []byte) error {
+	if err := e.local.core.SetUserData(bootKey, rec); err != nil {
+		return fmt.Errorf("remember the system view: %w", err)
+	}
 	return nil
 }
 

@@ -148,12 +148,13 @@ func (e *engine) viewCore(ctx context.Context, name string, m *hypercrypto.Manif
 type point struct {
 	info   oplog.Info
 	length uint64 // of the system view
+	epoch  uint32 // of keys
 	views  []viewState
 }
 
 // here returns the present state.
 func (e *engine) here() *point {
-	p := &point{info: cloneInfo(&e.sys.info), length: e.sys.draft.Length(), views: make([]viewState, len(e.views))}
+	p := &point{info: cloneInfo(&e.sys.info), length: e.sys.draft.Length(), epoch: e.epoch, views: make([]viewState, len(e.views))}
 	for i, v := range e.views {
 		v.length = v.draft.Length()
 		p.views[i] = v.viewState
@@ -163,6 +164,7 @@ func (e *engine) here() *point {
 
 // back returns to an earlier state.
 func (e *engine) back(ctx context.Context, p *point) error {
+	e.useEpoch(p.epoch)
 	if err := e.sys.undo(ctx, &p.info, p.length); err != nil {
 		return err
 	}

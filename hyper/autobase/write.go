@@ -20,6 +20,7 @@ var (
 type entry struct {
 	values     [][]byte // nil stands for an acknowledgement
 	optimistic bool
+	epoch      *uint32 // of keys, nil: the one in force
 	receipts   []*Receipt
 }
 
@@ -31,7 +32,7 @@ func (e *engine) writable(ctx context.Context) (bool, error) {
 	return e.sys.active(ctx, e.local.key)
 }
 
-// write appends entries to the local log. The state is that after all nodes that
+// write appends entries, which are of one epoch, to the local log. The state is that after all nodes that
 // were loaded; afterwards it is that with the new ones.
 //
 // If it fails after the nodes were entered, state and log disagree, and the
@@ -42,7 +43,14 @@ func (e *engine) write(ctx context.Context, entries []*entry) error {
 	if w.length() != start {
 		return fmt.Errorf("autobase: %d of %d own nodes are loaded", w.length(), start)
 	}
+	// What begins an epoch of keys is for those who do not have its key yet.
+	epoch := e.epoch
+	if entries[0].epoch != nil {
+		epoch = *entries[0].epoch
+	}
+	e.lineage.logEpoch.Store(epoch)
 	var all []*node
+	e.writing = true
 	for _, x := range entries {
 		for i, value := range x.values {
 			b := &oplog.Block{Batch: uint64(len(x.values) - i), Value: value, Optimistic: x.optimistic}
@@ -86,6 +94,14 @@ func (e *engine) write(ctx context.Context, entries []*entry) error {
 	if _, err := w.core.Append(ctx, blocks...); err != nil {
 		return stop(fmt.Errorf("append to the own log: %w", err))
 	}
+	// An epoch that these nodes began must not outlive them in a crash.
+	e.writing = false
+	if rec := e.booted; rec != nil {
+		e.booted = nil
+		if err := e.remember(rec); err != nil {
+			return stop(err)
+		}
+	}
 	return e.collect(ctx)
 }
 
@@ -106,30 +122,28 @@ func (e *engine) ackNeeded() bool {
 	if !slices.Contains(e.indexers, key) || len(e.indexed.info.Indexers) == 0 {
 		return false
 	}
+	if e.unsigned() {
+		return true
+	}
+	// Whoever becomes an indexer begins with an empty node.
+	more := slices.ContainsFunc(e.applied, func(u unit) bool { return u.updated })
+	return e.lin.AckHelps(key, more)
+}
+
+// unsigned tells whether this device has not signed all that values did to the
+// confirmed state: to the views, or only to the system view, if no quorum has
+// signed that either.
+func (e *engine) unsigned() bool {
 	s := &e.local.signs
 	for i, r := range e.indexed.info.Views {
 		if i >= len(s.user) || s.user[i].length < r.Length {
 			return true
 		}
 	}
-	if len(e.heads) == 1 && e.heads[0].Key == key {
+	if e.valuedAt <= e.signed {
 		return false
 	}
-	// Without a majority nothing helps; the others must not answer for ever.
-	if e.acks > 2*len(e.indexers)+2 {
-		return false
-	}
-	for _, u := range e.applied {
-		if u.updated {
-			return true
-		}
-		for _, n := range u.nodes {
-			if n.block.Value != nil {
-				return true
-			}
-		}
-	}
-	return false
+	return s.system == nil || s.core != e.system.Key() || s.system.length < e.valuedAt
 }
 
 // pendingIndexer tells whether the base waits for this device's first node.

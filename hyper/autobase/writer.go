@@ -36,8 +36,11 @@ type writer struct {
 	offset uint64  // nodes that are part of the confirmed state
 	nodes  []*node // the others that were loaded
 	given  uint64  // length up to which nodes were entered in the epoch's order
+	passed uint64  // length up to which they are confirmed in this epoch, part of the state or not
 
-	frozen  error // why no more is loaded
+	frozen  error  // why no more is loaded
+	locked  uint32 // epoch whose key it takes to load more, 0: none is missing
+	peeked  uint64 // length up to which Options.Peek has seen what waits
 	missing *hypercore.Download
 	cancel  func()
 
@@ -113,6 +116,7 @@ func (e *engine) writer(ctx context.Context, k hypercrypto.Key) (*writer, error)
 		w.offset = r.member.Length
 	}
 	w.given = w.offset
+	w.passed = e.passedLength(k)
 	o := corestore.GetOptions{Key: &k}
 	var enc *logEncryption
 	if e.lineage.encryption != nil {
@@ -139,7 +143,7 @@ func (e *engine) writer(ctx context.Context, k hypercrypto.Key) (*writer, error)
 	e.writers = append(e.writers, w)
 	e.byKey[k] = w
 	if e.lin != nil {
-		e.lin.Start(k, w.offset)
+		e.lin.Start(k, max(w.offset, w.passed))
 	}
 	return w, nil
 }
@@ -212,7 +216,7 @@ func (e *engine) load(ctx context.Context) (any bool, err error) {
 
 // loadNext enters the next append of a log.
 func (e *engine) loadNext(ctx context.Context, w *writer, budget *int) (bool, error) {
-	if w.frozen != nil || w.given < w.length() {
+	if w.frozen != nil || w.given < w.length() || e.lockedLog(w) {
 		return false, nil
 	}
 	at, end := w.length(), w.core.Length()
@@ -225,6 +229,10 @@ func (e *engine) loadNext(ctx context.Context, w *writer, budget *int) (bool, er
 		return false, nil
 	}
 	stopLog := func(err error) (bool, error) {
+		if epoch, ok := e.lacks(err); ok {
+			e.lockLog(w, at, epoch)
+			return false, nil
+		}
 		if errors.Is(err, oplog.ErrBlock) || errors.Is(err, hypercore.ErrDecrypt) {
 			return freeze(err)
 		}

@@ -139,7 +139,7 @@ func (c *Core) open1(i uint64, b []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: block %d has only %d bytes", ErrDecrypt, i, len(b))
 	}
 	if err := enc.Decrypt(i, b); err != nil {
-		return nil, fmt.Errorf("%w: block %d: %v", ErrDecrypt, i, err)
+		return nil, fmt.Errorf("%w: block %d: %w", ErrDecrypt, i, err)
 	}
 	return b[padding:], nil
 }

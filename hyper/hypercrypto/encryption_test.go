@@ -189,6 +189,7 @@ func FuzzDecrypt(f *testing.F) {
 			},
 			Compat: func(i uint64) bool { return i%2 == 1 },
 		}),
+		EpochEncryption([32]byte{3}, testRing{1: {1}, 7: {7}}, func() uint32 { return 7 }),
 	}
 	for _, e := range schemes {
 		block := append(make([]byte, e.Padding()), "text"...)

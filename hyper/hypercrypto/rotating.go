@@ -74,10 +74,15 @@ func (e *rotating) Encrypt(index, fork uint64, block []byte) error {
 	if e.compat(index) {
 		return e.opts.CompatKeys.encrypt(index, fork, block)
 	}
+	return e.encryptWith(NewestKey, index, block)
+}
+
+// encryptWith encrypts with the key that has an id.
+func (e *rotating) encryptWith(id int64, index uint64, block []byte) error {
 	if len(block) < EncryptionPadding {
 		return ErrEncryption
 	}
-	k, err := e.load(NewestKey)
+	k, err := e.key(id)
 	if err != nil {
 		return fmt.Errorf("encrypt block %d: %w", index, err)
 	}
@@ -104,17 +109,26 @@ func (e *rotating) Decrypt(index uint64, block []byte) error {
 		return fmt.Errorf("%w %d: type %d is unknown", ErrEncryption, index, block[0])
 	}
 	id := binary.LittleEndian.Uint32(block[4:])
-	e.mu.Lock()
-	k, ok := e.keys[id]
-	e.mu.Unlock()
-	if !ok {
-		var err error
-		if k, err = e.load(int64(id)); err != nil {
-			return fmt.Errorf("%w %d: key %d: %w", ErrEncryption, index, id, err)
-		}
+	k, err := e.key(int64(id))
+	if err != nil {
+		return fmt.Errorf("%w %d: key %d: %w", ErrEncryption, index, id, err)
 	}
 	xorBlock(index, block, &k.block)
 	return nil
+}
+
+// key returns the key with an id, or the newest one, of which the source is asked
+// every time.
+func (e *rotating) key(id int64) (rotatingKeys, error) {
+	if id != NewestKey {
+		e.mu.Lock()
+		k, ok := e.keys[uint32(id)]
+		e.mu.Unlock()
+		if ok {
+			return k, nil
+		}
+	}
+	return e.load(id)
 }
 
 func (e *rotating) compat(index uint64) bool {

@@ -189,7 +189,7 @@ func (h *handler) baseCreate(ctx context.Context, r BaseCreateRequest, s *Stream
 
 func (h *handler) baseJoin(ctx context.Context, r BaseJoinRequest, s *Stream) error {
 	i, notInvite := invite.Parse(r.Ref)
-	if isCode(r.Ref) {
+	if IsCode(r.Ref) {
 		if i, notInvite = h.hearInvite(ctx, r.Connect, r.Ref, s); notInvite != nil {
 			return notInvite
 		}
@@ -246,8 +246,8 @@ func (h *handler) baseAppend(ctx context.Context, r BaseAppendRequest, s *Stream
 	return nil
 }
 
-// online opens a base and has it exchanged with peers until release is called.
-func (h *handler) online(ctx context.Context, name string, c Connect, s *Stream) (b *base.Base, release func(), err error) {
+// baseOnline opens a base and has it exchanged with peers until release is called.
+func (h *handler) baseOnline(ctx context.Context, name string, c Connect, s *Stream) (b *base.Base, release func(), err error) {
 	if b, err = h.Bases.Get(ctx, name); err != nil {
 		return nil, nil, err
 	}
@@ -317,7 +317,7 @@ func (h *handler) baseView(ctx context.Context, r BaseViewRequest, s *Stream) er
 		}
 		return s.Send(TypeBase, describeBase(b))
 	}
-	b, release, err := h.online(ctx, r.Name, r.Connect, s)
+	b, release, err := h.baseOnline(ctx, r.Name, r.Connect, s)
 	if err != nil {
 		return err
 	}
@@ -355,7 +355,7 @@ func stateText(b *Base) string {
 }
 
 func (h *handler) baseMembers(ctx context.Context, r BaseMembersRequest, s *Stream) error {
-	b, release, err := h.online(ctx, r.Name, r.Connect, s)
+	b, release, err := h.baseOnline(ctx, r.Name, r.Connect, s)
 	if err != nil {
 		return err
 	}
@@ -397,7 +397,7 @@ func (h *handler) baseMembers(ctx context.Context, r BaseMembersRequest, s *Stre
 }
 
 func (h *handler) baseInvite(ctx context.Context, r BaseInviteRequest, s *Stream) error {
-	b, release, err := h.online(ctx, r.Name, r.Connect, s)
+	b, release, err := h.baseOnline(ctx, r.Name, r.Connect, s)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 
 // isCode tells a spoken code, with or without typing errors, from an invite and a
 // link: only a code begins with a digit.
-func isCode(ref string) bool { return ref != "" && ref[0] >= '0' && ref[0] <= '9' }
+func IsCode(ref string) bool { return ref != "" && ref[0] >= '0' && ref[0] <= '9' }
 
 // tellInvite shows a code and tells the invite to who types it in.
 func (h *handler) tellInvite(ctx context.Context, c Connect, i *blindpairing.Invite, s *Stream) error {

@@ -8,6 +8,10 @@
 // the last one is "done", or "error" with the members of [fault.Report]. Work
 // lives as long as its request: a client that goes away stops it.
 //
+// Everything that can be asked for is in one table ([Routes]), which the handler and
+// the description in docs/api/openapi.json are made from; GET /v1/openapi.json gives
+// the latter.
+//
 // The socket is trusted: whoever can open it acts as its owner. It lies in a
-// folder that only the owner can enter. The API is not meant for a TCP port.
+// folder that only the owner can enter. On a TCP port the API stands behind [Guard].
 package api

@@ -23,6 +23,22 @@ const (
 	TypeAudit     = "audit"
 )
 
+// TypeUp is the event of [Up].
+const TypeUp = "up"
+
+// Up says that a node runs, and where it can be asked. No route answers with it: the
+// program that starts the node tells it.
+type Up struct {
+	Type   string `json:"type"`
+	Home   string `json:"home"`
+	Socket string `json:"socket"`
+	// HTTP is the address of the API for who has the token; empty if there is none.
+	HTTP string `json:"http,omitempty"`
+	// ID is the public key that the node proves to its peers.
+	ID     string   `json:"id"`
+	Listen []string `json:"listen"`
+}
+
 // Listening says where peers can connect.
 type Listening struct {
 	Type   string   `json:"type"`
@@ -122,8 +138,10 @@ type Version struct {
 	Version uint64 `json:"version"`
 	// Time is when the writer says it made the version; zero when unknown.
 	Time time.Time `json:"time,omitzero"`
-	// Author is the public key that signed the version.
+	// Author is the public key that signed the version; in a space that of a device, which
+	// is called Device.
 	Author  string   `json:"author,omitempty"`
+	Device  string   `json:"device,omitempty"`
 	Changes []Change `json:"changes"`
 	// Omitted counts changes that are not listed.
 	Omitted uint64 `json:"omitted,omitempty"`
@@ -132,9 +150,11 @@ type Version struct {
 // Change is the difference of one path between two versions.
 type Change struct {
 	Type string `json:"type"`
-	// Op is "add", "change" or "remove".
-	Op         string `json:"op"`
-	Path       string `json:"path"`
+	// Op is "add", "change", "remove", or in a space "move".
+	Op   string `json:"op"`
+	Path string `json:"path"`
+	// From is where something was that moved.
+	From       string `json:"from,omitempty"`
 	Size       uint64 `json:"size"`
 	SizeBefore uint64 `json:"sizeBefore"`
 }

@@ -13,8 +13,11 @@ import (
 	"github.com/tradle/cloudpal/internal/base"
 	"github.com/tradle/cloudpal/internal/fault"
 	"github.com/tradle/cloudpal/internal/files"
+	"github.com/tradle/cloudpal/internal/folders"
 	"github.com/tradle/cloudpal/internal/handoff"
 	"github.com/tradle/cloudpal/internal/identity"
+	"github.com/tradle/cloudpal/internal/space"
+	"github.com/tradle/cloudpal/internal/spacefs"
 )
 
 // maxRequest limits the size of a request in bytes.
@@ -35,6 +38,14 @@ type Web interface {
 	Serve(ctx context.Context, r ServeRequest, ready func(url string)) error
 }
 
+// Keyholder is the identity on this device, kept open for as long as the node runs.
+type Keyholder interface {
+	// Unlock opens the device's key, unless it is open.
+	Unlock(passphrase string) (*identity.Identity, error)
+	// Set takes an identity that was made just now.
+	Set(*identity.Identity)
+}
+
 // Backend is what the API gives access to.
 type Backend struct {
 	Files   *files.Library
@@ -46,6 +57,17 @@ type Backend struct {
 	Meet func(m Meeting, listening func(addresses []string)) (meeting handoff.Rendezvous, leave func())
 	// Bases are the bases of the node.
 	Bases *base.Library
+	// Spaces are the spaces of the node, Folders those of this machine that are kept equal
+	// with them.
+	Spaces     *space.Library
+	SpaceFiles *spacefs.Library
+	Folders    *folders.Library
+	// Person is who this device is, opened when that is needed.
+	Person Keyholder
+	// Together keeps the node where the members of all its spaces meet, until leave is
+	// called. report is called for every change of a connection, listening with the
+	// addresses that the node listens on.
+	Together func(ctx context.Context, c Connect, report func(Peer), listening func(listen []string)) (leave func(), err error)
 	// Mirrors asks blind peers to keep logs.
 	Mirrors *blindpeer.Client
 	// Mirror runs a blind peer until ctx ends. ready is called once it is reachable,
@@ -56,66 +78,31 @@ type Backend struct {
 	Identity *identity.Store
 	// Info describes the node.
 	Info func(ctx context.Context) (Info, error)
+	// Metrics answers with the node's metrics in the text format of Prometheus.
+	Metrics http.Handler
+	// Observe is told of every request, by the path of its route, empty if there is
+	// none; done is called with the status of the answer when that has ended. Nil is
+	// not told.
+	Observe func(route string) (done func(status int))
 }
 
 // New returns the handler of the API.
 func New(b Backend) http.Handler {
 	h := &handler{Backend: b}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/info", h.info)
-	mux.HandleFunc("POST /v1/content", h.content)
-	mux.HandleFunc("POST /v1/drives", stream(h.drives))
-	mux.HandleFunc("POST /v1/list", stream(h.list))
-	mux.HandleFunc("POST /v1/history", stream(h.history))
-	mux.HandleFunc("POST /v1/diff", stream(h.diff))
-	mux.HandleFunc("POST /v1/share", stream(h.share))
-	mux.HandleFunc("POST /v1/get", stream(h.get))
-	mux.HandleFunc("POST /v1/restore", stream(h.restore))
-	mux.HandleFunc("POST /v1/serve", stream(h.serve))
-	mux.HandleFunc("POST /v1/seed", stream(h.seed))
-	mux.HandleFunc("POST /v1/mirror", stream(h.mirror))
-	mux.HandleFunc("POST /v1/unmirror", stream(h.unmirror))
-	mux.HandleFunc("POST /v1/bases", stream(h.bases))
-	mux.HandleFunc("POST /v1/base/create", stream(h.baseCreate))
-	mux.HandleFunc("POST /v1/base/join", stream(h.baseJoin))
-	mux.HandleFunc("POST /v1/base/append", stream(h.baseAppend))
-	mux.HandleFunc("POST /v1/base/view", stream(h.baseView))
-	mux.HandleFunc("POST /v1/base/members", stream(h.baseMembers))
-	mux.HandleFunc("POST /v1/base/invite", stream(h.baseInvite))
-	mux.HandleFunc("POST /v1/audit", stream(h.audit))
-	mux.HandleFunc("POST /v1/send", stream(h.send))
-	mux.HandleFunc("POST /v1/receive", stream(h.receive))
-	mux.HandleFunc("POST /v1/decide", stream(h.decide))
-	mux.HandleFunc("POST /v1/identity/new", stream(h.newIdentity))
-	mux.HandleFunc("POST /v1/identity/restore", stream(h.restoreIdentity))
-	mux.HandleFunc("POST /v1/identity/show", stream(h.showIdentity))
-	mux.HandleFunc("POST /v1/identity/check", stream(h.checkIdentity))
-	mux.HandleFunc("POST /v1/identity/keyring", stream(h.keyring))
-	mux.HandleFunc("POST /v1/identity/shares", stream(h.splitPhrase))
-	mux.HandleFunc("POST /v1/identity/combine", stream(h.combine))
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+	for _, r := range h.routes() {
+		mux.HandleFunc(r.Method+" "+r.Path, h.observed(r.Path, r.serve))
+	}
+	mux.HandleFunc("/", h.observed("", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, fault.New(fault.NotFound, "this node has no %s %s", r.Method, r.URL.Path).
 			Hint("the running node may be older than this program; stop it and run the command again"))
-	})
+	}))
 	return mux
 }
 
 type handler struct {
 	Backend
 	decisions decisions
-}
-
-// stream makes a handler of a function that answers with events.
-func stream[Request any](fn func(ctx context.Context, r Request, s *Stream) error) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		var in Request
-		if err := decode(r, &in); err != nil {
-			writeError(w, err)
-			return
-		}
-		s := newStream(w)
-		s.end(fn(r.Context(), in, s))
-	}
 }
 
 // decode reads a request. Members that this node does not know are refused: the

@@ -15,6 +15,9 @@ import (
 // event, before anything is kept, and an [Identity] event.
 type NewIdentityRequest struct {
 	KeyProtection
+	// ForgetPhrase keeps the phrase nowhere. Otherwise it is kept with the device's
+	// key, unless that is not protected.
+	ForgetPhrase bool `json:"forgetPhrase,omitempty"`
 }
 
 // RestoreIdentityRequest makes this device one of the person whose phrase it is. The
@@ -38,6 +41,26 @@ type ShowIdentityRequest struct{}
 // CheckIdentityRequest opens the device's key, to see whether that is possible. The
 // answer is an [Identity] event.
 type CheckIdentityRequest struct {
+	Passphrase string `json:"passphrase,omitempty"`
+}
+
+// ProtectIdentityRequest keeps the device's key in another way or with another
+// passphrase. The answer is an [Identity] event.
+type ProtectIdentityRequest struct {
+	// Old is the passphrase until now, if there is one.
+	Old string `json:"old,omitempty"`
+	KeyProtection
+}
+
+// RevealPhraseRequest asks for the recovery phrase if it is kept on this device. The
+// answer is a [Phrase] event.
+type RevealPhraseRequest struct {
+	Passphrase string `json:"passphrase,omitempty"`
+}
+
+// ForgetPhraseRequest has this device keep the recovery phrase no longer. The answer
+// is an [Identity] event.
+type ForgetPhraseRequest struct {
 	Passphrase string `json:"passphrase,omitempty"`
 }
 
@@ -86,6 +109,8 @@ type Identity struct {
 	Proof string `json:"proof"`
 	// Protection is how the device's key is kept.
 	Protection string `json:"protection"`
+	// PhraseKept tells that the recovery phrase is kept with the device's key.
+	PhraseKept bool `json:"phraseKept"`
 }
 
 // Keyring says whether this system has a keyring.
@@ -118,7 +143,7 @@ func (h *handler) newIdentity(_ context.Context, r NewIdentityRequest, s *Stream
 	if err := s.Send(TypePhrase, Phrase{TypePhrase, phrase.Reveal()}); err != nil {
 		return err // nobody has read the phrase
 	}
-	return h.createIdentity(phrase, p, r.Passphrase, s)
+	return h.createIdentity(phrase, p, r.Passphrase, !r.ForgetPhrase && p != identity.Plain, s)
 }
 
 func (h *handler) restoreIdentity(_ context.Context, r RestoreIdentityRequest, s *Stream) error {
@@ -130,14 +155,15 @@ func (h *handler) restoreIdentity(_ context.Context, r RestoreIdentityRequest, s
 	if err != nil {
 		return err
 	}
-	return h.createIdentity(phrase, p, r.Passphrase, s)
+	return h.createIdentity(phrase, p, r.Passphrase, false, s)
 }
 
-func (h *handler) createIdentity(phrase identitykey.Mnemonic, p identity.Protection, passphrase string, s *Stream) error {
-	i, err := h.Identity.Create(phrase, p, passphrase, time.Now())
+func (h *handler) createIdentity(phrase identitykey.Mnemonic, p identity.Protection, passphrase string, keep bool, s *Stream) error {
+	i, err := h.Identity.Create(phrase, p, passphrase, time.Now(), keep)
 	if err != nil {
 		return err
 	}
+	h.Person.Set(i)
 	return sendIdentity(s, i)
 }
 
@@ -157,8 +183,36 @@ func (h *handler) checkIdentity(_ context.Context, r CheckIdentityRequest, s *St
 	return sendIdentity(s, i)
 }
 
+func (h *handler) protectIdentity(_ context.Context, r ProtectIdentityRequest, s *Stream) error {
+	p, err := identity.ParseProtection(r.Protection)
+	if err != nil {
+		return err
+	}
+	i, err := h.Identity.Protect(r.Old, p, r.Passphrase)
+	if err != nil {
+		return err
+	}
+	return sendIdentity(s, i)
+}
+
+func (h *handler) revealPhrase(_ context.Context, r RevealPhraseRequest, s *Stream) error {
+	phrase, err := h.Identity.Phrase(r.Passphrase)
+	if err != nil {
+		return err
+	}
+	return s.Send(TypePhrase, Phrase{TypePhrase, phrase.Reveal()})
+}
+
+func (h *handler) forgetPhrase(_ context.Context, r ForgetPhraseRequest, s *Stream) error {
+	i, err := h.Identity.ForgetPhrase(r.Passphrase)
+	if err != nil {
+		return err
+	}
+	return sendIdentity(s, i)
+}
+
 func sendIdentity(s *Stream, i *identity.Identity) error {
-	return s.Send(TypeIdentity, Identity{TypeIdentity, i.Person.String(), i.Device.String(), i.Since(), hex.EncodeToString(i.Proof.AppendTo(nil)), i.Protection.String()})
+	return s.Send(TypeIdentity, Identity{TypeIdentity, i.Person.String(), i.Device.String(), i.Since(), hex.EncodeToString(i.Proof.AppendTo(nil)), i.Protection.String(), i.PhraseKept})
 }
 
 func (h *handler) keyring(_ context.Context, _ KeyringRequest, s *Stream) error {

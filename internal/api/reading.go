@@ -14,8 +14,7 @@ import (
 	"github.com/tradle/cloudpal/internal/files"
 )
 
-// drives lists the known drives.
-func (h *handler) drives(ctx context.Context, _ struct{}, s *Stream) error {
+func (h *handler) drives(ctx context.Context, _ DrivesRequest, s *Stream) error {
 	list, err := h.Files.Summaries(ctx)
 	if err != nil {
 		return err
@@ -29,6 +28,9 @@ func (h *handler) drives(ctx context.Context, _ struct{}, s *Stream) error {
 }
 
 func (h *handler) list(ctx context.Context, r ListRequest, s *Stream) error {
+	if t, ok, err := h.ofSpace(r.Ref, r.Dir); err != nil || ok {
+		return orElse(err, func() error { return h.listSpace(ctx, t, &r, s) })
+	}
 	reading, done, err := h.open(ctx, r.Connect, r.Target, s)
 	if err != nil {
 		return err
@@ -53,6 +55,9 @@ func (h *handler) list(ctx context.Context, r ListRequest, s *Stream) error {
 }
 
 func (h *handler) history(ctx context.Context, r HistoryRequest, s *Stream) error {
+	if t, ok, err := h.ofSpace(r.Ref, r.Dir); err != nil || ok {
+		return orElse(err, func() error { return h.historyOfSpace(ctx, t, &r, s) })
+	}
 	reading, done, err := h.open(ctx, r.Connect, r.Target, s)
 	if err != nil {
 		return err
@@ -77,6 +82,14 @@ func (h *handler) history(ctx context.Context, r HistoryRequest, s *Stream) erro
 	return nil
 }
 
+// orElse returns err, or else what then returns.
+func orElse(err error, then func() error) error {
+	if err != nil {
+		return err
+	}
+	return then()
+}
+
 func changeOf(c files.Change) Change {
 	return Change{Type: TypeChange, Op: c.Op, Path: c.Path, Size: c.Size, SizeBefore: c.SizeBefore}
 }
@@ -84,6 +97,9 @@ func changeOf(c files.Change) Change {
 func (h *handler) diff(ctx context.Context, r DiffRequest, s *Stream) error {
 	if r.From.Version > 0 && !r.From.At.IsZero() {
 		return fault.New(fault.Usage, "a version and a time cannot be asked for together")
+	}
+	if t, ok, err := h.ofSpace(r.Ref, r.Dir); err != nil || ok {
+		return orElse(err, func() error { return h.diffOfSpace(ctx, t, &r, s) })
 	}
 	reading, done, err := h.open(ctx, r.Connect, r.Target, s)
 	if err != nil {
@@ -107,6 +123,14 @@ func (h *handler) content(w http.ResponseWriter, req *http.Request) {
 	err := decode(req, &r)
 	if err != nil {
 		writeError(w, err)
+		return
+	}
+	if t, ok, err := h.ofSpace(r.Ref, r.Dir); err != nil || ok {
+		if err != nil {
+			writeError(w, err)
+			return
+		}
+		h.contentOfSpace(w, req, t, &r)
 		return
 	}
 	// The answer has no room for the events of connections.

@@ -49,6 +49,9 @@ type Target struct {
 	State
 }
 
+// DrivesRequest lists the drives that this node knows, as [Drive] events.
+type DrivesRequest struct{}
+
 // ListRequest lists a folder, or describes a file. The answer holds an [Entry]
 // for each.
 type ListRequest struct {

@@ -153,6 +153,9 @@ func (h *handler) get(ctx context.Context, r GetRequest, s *Stream) error {
 }
 
 func (h *handler) restore(ctx context.Context, r RestoreRequest, s *Stream) error {
+	if t, ok, err := h.ofSpace(r.Ref, r.Dir); err != nil || ok {
+		return orElse(err, func() error { return h.restoreOfSpace(ctx, t, &r, s) })
+	}
 	place, err := h.Files.Find(r.Ref, r.Dir)
 	if err != nil {
 		return err

@@ -7,7 +7,6 @@ import (
 	"iter"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/tradle/cloudpal/hyper/autobase"
 	"github.com/tradle/cloudpal/hyper/hyperbee"
@@ -214,9 +213,6 @@ func (b *Base) changeMembers(ctx context.Context, o op) error {
 	if err != nil {
 		return err
 	}
-	if err := b.awaitSettled(ctx); err != nil {
-		return err
-	}
 	r, err := b.o.base.ChangeMembers(ctx, v)
 	if err != nil {
 		return b.explain(err)
@@ -226,35 +222,6 @@ func (b *Base) changeMembers(ctx context.Context, o op) error {
 	}
 	return nil
 }
-
-// awaitSettled waits until the change of members before is confirmed. Indexers
-// acknowledge what is new, but not each other's acknowledgements: if that is all there is,
-// who waits for more writes something that changes nothing.
-func (b *Base) awaitSettled(ctx context.Context) error {
-	tick := time.NewTicker(2 * ackInterval)
-	defer tick.Stop()
-	for left := maxNudges; ; {
-		changed := b.Changed()
-		if b.o.base.Settled() {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-tick.C:
-			if left--; left < 0 {
-				continue
-			}
-			if err := b.append(ctx, []op{{}}); err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return fmt.Errorf("wait for the change of members before: %w", ctx.Err())
-		}
-	}
-}
-
-// maxNudges bounds what is written while waiting for others that may be offline.
-const maxNudges = 10
 
 // Log names a log of a base and says how long it is.
 type Log struct {

@@ -18,13 +18,14 @@ func newIdentity(g *globals) *cobra.Command {
 		GroupID: "care",
 		Short:   "Be the same person on all your devices",
 		Long: `An identity is a recovery phrase of 24 words. Everything else follows from it: who
-has the words is that person. They are shown once and never stored, so write them
+has the words is that person. The device that makes them keeps them, sealed like its own
+key, unless it is told to forget them; other devices never have them. Write them
 down, and give shares of them to friends in case you lose what you wrote.
 
 A device has a key of its own, which it never gives away, and a proof that it belongs
 to the person. A device that is lost is made worthless by "restore" on another.`,
 	}
-	cmd.AddCommand(newIdentityNew(g), newIdentityShow(g), newIdentityRestore(g), newIdentityShares(g), newIdentityCombine(g))
+	cmd.AddCommand(newIdentityNew(g), newIdentityShow(g), newIdentityPassphrase(g), newIdentityPhrase(g), newIdentityRestore(g), newIdentityShares(g), newIdentityCombine(g))
 	return cmd
 }
 
@@ -35,7 +36,7 @@ func newIdentityShow(g *globals) *cobra.Command {
 		Use:   "show",
 		Short: "Show whose device this is",
 		Long: `Show prints the public keys of the person and of this device, since when the device
-belongs to the person, and how its key is kept. None of this is a secret, and so is the
+belongs to the person, how its key is kept, and whether the phrase is kept with it. None of this is a secret, and so is the
 proof that --json prints as well.
 
 With --check it also opens the key, and so tells whether the passphrase is right, or
@@ -75,7 +76,11 @@ func (g *globals) showIdentity(i *api.Identity) error {
 		return json.NewEncoder(g.stdout).Encode(i)
 	}
 	how := map[string]string{"keyring": "in the keyring of this system", "passphrase": "with a passphrase", "plain": "not protected"}[i.Protection]
-	for _, line := range [][2]string{{"person", i.Person}, {"device", i.Device}, {"since", moment(i.Since)}, {"key", how}} {
+	phrase := "not kept here"
+	if i.PhraseKept {
+		phrase = "kept with the key"
+	}
+	for _, line := range [][2]string{{"person", i.Person}, {"device", i.Device}, {"since", moment(i.Since)}, {"key", how}, {"phrase", phrase}} {
 		if err := g.print("%-7s %s", line[0], line[1]); err != nil {
 			return err
 		}

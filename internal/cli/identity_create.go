@@ -65,14 +65,26 @@ func (p *protectFlags) choose(ctx context.Context, g *globals, c *client.Client)
 	return k, err
 }
 
+// newFlags say how to make an identity.
+type newFlags struct {
+	protectFlags
+	forget bool
+}
+
+func (n *newFlags) add(f *pflag.FlagSet) {
+	n.protectFlags.add(f)
+	f.BoolVar(&n.forget, "forget-phrase", false, "do not keep the recovery phrase on this device")
+}
+
 func newIdentityNew(g *globals) *cobra.Command {
-	var p protectFlags
+	var p newFlags
 	cmd := &cobra.Command{
 		Use:   "new",
 		Short: "Become somebody, with a new recovery phrase",
-		Long: `New makes a recovery phrase of 24 words and prints it, once: it is not stored
-anywhere. Write it down. This device gets a key of its own and becomes the first
-one of the person.
+		Long: `New makes a recovery phrase of 24 words and prints it. Write it down. This device
+gets a key of its own and becomes the first one of the person. The phrase is kept with
+that key, and "identity phrase" shows it again, unless --forget-phrase says not to or
+the key is not protected.
 
 The device's key is kept in the keyring of this system; where there is none, in a file
 that is sealed with a passphrase. Without a terminal the passphrase is the first line
@@ -87,32 +99,39 @@ of standard input, unless --passphrase-file names a file that has it. With
 	return cmd
 }
 
-func runIdentityNew(ctx context.Context, g *globals, p *protectFlags) error {
-	return g.with(ctx, func(c *client.Client) error {
-		k, err := p.choose(ctx, g, c)
+func runIdentityNew(ctx context.Context, g *globals, p *newFlags) error {
+	return g.with(ctx, func(c *client.Client) error { return g.becomeSomebody(ctx, c, p) })
+}
+
+// becomeSomebody makes an identity and shows it with its phrase.
+func (g *globals) becomeSomebody(ctx context.Context, c *client.Client, p *newFlags) error {
+	k, err := p.choose(ctx, g, c)
+	if err != nil {
+		return err
+	}
+	advice := "write these words down: they are you"
+	if p.forget || k.Protection == "plain" {
+		advice += ", and are not shown again"
+	}
+	for e, err := range c.Events(ctx, "/v1/identity/new", api.NewIdentityRequest{KeyProtection: k, ForgetPhrase: p.forget}) {
 		if err != nil {
 			return err
 		}
-		for e, err := range c.Events(ctx, "/v1/identity/new", api.NewIdentityRequest{KeyProtection: k}) {
-			if err != nil {
-				return err
-			}
-			if err := g.showCreated(e); err != nil {
-				return err
-			}
+		if err := g.showCreated(e, advice); err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
-func (g *globals) showCreated(e client.Event) error {
+func (g *globals) showCreated(e client.Event, advice string) error {
 	switch e.Type {
 	case api.TypePhrase:
 		var v api.Phrase
 		if err := e.Decode(&v); err != nil {
 			return err
 		}
-		return g.showPhrase(&v, "write these words down: they are you, and are not shown again")
+		return g.showPhrase(&v, advice)
 	case api.TypeIdentity:
 		var v api.Identity
 		if err := e.Decode(&v); err != nil {
@@ -129,7 +148,7 @@ func newIdentityRestore(g *globals) *cobra.Command {
 		Use:   "restore",
 		Short: "Come back with the recovery phrase, on a new device",
 		Long: `Restore makes this device one of the person whose recovery phrase you type in. The
-phrase is not stored. Without a terminal it is the first line of standard input, and
+phrase is not kept. Without a terminal it is the first line of standard input, and
 the passphrase for the device's key, if there is one, the second.
 
 Devices that you had before are no longer yours for everybody who has seen the new

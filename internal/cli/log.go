@@ -55,7 +55,9 @@ func runLog(ctx context.Context, g *globals, o *logOptions, ref string) error {
 			return err
 		}
 		author := ""
-		if v.Author != "" {
+		if v.Device != "" {
+			author = "  on " + plain(v.Device)
+		} else if v.Author != "" {
 			author = "  by " + v.Author[:min(len(v.Author), 12)]
 		}
 		if err := g.print("version %d  %s%s", v.Version, moment(v.Time), author); err != nil {

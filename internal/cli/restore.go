@@ -41,7 +41,7 @@ func runRestore(ctx context.Context, g *globals, s *stateFlags, ref string) erro
 	}
 	return g.stream(ctx, "/v1/restore", api.RestoreRequest{Target: t}, func(e client.Event) error {
 		if e.Type != api.TypeRestored {
-			return nil
+			return g.showKept(e)
 		}
 		var v api.Restored
 		if err := e.Decode(&v); err != nil {

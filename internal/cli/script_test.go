@@ -74,7 +74,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 			v = list[0]
 		}
 		ts.Setenv(args[0]+"_"+k, fmt.Sprint(v))
-		if u, err := url.Parse(fmt.Sprint(v)); k == "url" && err == nil {
+		if u, err := url.Parse(fmt.Sprint(v)); (k == "url" || k == "http") && err == nil {
 			ts.Setenv(args[0]+"_host", u.Host)
 		}
 	}
@@ -247,6 +247,10 @@ func httpRequest(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	for _, h := range args[2:] {
 		name, value, _ := strings.Cut(h, ":")
+		if name == "Host" {
+			r.Host = value
+			continue
+		}
 		r.Header.Set(name, strings.TrimSpace(value))
 	}
 	c := http.Client{
@@ -267,6 +271,11 @@ func httpRequest(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("modified", res.Header.Get("Last-Modified"))
 	_, err = ts.Stdout().Write(out.Bytes())
 	ts.Check(err)
+}
+
+// token: sets token to that of the API.
+func apiToken(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Setenv("token", strings.TrimSpace(ts.ReadFile(ts.Getenv("CLOUDPAL_HOME")+"/api.token")))
 }
 
 // identity: sets id to the public key of the node.

@@ -174,6 +174,9 @@ func (g *globals) showChange(e client.Event) error {
 
 func changeLine(v *api.Change) string {
 	mark := map[string]string{"add": "+", "change": "~", "remove": "-"}[v.Op]
+	if v.Op == "move" {
+		return "> " + plain(v.From) + " -> " + plain(v.Path)
+	}
 	if v.Op == "remove" {
 		return mark + " " + plain(v.Path)
 	}

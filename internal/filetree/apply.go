@@ -25,7 +25,7 @@ func Apply(ctx context.Context, s Store, by Author, body []byte) error {
 	if len(op.Changes) == 0 {
 		return fmt.Errorf("%w: no changes", ErrOp)
 	}
-	t := &tx{state: state{Reader: s}, s: s, by: by, left: maxTouched, dirs: make(map[string]struct{})}
+	t := &tx{state: state{Reader: s}, s: s, by: by, left: maxTouched, dirs: make(map[string]struct{}), lifted: make(map[string]struct{})}
 	if err := t.begin(ctx); err != nil {
 		return err
 	}
@@ -51,6 +51,7 @@ type tx struct {
 	index  int                 // of the change
 	extra  int                 // directories that the change brought into being
 	dirs   map[string]struct{} // known to be directories
+	lifted map[string]struct{} // paths that the change took something from
 	val    []byte
 
 	effects effectWriter
@@ -111,6 +112,7 @@ func (t *tx) finish(ctx context.Context, op *Op) error {
 
 func (t *tx) change(ctx context.Context, c *Change) error {
 	t.extra = 0
+	clear(t.lifted)
 	if c.Check() != nil {
 		return t.skip(ctx, c, Invalid)
 	}
@@ -157,6 +159,7 @@ func (t *tx) rewrite(ctx context.Context, path string, e *record) error {
 // lift takes an entry out of the tree, with what says that it is there.
 func (t *tx) lift(ctx context.Context, path string, e *record) error {
 	t.count(e, -1)
+	t.lifted[path] = struct{}{}
 	if e.item.Kind == Dir {
 		clear(t.dirs)
 	}

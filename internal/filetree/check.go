@@ -96,8 +96,9 @@ func (c *checker) place(ctx context.Context, path string, e *record) error {
 	if e.conflict {
 		c.copies++
 	}
-	if _, ok, err := c.forward(ctx, e.version); err != nil || ok != e.forwarded() {
-		c.fail("%q: forwarded: %v, found: %v, %v", path, e.forwarded(), ok, err)
+	to, ok, err := c.forward(ctx, e.version)
+	if err != nil || ok != e.forwarded() || ok && to != path {
+		c.fail("%q: forwarded: %v, to %q: %v, %v", path, e.forwarded(), to, ok, err)
 	}
 	p, err := c.locate(ctx, e.version, path)
 	if err == nil && (p.how != here || p.path != path) {

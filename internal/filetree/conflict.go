@@ -20,12 +20,15 @@ func (t *tx) moveAside(ctx context.Context, path string, at *record) (of string,
 	if of, err = t.copyOf(ctx, path, at); err != nil {
 		return "", err
 	}
+	to, err := t.copyPath(ctx, join(parent(path), base(of)), at)
+	if err != nil {
+		return "", err
+	}
 	if err := t.lift(ctx, path, at); err != nil {
 		return "", err
 	}
 	aside := *at
-	to, err := t.openCopy(ctx, of, &aside)
-	if err != nil {
+	if err := t.openCopy(ctx, to, of, &aside); err != nil {
 		return "", err
 	}
 	return of, t.effects.add(ctx, Effect{What: MovedAside, Path: to, From: path, After: at.version})
@@ -56,8 +59,11 @@ func (t *tx) copyBeside(ctx context.Context, path string, e *record, from string
 			return err
 		}
 	}
-	to, err := t.openCopy(ctx, of, e)
+	to, err := t.copyPath(ctx, join(parent(path), base(of)), e)
 	if err != nil {
+		return err
+	}
+	if err := t.openCopy(ctx, to, of, e); err != nil {
 		return err
 	}
 	what := Wrote
@@ -79,32 +85,28 @@ func (t *tx) copyOf(ctx context.Context, path string, at *record) (string, error
 	return string(of), err
 }
 
-// openCopy puts e into the tree as a conflict copy of a path.
-func (t *tx) openCopy(ctx context.Context, of string, e *record) (string, error) {
+// openCopy puts e into the tree at a free path, as a conflict copy of another.
+func (t *tx) openCopy(ctx context.Context, path, of string, e *record) error {
+	if err := t.makeDirs(ctx, parent(path)); err != nil {
+		return err
+	}
+	if err := t.listCopy(ctx, path, of, e); err != nil {
+		return err
+	}
+	if err := t.s.Put(ctx, versionKey(keyForward, e.version), []byte(path)); err != nil {
+		return err
+	}
+	return t.write(ctx, path, e)
+}
+
+// copyPath returns a free path for a copy, with device and time before the extension.
+// Where the directory's path leaves no room, the copy goes further up.
+func (t *tx) copyPath(ctx context.Context, of string, e *record) (string, error) {
 	d, err := t.state.device(ctx, e.written.device)
 	if err != nil {
 		return "", err
 	}
-	to, err := t.copyPath(ctx, of, fmt.Sprintf("(conflict, %s, %s)", plainName(d.name),
-		clockTime(e.written.at).Format("2006-01-02 15.04.05")))
-	if err != nil {
-		return "", err
-	}
-	if err := t.makeDirs(ctx, parent(to)); err != nil {
-		return "", err
-	}
-	if err := t.listCopy(ctx, to, of, e); err != nil {
-		return "", err
-	}
-	if err := t.s.Put(ctx, versionKey(keyForward, e.version), []byte(to)); err != nil {
-		return "", err
-	}
-	return to, t.write(ctx, to, e)
-}
-
-// copyPath returns a free path for a copy of a file, with words before its
-// extension. Where the directory's path leaves no room, the copy goes further up.
-func (t *tx) copyPath(ctx context.Context, of, words string) (string, error) {
+	words := fmt.Sprintf("(conflict, %s, %s)", plainName(d.name), clockTime(e.written.at).Format("2006-01-02 15.04.05"))
 	dir := parent(of)
 	for len(dir)+1+copyRoom > MaxPath {
 		dir = parent(dir)
@@ -116,6 +118,9 @@ func (t *tx) copyPath(ctx context.Context, of, words string) (string, error) {
 			tail = fmt.Sprintf(" %s %d%s", words, n, ext)
 		}
 		path := join(dir, cut(stem, MaxName-len(tail))+tail)
+		if _, ok := t.lifted[path]; ok {
+			continue
+		}
 		_, ok, err := t.entry(ctx, path)
 		if err != nil || !ok {
 			return path, err

@@ -72,11 +72,16 @@ func (t *Tree) takeBack(e Effect, touched map[string]struct{}) {
 	case Wrote:
 		arrived()
 		set(e.Path, e.Before)
+		if e.From != "" {
+			set(e.From, e.After)
+		}
 	case Removed:
 		set(e.Path, e.Before)
 	case Moved, MovedAside:
 		arrived()
-		set(e.Path, Version{})
+		if at, ok := t.over[e.Path]; !ok || at == e.After {
+			set(e.Path, Version{})
+		} // else something came from Path by the same change
 		set(e.From, e.After)
 	case Absorbed:
 		if e.From != "" {

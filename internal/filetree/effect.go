@@ -12,7 +12,7 @@ type What uint8
 
 // The kinds of effects.
 const (
-	// Wrote: After is at Path, where Before was.
+	// Wrote: After is at Path, where Before was. If From is given After was there.
 	Wrote What = iota + 1
 	// Removed: Before left Path, for the trash or the history.
 	Removed
@@ -48,7 +48,7 @@ const (
 	Settled
 	// TooLarge: paths would be too long, or too many entries be touched.
 	TooLarge
-	// IntoItself: what it was to move has become a directory above the target.
+	// IntoItself: of what it was to move and the target, one is in the other now.
 	IntoItself
 	// Taken: there is a snapshot of this name.
 	Taken
@@ -58,7 +58,7 @@ const (
 func (r Reason) String() string {
 	names := [...]string{"", "it is malformed or of a later version", "it was gone already", "it was edited meanwhile",
 		"it was moved meanwhile", "the directory is not empty", "the conflict was settled before",
-		"it would touch too much", "it would move into itself", "the name is taken"}
+		"it would touch too much", "one would be in the other", "the name is taken"}
 	if int(r) < len(names) {
 		return names[r]
 	}

@@ -99,7 +99,14 @@ func (m *memory) clone() *memory {
 	return c
 }
 
-func check(t testing.TB, err error) {
+// failer is what tests and property tests have in common.
+type failer interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
+func check(t failer, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -212,7 +219,7 @@ func (w *world) want(lines ...string) {
 }
 
 // checkState checks what holds of every state.
-func checkState(t testing.TB, s Reader) {
+func checkState(t failer, s Reader) {
 	t.Helper()
 	if err := Check(context.Background(), s); err != nil {
 		t.Fatal(err)

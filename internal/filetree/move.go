@@ -39,7 +39,7 @@ func (t *tx) move(ctx context.Context, c *Change) error {
 			return t.skip(ctx, c, MovedAway)
 		}
 	}
-	if under(to, p.path) {
+	if under(to, p.path) || under(p.path, to) {
 		return t.skip(ctx, c, IntoItself)
 	}
 	if p.rec.item.Kind == Dir {
@@ -114,10 +114,10 @@ func (t *tx) moveDir(ctx context.Context, c *Change, from, to string, dir *recor
 	// Nothing is below the target yet, so nothing can be in the way.
 	for _, x := range children {
 		path := rebase(x.path, from, to)
-		if err := t.rekey(ctx, x, path); err != nil {
+		v, err := t.rekey(ctx, x, path)
+		if err != nil {
 			return err
 		}
-		v := recordVersion(x.value)
 		if err := t.effects.add(ctx, Effect{What: Moved, Path: path, From: x.path, After: v}); err != nil {
 			return err
 		}
@@ -126,21 +126,22 @@ func (t *tx) moveDir(ctx context.Context, c *Change, from, to string, dir *recor
 }
 
 // rekey puts the value of an entry under another path.
-func (t *tx) rekey(ctx context.Context, x child, path string) error {
+func (t *tx) rekey(ctx context.Context, x child, path string) (v Version, err error) {
 	t.key = pathKey(t.key[:0], keyEntry, x.path)
 	if err := t.s.Del(ctx, t.key); err != nil {
-		return err
+		return v, err
 	}
 	t.key = pathKey(t.key[:0], keyEntry, path)
-	return t.s.Put(ctx, t.key, x.value)
-}
-
-// recordVersion returns the version in an encoded record.
-func recordVersion(value []byte) (v Version) {
-	r := compact.NewReader(value)
-	r.Uint()
+	if err := t.s.Put(ctx, t.key, x.value); err != nil {
+		return v, err
+	}
+	r := compact.NewReader(x.value)
+	flags := r.Uint()
 	copy(v[:], r.Fixed(len(v)))
-	return v
+	if flags&(recordConflict|recordMoved) == 0 {
+		return v, nil
+	}
+	return v, t.s.Put(ctx, versionKey(keyForward, v), []byte(path))
 }
 
 // mergeDir moves entries into a directory that has some of its own. All of them

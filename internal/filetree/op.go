@@ -322,8 +322,8 @@ func (c *Change) Check() error {
 		if err := CheckPath(c.From); err != nil {
 			return err
 		}
-		if c.Base == (Version{}) || within(c.Path, c.From) {
-			return fmt.Errorf("%w: move of nothing, or into itself", ErrOp)
+		if c.Base == (Version{}) || within(c.Path, c.From) || within(c.From, c.Path) {
+			return fmt.Errorf("%w: move of nothing, or into itself, or to where it is", ErrOp)
 		}
 		return CheckPath(c.Path)
 	case Purge, Prune:

@@ -78,12 +78,12 @@ func (t *tx) replace(ctx context.Context, path string, old, e *record) error {
 			return t.copyBeside(ctx, path, e, "")
 		}
 	}
-	return t.supersede(ctx, path, old, e)
+	return t.supersede(ctx, path, old, e, "")
 }
 
 // supersede puts e over old, which becomes its history. It stays a conflict copy
 // if it was one.
-func (t *tx) supersede(ctx context.Context, path string, old, e *record) error {
+func (t *tx) supersede(ctx context.Context, path string, old, e *record, from string) error {
 	e.parents = append(e.parents, old.version)
 	if e.conflict = old.conflict && e.item.Kind != Dir; old.conflict && !e.conflict {
 		if err := t.unlistCopy(ctx, path); err != nil {
@@ -110,7 +110,7 @@ func (t *tx) supersede(ctx context.Context, path string, old, e *record) error {
 			return err
 		}
 	}
-	return t.effects.add(ctx, Effect{What: Wrote, Path: path, Before: old.version, After: e.version})
+	return t.effects.add(ctx, Effect{What: Wrote, Path: path, From: from, Before: old.version, After: e.version})
 }
 
 // arrive puts e at a path whatever is there. e is new, or was taken from another
@@ -127,11 +127,14 @@ func (t *tx) arrive(ctx context.Context, path string, e *record, from string) er
 	if err != nil {
 		return err
 	}
+	if at.implicit != e.implicit { // what somebody made counts more
+		wins = at.implicit
+	}
 	switch {
 	case same(&at.item, &e.item), !wins && sameContent(&at.item, &e.item):
 		return t.absorb(ctx, path, at, e, from)
 	case sameContent(&at.item, &e.item):
-		return t.overrule(ctx, path, at, e, from)
+		return t.supersede(ctx, path, at, e, from)
 	case at.item.Kind == Dir, e.item.Kind != Dir && !wins:
 		return t.copyBeside(ctx, path, e, from)
 	}
@@ -145,14 +148,6 @@ func (t *tx) arrive(ctx context.Context, path string, e *record, from string) er
 		}
 	}
 	return t.create(ctx, path, e, from)
-}
-
-// overrule is supersede by an entry that differs in mode only.
-func (t *tx) overrule(ctx context.Context, path string, at, e *record, from string) error {
-	if err := t.supersede(ctx, path, at, e); err != nil || from == "" {
-		return err
-	}
-	return t.effects.add(ctx, Effect{What: Moved, Path: path, From: from, After: e.version})
 }
 
 // absorb keeps e in the history of what is at a path.

@@ -148,12 +148,12 @@ func (s *state) locate(ctx context.Context, v Version, path string) (p place, er
 				v, path = f.next, f.path
 				continue
 			}
-			search := dirSearch{state: s, v: v, left: maxSearch, seen: map[string]bool{}}
-			if e, ok, err = search.find(ctx, path); !ok || err != nil {
+			w, err := s.withDirs(ctx, v, path)
+			if w == nil || err != nil {
 				return place{}, err
 			}
-			p.own = p.own || search.from == path
-			path, p.from, p.to = search.path, search.from, search.to
+			p.own = p.own || w.from == path
+			path, e, p.from, p.to = w.path, w.rec, w.from, w.to
 		}
 		p.how, p.path, p.rec = here, path, e
 		if v != seen {
@@ -164,44 +164,47 @@ func (s *state) locate(ctx context.Context, v Version, path string) (p place, er
 	return place{}, nil
 }
 
-// dirSearch looks for a version in the places that directories were moved to.
-type dirSearch struct {
-	*state
-	v    Version
-	left int
-	seen map[string]bool
-
+// way is where a path leads by the moves of directories. The first of them was from
+// one path to another.
+type way struct {
 	path, from, to string
+	rec            *record
 }
 
-func (d *dirSearch) find(ctx context.Context, path string) (*record, bool, error) {
-	if d.seen[path] {
-		return nil, false, nil
-	}
-	d.seen[path] = true
-	for dir := range upwards(path) {
-		if d.left--; d.left < 0 {
-			return nil, false, nil
-		}
-		targets, err := d.dirTargets(ctx, dir)
-		if err != nil {
-			return nil, false, err
-		}
-		for _, to := range targets {
-			moved := rebase(path, dir, to)
-			e, ok, err := d.entry(ctx, moved)
+// withDirs looks for a version where the directories above a path, or what was at the
+// path itself, were moved to: in the fewest steps. It returns nil if it is not there.
+func (s *state) withDirs(ctx context.Context, v Version, path string) (*way, error) {
+	seen := map[string]bool{path: true}
+	left := maxSearch
+	for todo := []way{{path: path}}; len(todo) > 0; todo = todo[1:] {
+		for dir := range upwards(todo[0].path) {
+			if left--; left < 0 {
+				return nil, nil
+			}
+			targets, err := s.dirTargets(ctx, dir)
 			if err != nil {
-				return nil, false, err
+				return nil, err
 			}
-			d.path = moved
-			if !ok || e.version != d.v {
-				e, ok, err = d.find(ctx, moved)
-			}
-			if ok || err != nil {
-				d.from, d.to = dir, to
-				return e, ok, err
+			for _, to := range targets {
+				w := todo[0]
+				if w.from == "" {
+					w.from, w.to = dir, to
+				}
+				if w.path = rebase(w.path, dir, to); seen[w.path] {
+					continue
+				}
+				seen[w.path] = true
+				e, ok, err := s.entry(ctx, w.path)
+				if err != nil {
+					return nil, err
+				}
+				if ok && e.version == v {
+					w.rec = e
+					return &w, nil
+				}
+				todo = append(todo, w)
 			}
 		}
 	}
-	return nil, false, nil
+	return nil, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
@@ -78,15 +79,15 @@ func (v *View) Undo(ctx context.Context, rec Record) ([]Change, []Unplanned, err
 // wholeEffects returns what an operation did, of moved directories without what moved
 // with them.
 func (v *View) wholeEffects(ctx context.Context, rec Record) (out []Effect, err error) {
-	var top Effect
+	var dir Effect
 	for e, err := range v.Effects(ctx, rec) {
 		if err != nil {
 			return nil, err
 		}
-		if e.What == Moved && top.What == Moved && e.Change == top.Change && under(e.Path, top.Path) && under(e.From, top.From) {
+		if e.What == Moved && dir.What == Moved && e.Change == dir.Change && under(e.Path, dir.Path) && under(e.From, dir.From) {
 			continue
 		}
-		top = e
+		dir = e
 		out = append(out, e)
 	}
 	return out, nil
@@ -148,7 +149,10 @@ func (u *undoer) is(ctx context.Context, s *spot, path string, v Version) (bool,
 func (u *undoer) takeBack(ctx context.Context, e Effect) error {
 	switch e.What {
 	case Wrote:
-		return u.unwrite(ctx, e)
+		if err := u.unwrite(ctx, e); err != nil || e.From == "" {
+			return err
+		}
+		return u.restore(ctx, e.From, e.After)
 	case Removed:
 		return u.restore(ctx, e.Path, e.Before)
 	case Moved, MovedAside:
@@ -197,7 +201,7 @@ func (u *undoer) unwrite(ctx context.Context, e Effect) error {
 func (u *undoer) set(path string, s *spot, it Item) {
 	c := Change{Action: Put, Path: path, Base: s.version, Item: it}
 	if s.change >= 0 { // the plan put it there; now it puts this
-		c.Base = u.changes[s.change].Base
+		c.Base, c.Path = u.changes[s.change].Base, u.changes[s.change].Path
 		u.changes[s.change] = c
 		u.plan[path] = &spot{there: true, item: it, change: s.change}
 		return
@@ -293,23 +297,64 @@ func (u *undoer) unmove(ctx context.Context, e Effect) error {
 	switch {
 	case err != nil:
 		return err
-	case !s.there || s.change >= 0:
+	case !s.there:
 		u.leave(e.Path, "it was deleted or moved since", nil)
-		return nil
 	case !unchanged && s.item.Kind != Dir:
 		u.leave(e.Path, "it was changed since", s)
-		return nil
 	case to.there:
 		u.leave(e.Path, "something else is where it was", to)
-		return nil
+	case s.change >= 0:
+		u.movePlanned(e, s)
+	default:
+		u.move(e, s)
+		u.plan[e.From] = &spot{there: true, item: s.item, version: s.version, change: -1, author: s.author}
 	}
+	return nil
+}
+
+// move plans to move what is there now.
+func (u *undoer) move(e Effect, s *spot) {
 	c := Change{Action: Move, From: e.Path, Path: e.From, Base: s.version}
 	u.changes = append(u.changes, c)
 	if s.item.Kind == Dir {
 		u.moves = append(u.moves, c)
+		for path, inside := range u.plan {
+			if inside.there && under(path, e.Path) {
+				delete(u.plan, path)
+				u.plan[rebase(path, e.Path, e.From)] = inside
+			}
+		}
 	}
 	u.plan[e.Path] = &spot{change: -1}
-	moved := *s
-	u.plan[e.From] = &moved
-	return nil
+}
+
+// movePlanned changes the plan for a path so that it comes about at another: what is
+// there now moves before it is changed, and what is in the trash comes back there.
+func (u *undoer) movePlanned(e Effect, s *spot) {
+	put := u.changes[s.change]
+	u.changes[s.change] = Change{}
+	now := *s
+	now.version = put.Base
+	if put.Base != (Version{}) {
+		u.move(e, &now)
+	} else {
+		u.plan[e.Path] = &spot{change: -1}
+	}
+	put.Path = e.From
+	u.changes = append(u.changes, put)
+	now.change = len(u.changes) - 1
+	u.plan[e.From] = &now
+	for _, path := range slices.SortedFunc(maps.Keys(u.plan), comparePaths) {
+		inside := u.plan[path]
+		if !inside.there || !under(path, e.Path) {
+			continue
+		}
+		in := Effect{Path: path, From: rebase(path, e.Path, e.From)}
+		if inside.change >= 0 {
+			u.movePlanned(in, inside)
+			continue
+		}
+		u.move(in, inside)
+		u.plan[in.From] = inside
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/tradle/cloudpal/internal/fault"
+	"github.com/tradle/cloudpal/internal/filetree"
 )
 
 // errLocal says that the disk is not what the index says: a change that is to be
@@ -67,7 +68,7 @@ func (f *Folder) enterOne(at *os.Root, dir, path string, device uint64, make boo
 	}
 	info, err := at.Lstat(local)
 	if errors.Is(err, fs.ErrNotExist) && make {
-		if err := f.makeDir(at, path, local, 0o755, [16]byte{}); err != nil {
+		if err := f.makeDir(at, path, local, 0o755, filetree.Version{}); err != nil {
 			return nil, err
 		}
 		info, err = at.Lstat(local)
@@ -84,13 +85,23 @@ func (f *Folder) enterOne(at *os.Root, dir, path string, device uint64, make boo
 	return at.OpenRoot(local)
 }
 
-// makeDir makes a folder and notes it.
-func (f *Folder) makeDir(at *os.Root, path, local string, mode fs.FileMode, version [16]byte) error {
+// makeDir makes a folder and notes it. One with no version is made for what is in it:
+// the tree may tell later what it is.
+func (f *Folder) makeDir(at *os.Root, path, local string, mode fs.FileMode, version filetree.Version) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := at.Mkdir(local, 0o700); err != nil {
-		if errors.Is(err, fs.ErrExist) && version == [16]byte{} {
+	if _, known, err := f.idx.get(path); err != nil {
+		return err
+	} else if known {
+		if _, err := at.Lstat(local); err == nil {
 			return nil // another worker was first
+		}
+		f.dirty.add(path)
+		return fmt.Errorf("%w: %s is gone", errLocal, path)
+	}
+	if err := at.Mkdir(local, 0o700); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return errLocal
 		}
 		return err
 	}
@@ -107,12 +118,6 @@ func (f *Folder) makeDir(at *os.Root, path, local string, mode fs.FileMode, vers
 		f.names.set(path, r.local)
 	}
 	return f.idx.apply(update{put: []record{r}})
-}
-
-// localName returns the name on disk of the last part of a path in the tree.
-func (f *Folder) localName(at *os.Root, dir, path string) (string, error) {
-	_, name := split(f.names.local(path))
-	return name, nil
 }
 
 // check compares what is on disk with the index. It returns errLocal if a change is to

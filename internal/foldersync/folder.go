@@ -20,14 +20,16 @@ import (
 
 // Folder keeps a folder on disk and a tree equal. Open makes one.
 type Folder struct {
-	tree  Tree   // set once
-	root  string // set once
-	opts  Options
-	step  time.Duration // of the times of the file system
-	idx   *index
-	names *names
-	rules atomic.Pointer[rules]
-	watch atomic.Pointer[watcher] // nil: nobody watches
+	tree     Tree   // set once
+	root     string // set once
+	opts     Options
+	selected string        // Options.Selection as text
+	step     time.Duration // of the times of the file system
+	idx      *index
+	names    *names
+	rules    atomic.Pointer[rules]
+	naming   atomic.Pointer[naming]  // nil: not known yet
+	watch    atomic.Pointer[watcher] // nil: nobody watches
 
 	progress progress
 	dirty    dirtySet
@@ -68,18 +70,13 @@ func Open(tree Tree, root, state string, opts *Options) (*Folder, error) {
 		root = real
 	}
 	f := &Folder{tree: tree, root: root, opts: o, names: newNames(), step: settleFine}
-	f.progress = progress{onEvent: o.OnEvent, problems: make(map[string]Problem), s: Status{State: StateIdle}}
+	f.progress = progress{onEvent: o.OnEvent, problems: make(map[problemKey]Problem), s: Status{State: StateIdle}}
 	f.rules.Store(&rules{list: nil})
+	f.selected = f.opts.Selection.String()
 	if err := f.openIndex(state); err != nil {
 		return nil, err
 	}
 	f.id = string(f.idx.note(noteID))
-	for r, err := range f.idx.renamed() {
-		if err != nil {
-			return nil, errors.Join(err, f.idx.close())
-		}
-		f.names.set(r.path, r.local)
-	}
 	return f, nil
 }
 
@@ -89,22 +86,44 @@ const (
 	notePosition  = "position"  // of the tree that was seen
 	notePending   = "pending"   // paths that could not be written then
 	noteSelection = "selection" // that the records are about
+	noteRules     = "rules"     // that were in force then, hashed
 )
 
-func (f *Folder) openIndex(state string) error {
-	durable := func() error { return f.syncAll() }
-	x, err := openIndex(state, bootID(), durable)
-	if errors.Is(err, errDamaged) {
-		// All that is lost is what was agreed: disk and tree are compared anew.
-		f.opts.Log.Warn("index is damaged", "folder", f.root, "error", err)
-		f.progress.problem("", fmt.Errorf("what was known of the folder is damaged; it is compared with the tree anew: %w", err))
-		if err := removeIndex(state); err != nil {
+// openIndex opens the index and reads it once. If it is damaged all that is lost is what
+// was agreed: disk and tree are compared anew.
+func (f *Folder) openIndex(state string) (err error) {
+	if f.idx, err = openIndex(state, bootID(), f.syncAll); err == nil {
+		if err = f.loadNames(); err != nil {
+			f.idx.abandon()
+		}
+	}
+	if !errors.Is(err, errDamaged) {
+		return err
+	}
+	f.damaged(err)
+	if err := removeIndex(state); err != nil {
+		return err
+	}
+	f.idx, err = openIndex(state, bootID(), f.syncAll)
+	return err
+}
+
+func (f *Folder) loadNames() error {
+	f.names.clear()
+	for r, err := range f.idx.records("") {
+		if err != nil {
 			return err
 		}
-		x, err = openIndex(state, bootID(), durable)
+		if r.local != "" {
+			f.names.set(r.path, r.local)
+		}
 	}
-	f.idx = x
-	return err
+	return nil
+}
+
+func (f *Folder) damaged(err error) {
+	f.opts.Log.Warn("index is damaged", "folder", f.root, "error", err)
+	f.progress.problem(partFolder, "", fmt.Errorf("what was known of the folder is damaged; it is compared with the tree anew: %w", err))
 }
 
 // syncAll makes what was written to the folder durable.
@@ -194,6 +213,8 @@ func (f *Folder) attach() error {
 			_ = f.dir.Close() // nothing is written to a folder's handle
 		}
 		f.dir, f.device, f.inode = dir, device, s.ino
+		n := f.probe(dir)
+		f.naming.Store(&n)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package foldersync
 
 import (
+	"errors"
 	"io/fs"
 	"maps"
 	"os"
@@ -81,6 +82,9 @@ func (b *box) texts() map[string]string {
 	b.t.Helper()
 	list := map[string]string{}
 	err := filepath.WalkDir(b.root, func(name string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it is live
+		}
 		if err != nil {
 			return err
 		}
@@ -101,7 +105,7 @@ func (b *box) texts() map[string]string {
 		case d.Type().IsRegular():
 			text, err := os.ReadFile(name)
 			if err != nil {
-				return err
+				return nil
 			}
 			list[rel] = string(text)
 		}

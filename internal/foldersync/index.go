@@ -362,17 +362,6 @@ func (x *index) reset() error {
 	return x.mergeLocked()
 }
 
-// renamed yields the records of what has another name on disk.
-func (x *index) renamed() iter.Seq2[record, error] {
-	return func(yield func(record, error) bool) {
-		for r, err := range x.records("") {
-			if (err != nil || r.local != "") && !yield(r, err) {
-				return
-			}
-		}
-	}
-}
-
 // removeIndex removes the files of an index in dir.
 func removeIndex(dir string) error {
 	list, err := os.ReadDir(dir)

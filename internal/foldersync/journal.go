@@ -5,7 +5,6 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
-	"os"
 )
 
 // The journal holds what changed since the table was written. An entry is
@@ -66,7 +65,7 @@ func decodeJournal(body []byte) (journalEntry, error) {
 }
 
 // readJournal calls fn for each entry and returns the length of what is complete.
-func readJournal(f *os.File, fn func(journalEntry)) (length int64, err error) {
+func readJournal(f io.Reader, fn func(journalEntry)) (length int64, err error) {
 	all, err := io.ReadAll(f)
 	if err != nil {
 		return 0, err

@@ -1,8 +1,10 @@
 package foldersync
 
 import (
+	"fmt"
 	"log/slog"
 	"path"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -72,6 +74,11 @@ const maxPath = 4096
 func validPath(p string) bool {
 	return p != "" && p != "." && len(p) <= maxPath && path.Clean(p) == p && p[0] != '/' && p != ".." &&
 		!strings.HasPrefix(p, "../") && strings.IndexByte(p, 0) < 0 && utf8.ValidString(p)
+}
+
+// String names the selection: two are the same if their names are.
+func (s *Selection) String() string {
+	return fmt.Sprintf("%d\x00%s", s.MaxSize, strings.Join(slices.Sorted(slices.Values(s.Folders)), "\x00"))
 }
 
 // covers tells whether something at a path belongs to the folder. Folders above those

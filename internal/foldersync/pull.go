@@ -32,11 +32,20 @@ func (f *Folder) pull(ctx context.Context) error {
 			return err
 		}
 	}
+	p := &puller{f: f, ctx: ctx, pending: make(map[string]bool)}
+	if err := p.ignoreFile(); err != nil {
+		return err
+	}
+	rules := f.rules.Load().id()
 	to, err := f.tree.Position(ctx)
 	if err != nil {
 		return err
 	}
 	from := f.idx.note(notePosition)
+	p.reselect = string(f.idx.note(noteSelection)) != f.selected
+	if p.reselect || !bytes.Equal(f.idx.note(noteRules), rules) {
+		from = nil
+	}
 	f.mu.Lock()
 	pending := splitPaths(f.idx.note(notePending))
 	f.recheck = nil
@@ -44,7 +53,6 @@ func (f *Folder) pull(ctx context.Context) error {
 	if bytes.Equal(from, to) && len(pending) == 0 {
 		return nil
 	}
-	p := &puller{f: f, ctx: ctx, pending: make(map[string]bool)}
 	again := func() error {
 		paths := pending
 		for path := range p.pending {
@@ -68,17 +76,18 @@ func (f *Folder) pull(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return f.pulled(to, p.pending)
+	return f.pulled(to, rules, p.pending)
 }
 
 // pulled notes the position, and what is still to be done up to it.
-func (f *Folder) pulled(to []byte, pending map[string]bool) error {
+func (f *Folder) pulled(to, rules []byte, pending map[string]bool) error {
 	f.progress.update(func(s *Status) { s.Pending = len(pending) })
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	notes := pendingNote(append(slices.Collect(maps.Keys(pending)), f.recheck...))
 	if notes[notePending] != nil {
 		notes[notePosition] = to
+		notes[noteSelection], notes[noteRules] = []byte(f.selected), rules
 	}
 	return f.idx.apply(update{notes: notes})
 }
@@ -131,6 +140,30 @@ type puller struct {
 	f       *Folder
 	ctx     context.Context
 	pending map[string]bool // guarded by f.mu
+	// reselect says that the selection is another than last time.
+	reselect bool
+}
+
+// ignoreFile writes the ignore file before anything else, so that it counts.
+func (p *puller) ignoreFile() error {
+	f := p.f
+	e, exists, err := f.tree.Lookup(p.ctx, IgnoreFile)
+	if err != nil {
+		return err
+	}
+	r, _, err := f.idx.get(IgnoreFile)
+	if err != nil || !exists || e.Version == r.version {
+		return err
+	}
+	var c chunk
+	if err := p.plan(&c, Difference{Path: IgnoreFile, Entry: e, Exists: true}); err != nil {
+		return err
+	}
+	if err := p.carryOut(&c); err != nil {
+		return err
+	}
+	f.dirty.add("")
+	return f.reloadRules()
 }
 
 // everything compares the whole tree with the index.
@@ -179,6 +212,7 @@ func (p *puller) all(list iter.Seq2[Difference, error]) error {
 // chunk is what is to be done on disk.
 type chunk struct {
 	remove []string
+	leave  map[string]bool // those of remove that stay in the tree
 	dirs   []filetree.Entry
 	files  []filetree.Entry // and symlinks
 }
@@ -188,7 +222,7 @@ func (c *chunk) len() int { return len(c.remove) + len(c.dirs) + len(c.files) }
 // plan decides what a difference means for the disk.
 func (p *puller) plan(c *chunk, d Difference) error {
 	if !validPath(d.Path) {
-		p.f.progress.problem(d.Path, fmt.Errorf("the tree has a path that no folder can have: %.100q", d.Path))
+		p.f.progress.problem(partPull, d.Path, fmt.Errorf("the tree has a path that no folder can have: %.100q", d.Path))
 		return nil
 	}
 	r, known, err := p.f.idx.get(d.Path)
@@ -201,20 +235,28 @@ func (p *puller) plan(c *chunk, d Difference) error {
 	}
 	covered := d.Exists && p.f.opts.Selection.covers(d.Path, e.Kind == kindDir, e.Size)
 	switch {
+	case !covered && known && d.Exists && r.version == e.Version && !p.reselect:
+		// It outgrew the selection here: it stays until somebody else changes it.
 	case !covered && !known:
-		p.f.progress.solved(d.Path)
+		p.f.progress.solved(partPull, d.Path)
 	case !covered:
 		if r.version != (filetree.Version{}) || r.kind != kindDir {
 			c.remove = append(c.remove, d.Path)
+			if d.Exists {
+				if c.leave == nil {
+					c.leave = make(map[string]bool)
+				}
+				c.leave[d.Path] = true
+			}
 		}
 	case known && r.version == e.Version:
-		p.f.progress.solved(d.Path)
+		p.f.progress.solved(partPull, d.Path)
 	case e.Kind == kindDir:
 		c.dirs = append(c.dirs, e)
 	case e.Kind == kindFile || e.Kind == kindSymlink:
 		c.files = append(c.files, e)
 	default:
-		p.f.progress.problem(d.Path, errors.New("the tree has something here that this version does not know"))
+		p.f.progress.problem(partPull, d.Path, errors.New("the tree has something here that this version does not know"))
 	}
 	return nil
 }
@@ -233,7 +275,7 @@ func (p *puller) carryOut(c *chunk) error {
 	}
 	slices.SortFunc(c.remove, func(a, b string) int { return compare(b, a) })
 	for _, path := range c.remove {
-		if err := p.outcome(path, w.remove(path)); err != nil {
+		if err := p.outcome(path, w.remove(path, c.leave[path])); err != nil {
 			return err
 		}
 	}
@@ -253,7 +295,7 @@ func (p *puller) outcome(path string, err error) error {
 	p.f.progress.update(func(s *Status) { s.Pending = max(0, s.Pending-1) })
 	switch {
 	case err == nil:
-		p.f.progress.solved(path)
+		p.f.progress.solved(partPull, path)
 		return nil
 	case p.ctx.Err() != nil:
 		return context.Cause(p.ctx)
@@ -267,6 +309,6 @@ func (p *puller) outcome(path string, err error) error {
 		p.f.dirty.add(path)
 		return nil
 	}
-	p.f.progress.problem(path, err)
+	p.f.progress.problem(partPull, path, err)
 	return nil
 }

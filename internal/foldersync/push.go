@@ -20,6 +20,7 @@ func (f *Folder) push(ctx context.Context, paths []string) error {
 	}
 	paths = topmost(paths)
 	if slices.Contains(paths, "") || slices.Contains(paths, IgnoreFile) {
+		paths = []string{""}
 		if err := f.reloadRules(); err != nil {
 			return err
 		}
@@ -62,6 +63,11 @@ func (f *Folder) scanAll(ctx context.Context, paths []string) ([]edit, error) {
 			f.progress.update(func(s *Status) { s.LastScan = time.Now() })
 		}
 		edits = append(edits, s.edits...)
+		if len(s.ignored) > 0 {
+			if err := f.idx.apply(update{delete: s.ignored}); err != nil {
+				return nil, err
+			}
+		}
 	}
 	if slices.ContainsFunc(edits, func(e edit) bool { return e.kind == 0 }) {
 		if err := f.attach(); err != nil {
@@ -107,13 +113,13 @@ func (f *Folder) reloadRules() error {
 	r, err := loadRules(f.root, f.opts.Ignore)
 	if err != nil {
 		// What was ignored stays so; with no rules yet, nothing must be sent.
-		f.progress.problem(IgnoreFile, err)
+		f.progress.problem(partFolder, IgnoreFile, err)
 		if f.rules.Load().list == nil {
 			return fault.Wrap(fault.Usage, err)
 		}
 		return nil
 	}
-	f.progress.solved(IgnoreFile)
+	f.progress.solved(partFolder, IgnoreFile)
 	f.rules.Store(r)
 	return nil
 }
@@ -281,7 +287,7 @@ func (f *Folder) committed(batch []pending, versions []filetree.Version) error {
 	for i := range batch {
 		c := &batch[i]
 		bytes += c.change.Item.Size
-		f.progress.solved(c.edit.path)
+		f.progress.solved(partPush, c.edit.path)
 		f.progress.event(Event{Kind: EventCommitted, Path: c.change.Path, Size: c.change.Item.Size})
 	}
 	f.progress.update(func(s *Status) { s.Committed += uint64(len(batch)); s.SentBytes += bytes })

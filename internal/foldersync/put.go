@@ -129,7 +129,7 @@ func (f *Folder) unreadable(e edit, err error) {
 	} else {
 		f.dirty.after(e.path, problemRetry)
 	}
-	f.progress.problem(e.path, err)
+	f.progress.problem(partPush, e.path, err)
 }
 
 // Times after which is tried again what failed.
@@ -205,7 +205,7 @@ func (f *Folder) refresh(c *pending) error {
 	if r, ok, err := f.idx.get(c.edit.path); err != nil || !ok || r.version != c.edit.old.version {
 		return err
 	}
-	f.progress.solved(c.edit.path)
+	f.progress.solved(partPush, c.edit.path)
 	return f.idx.apply(update{put: []record{*c.after}})
 }
 

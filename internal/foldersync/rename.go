@@ -83,7 +83,7 @@ func (w *writer) rename(from *writer, old string, e filetree.Entry) (bool, error
 		return true, fmt.Errorf("%w: %w", errIndex, err)
 	}
 	f.progress.update(func(s *Status) { s.Moved++ })
-	f.progress.solved(e.Path)
+	f.progress.solved(partPull, e.Path)
 	f.progress.event(Event{Kind: EventWritten, Path: e.Path, Text: "moved from " + old})
 	return true, nil
 }

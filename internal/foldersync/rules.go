@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"strings"
 
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/internal/files/ignore"
 )
 
@@ -63,6 +64,12 @@ func loadRules(root string, patterns []string) (*rules, error) {
 		return nil, err
 	}
 	return &rules{list}, nil
+}
+
+// id is the same for the same rules.
+func (r *rules) id() []byte {
+	h := hypercrypto.Sum([]byte(r.list.String()))
+	return h[:16]
 }
 
 // ignored tells whether a path in the tree stays out.

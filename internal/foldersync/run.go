@@ -66,6 +66,13 @@ func (f *Folder) Run(ctx context.Context) error {
 func (f *Folder) pass(ctx context.Context, fn func() error) error {
 	f.progress.begin()
 	err := fn()
+	if errors.Is(err, errDamaged) {
+		// It is tried again, without what was known.
+		f.damaged(err)
+		f.names.clear()
+		f.dirty.add("")
+		err = errors.Join(err, f.idx.reset())
+	}
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}

@@ -41,6 +41,7 @@ type scanner struct {
 	next     record
 	more     bool
 	edits    []edit
+	ignored  []string // what the index has and is ignored now
 	problems map[string]bool
 	files    int // seen on disk
 }
@@ -85,7 +86,7 @@ func (s *scanner) single(ctx context.Context, path, local string) error {
 		return s.unreadable(path, err)
 	}
 	if s.rules.ignored(path, info.IsDir()) {
-		return s.skip(path)
+		return s.drop(path)
 	}
 	return s.visit(ctx, path, local, info)
 }
@@ -97,7 +98,7 @@ func (s *scanner) advance() (err error) {
 
 func (s *scanner) problem(path string, err error) {
 	s.problems[path] = true
-	s.f.progress.problem(path, err)
+	s.f.progress.problem(partScan, path, err)
 }
 
 // unreadable leaves everything at path as it was.
@@ -119,6 +120,20 @@ func (s *scanner) skip(path string) error {
 	return nil
 }
 
+// drop forgets what the index has at path and below: it is ignored now.
+func (s *scanner) drop(path string) error {
+	if err := s.upTo(path); err != nil {
+		return err
+	}
+	for s.more && below(s.next.path, path) {
+		s.ignored = append(s.ignored, s.next.path)
+		if err := s.advance(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // upTo notes that all in the index before path is gone.
 func (s *scanner) upTo(path string) error {
 	for s.more && compare(s.next.path, path) < 0 {
@@ -132,6 +147,7 @@ func (s *scanner) upTo(path string) error {
 
 func (s *scanner) gone(r record) {
 	if s.rules.ignored(r.path, r.kind == kindDir) {
+		s.ignored = append(s.ignored, r.path)
 		return
 	}
 	s.edits = append(s.edits, edit{found: found{path: r.path}, old: r, known: true})
@@ -161,7 +177,7 @@ func (s *scanner) dir(ctx context.Context, path, local string) error {
 			continue
 		}
 		if s.rules.ignoredHere(c.path, c.entry.IsDir()) {
-			if err := s.skip(c.path); err != nil {
+			if err := s.drop(c.path); err != nil {
 				return err
 			}
 			continue
@@ -203,7 +219,7 @@ func (s *scanner) children(list []fs.DirEntry, path, local string) []child {
 			s.problem(join(path, strings.ToValidUTF8(name, "\uFFFD")), fault.New(fault.Usage, "the name %q is not UTF-8", name).Hint("rename it"))
 			continue
 		}
-		c := child{path: join(path, s.f.names.name(path, name)), local: join(local, name), entry: d}
+		c := child{path: join(path, s.f.treeName(path, name)), local: join(local, name), entry: d}
 		if len(c.path) > maxPath {
 			s.problem(c.path, fault.New(fault.Usage, "the path is longer than %d bytes", maxPath).Hint("use shorter names"))
 			continue
@@ -241,8 +257,13 @@ func (s *scanner) visit(ctx context.Context, path, local string, info fs.FileInf
 		s.files++
 	}
 	if !known && !s.f.opts.Selection.covers(path, kind == kindDir, st.size) {
-		if kind == kindFile && s.f.opts.Selection.covers(path, false, 0) {
+		switch {
+		case kind == kindFile && s.f.opts.Selection.covers(path, false, 0):
 			s.problem(path, fault.New(fault.Usage, "the file is larger than those that are kept in this folder; it stays here only"))
+		case kind != kindDir:
+			s.problem(path, fault.New(fault.Usage, "the folder that this is in is not selected; it stays here only").Hint("select the folder, or move the file to one that is"))
+		default:
+			return s.dir(ctx, path, local)
 		}
 		return nil
 	}

@@ -83,7 +83,7 @@ type progress struct {
 	mu       sync.Mutex
 	s        Status
 	passes   int // that run
-	problems map[string]Problem
+	problems map[problemKey]Problem
 }
 
 func (p *progress) event(e Event) {
@@ -148,11 +148,28 @@ func (p *progress) set(s State, reason string, hints []string) {
 	}
 }
 
+// problemKey tells problems of one path apart by the part that has it.
+type problemKey struct {
+	part part
+	path string
+}
+
+// part is a part of the work.
+type part uint8
+
+const (
+	partFolder part = iota
+	partScan
+	partPush
+	partPull
+)
+
 // problem notes that a path could not be kept in sync.
-func (p *progress) problem(path string, err error) {
+func (p *progress) problem(part part, path string, err error) {
 	text, hints := explain(err)
+	key := problemKey{part, path}
 	p.mu.Lock()
-	old, known := p.problems[path]
+	old, known := p.problems[key]
 	if !known && len(p.problems) >= maxProblems {
 		p.mu.Unlock()
 		return
@@ -161,36 +178,37 @@ func (p *progress) problem(path string, err error) {
 	if known {
 		n.Since = old.Since
 	}
-	p.problems[path] = n
+	p.problems[key] = n
 	p.mu.Unlock()
 	if !known || old.Text != text {
 		p.event(Event{Kind: EventProblem, Path: path, Text: text})
 	}
 }
 
-func (p *progress) solved(path string) {
+func (p *progress) solved(part part, path string) {
+	key := problemKey{part, path}
 	p.mu.Lock()
-	_, known := p.problems[path]
-	delete(p.problems, path)
+	_, known := p.problems[key]
+	delete(p.problems, key)
 	p.mu.Unlock()
 	if known {
 		p.event(Event{Kind: EventSolved, Path: path})
 	}
 }
 
-// solvedBelow forgets the problems at a path and below it that are not among those
-// of now.
+// solvedBelow forgets the problems of scans at a path and below it that are not among
+// those of now.
 func (p *progress) solvedBelow(prefix string, still map[string]bool) {
 	p.mu.Lock()
 	var gone []string
-	for path := range p.problems {
-		if below(path, prefix) && !still[path] {
-			gone = append(gone, path)
+	for key := range p.problems {
+		if key.part == partScan && below(key.path, prefix) && !still[key.path] {
+			gone = append(gone, key.path)
 		}
 	}
 	p.mu.Unlock()
 	for _, path := range gone {
-		p.solved(path)
+		p.solved(partScan, path)
 	}
 }
 

@@ -35,7 +35,7 @@ func (f *Folder) sweep(ctx context.Context) {
 			err = os.Remove(f.join(local))
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			f.progress.problem(local, err)
+			f.progress.problem(partPush, local, err)
 		}
 	}
 }

@@ -334,3 +334,17 @@ func (m *memTree) texts() map[string]string {
 	}
 	return list
 }
+
+// changing changes a file while it is stored.
+type changing struct {
+	*view
+	change func()
+	now    bool
+}
+
+func (c *changing) Store(ctx context.Context, r io.Reader, prev []byte) (Content, error) {
+	if c.now {
+		c.change()
+	}
+	return c.view.Store(ctx, r, prev)
+}

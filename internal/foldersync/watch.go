@@ -86,7 +86,7 @@ func (x *watcher) fail(err error) {
 		e = fault.New(fault.Other, "the system watches no more folders: changes are found by looking at everything every %v", blindRescan).
 			Hint("raise the limits: sysctl fs.inotify.max_user_watches=1048576 fs.inotify.max_user_instances=1024")
 	}
-	x.f.progress.problem(problemWatch, e)
+	x.f.progress.problem(partFolder, problemWatch, e)
 	x.f.progress.update(func(s *Status) { s.Watching = false })
 }
 

@@ -108,8 +108,9 @@ func (w *writer) enter(path string, make bool) (*place, error) {
 	return at, nil
 }
 
-// remove removes what the tree does not have any more, or what is not selected.
-func (w *writer) remove(path string) error {
+// remove removes what the tree does not have any more. leave says that it stays in the
+// tree and is only not kept here.
+func (w *writer) remove(path string, leave bool) error {
 	w.f.mu.Lock()
 	defer w.f.mu.Unlock()
 	w.close() // what is removed may be what is open
@@ -137,7 +138,16 @@ func (w *writer) remove(path string) error {
 	case !known:
 		return nil
 	}
+	if leave {
+		// After a crash in between it must not seem to be deleted here.
+		if err := w.forget(path); err != nil {
+			return err
+		}
+	}
 	err = at.remove(local, &r)
+	if leave && err != nil && !errors.Is(err, fs.ErrNotExist) && r.kind != kindDir {
+		return errors.Join(err, w.f.idx.apply(update{put: []record{r}}))
+	}
 	if r.kind == kindDir && (errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, fs.ErrExist)) {
 		return w.keepDir(r)
 	}
@@ -230,14 +240,11 @@ func (w *writer) dir(e filetree.Entry) error {
 	mode := e.Mode.Perm() | 0o700 // we have to get in
 	info, err := at.root.Lstat(local)
 	if errors.Is(err, fs.ErrNotExist) {
-		if _, known, err := w.f.idx.get(e.Path); err != nil || known {
-			return errors.Join(err, errLocal)
-		}
 		if err := w.f.makeDir(at.root, e.Path, local, mode, e.Version); err != nil {
-			if errors.Is(err, fs.ErrExist) {
-				return errLocal
-			}
 			return explainFull(err)
+		}
+		if r, _, err := w.f.idx.get(e.Path); err != nil || r.version != e.Version {
+			return errors.Join(err, errLocal) // somebody was faster
 		}
 		w.f.written(e)
 		return nil
@@ -554,7 +561,7 @@ func (f *Folder) adopt(c *pending, now filetree.Entry) error {
 		}
 	}
 	n.version = now.Version
-	f.progress.solved(c.edit.path)
+	f.progress.solved(partPush, c.edit.path)
 	return f.idx.apply(update{put: []record{n}})
 }
 

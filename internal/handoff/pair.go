@@ -19,12 +19,16 @@ const version = 1
 
 // Flags of a hello.
 const (
-	flagSends = 1 << iota // this side sends
-	flagAgain             // the secret is the key of an earlier run instead of the code
-	flagNote              // it is about a note instead of files
+	flagSends  = 1 << iota // this side sends
+	flagAgain              // the secret is the key of an earlier run instead of the code
+	flagNote               // it is about a note instead of files
+	flagDevice             // it is about a new device instead of files
 )
 
-// part is what a side wants: flagSends, flagNote, both or none.
+// purpose are the flags that say what it is about.
+const purpose = flagNote | flagDevice
+
+// part is what a side wants: flagSends or not, and one of the purposes or none.
 type part byte
 
 // pairTime is how long a pairing may take. No person takes part in it.
@@ -38,7 +42,7 @@ const (
 	reasonUsed    reason = 2 // the code is used up, or there is a transfer already
 	reasonRoles   reason = 3 // both send, or both receive
 	reasonVersion reason = 4
-	reasonPurpose reason = 5 // one side is about files, the other about a note
+	reasonPurpose reason = 5 // the two sides are about different things
 )
 
 // context of the key exchange.
@@ -136,7 +140,7 @@ func refusal(b []byte) error {
 	case reasonRoles:
 		return fault.New(fault.Usage, "both sides want to do the same").Hint("one side runs cloudpal send, the other cloudpal receive")
 	case reasonPurpose:
-		return fault.New(fault.Usage, "the code is for something else: one side gives files, the other is about an invite or a text").
+		return fault.New(fault.Usage, "the code is for something else: files, an invite or a new device").
 			Hint("use the command that the other side names with the code")
 	case reasonVersion:
 		return fault.New(fault.Usage, "the other side speaks another version of the protocol").Hint("use the same version of cloudpal on both sides")
@@ -200,7 +204,7 @@ func (h *host) pair(conn *secretstream.Conn) (ok bool, err error) {
 		return false, refuse(conn, reasonVersion)
 	case used:
 		return false, refuse(conn, reasonUsed)
-	case (f^mine)&flagNote != 0:
+	case (f^mine)&purpose != 0:
 		return false, refuse(conn, reasonPurpose)
 	case f != mine^flagSends:
 		return false, refuse(conn, reasonRoles)

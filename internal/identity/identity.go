@@ -19,6 +19,8 @@ type Identity struct {
 	Proof *identitykey.Proof
 	// Protection is how the device's key is kept.
 	Protection Protection
+	// PhraseKept tells that the phrase is kept with the device's key.
+	PhraseKept bool
 
 	key *hypercrypto.KeyPair // of the device; nil while locked
 }

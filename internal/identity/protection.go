@@ -35,6 +35,17 @@ func ParseProtection(word string) (Protection, error) {
 	return 0, fault.New(fault.Usage, "%q is no way to keep a key", word).Hint("it is keyring, passphrase or plain")
 }
 
+// checkProtection refuses what does not say how to keep a key.
+func checkProtection(p Protection, passphrase string) error {
+	switch {
+	case p.String() == "":
+		return fault.New(fault.Usage, "no way to keep the key was chosen")
+	case p == Passphrase:
+		return checkPassphrase(passphrase)
+	}
+	return nil
+}
+
 // MinPassphrase is the least length of a passphrase in characters.
 const MinPassphrase = 8
 

@@ -70,7 +70,7 @@ func TestIdentityIsKept(t *testing.T) {
 				t.Errorf("before there is one: %v", err)
 			}
 			phrase := identitykey.NewMnemonic()
-			made, err := s.Create(phrase, p, passphrase, at)
+			made, err := s.Create(phrase, p, passphrase, at, false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -107,7 +107,7 @@ func TestIdentityIsKept(t *testing.T) {
 			if err := proof.VerifyDevice(identitykey.Expectation{Identity: &person, Device: &second.Public}); err != nil {
 				t.Error(err)
 			}
-			if _, err := s.Create(identitykey.NewMnemonic(), p, passphrase, at); fault.KindOf(err) != fault.Conflict {
+			if _, err := s.Create(identitykey.NewMnemonic(), p, passphrase, at, false); fault.KindOf(err) != fault.Conflict {
 				t.Errorf("a second identity: %v", err)
 			}
 		})
@@ -121,7 +121,7 @@ func TestWhatIsOnTheDisk(t *testing.T) {
 		ring := &pocket{}
 		s := &Store{Dir: filepath.Join(t.TempDir(), "identity"), Ring: ring, cost: cheap}
 		phrase := identitykey.NewMnemonic()
-		made, err := s.Create(phrase, p, passphrase, at)
+		made, err := s.Create(phrase, p, passphrase, at, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +162,7 @@ func TestWhatIsOnTheDisk(t *testing.T) {
 
 func TestIdentitiesDoNotPrintTheirKey(t *testing.T) {
 	s := &Store{Dir: t.TempDir()}
-	i, err := s.Create(identitykey.NewMnemonic(), Plain, "", at)
+	i, err := s.Create(identitykey.NewMnemonic(), Plain, "", at, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +179,7 @@ func TestIdentitiesDoNotPrintTheirKey(t *testing.T) {
 
 func TestSecretsThatDoNotFit(t *testing.T) {
 	s := &Store{Dir: t.TempDir(), cost: cheap}
-	if _, err := s.Create(identitykey.NewMnemonic(), Passphrase, passphrase, at); err != nil {
+	if _, err := s.Create(identitykey.NewMnemonic(), Passphrase, passphrase, at, false); err != nil {
 		t.Fatal(err)
 	}
 	for _, wrong := range []string{"", "correct horse batterY", passphrase + " "} {
@@ -189,7 +189,7 @@ func TestSecretsThatDoNotFit(t *testing.T) {
 	}
 	for _, weak := range []string{"", "1234567", "aaaaaaaaaaaa", "ééééééé"} {
 		s := &Store{Dir: t.TempDir()}
-		if _, err := s.Create(identitykey.NewMnemonic(), Passphrase, weak, at); fault.KindOf(err) != fault.Usage {
+		if _, err := s.Create(identitykey.NewMnemonic(), Passphrase, weak, at, false); fault.KindOf(err) != fault.Usage {
 			t.Errorf("%q is taken: %v", weak, err)
 		}
 		if _, err := s.Load(); fault.KindOf(err) != fault.NotFound {
@@ -201,11 +201,11 @@ func TestSecretsThatDoNotFit(t *testing.T) {
 func TestKeyrings(t *testing.T) {
 	ring := &pocket{fail: errors.New("no session")}
 	s := &Store{Dir: t.TempDir(), Ring: ring}
-	if _, err := s.Create(identitykey.NewMnemonic(), Keyring, "", at); fault.KindOf(err) != fault.Unavailable {
+	if _, err := s.Create(identitykey.NewMnemonic(), Keyring, "", at, false); fault.KindOf(err) != fault.Unavailable {
 		t.Errorf("no keyring: %v", err)
 	}
 	ring.fail = nil
-	if _, err := s.Create(identitykey.NewMnemonic(), Keyring, "", at); err != nil {
+	if _, err := s.Create(identitykey.NewMnemonic(), Keyring, "", at, false); err != nil {
 		t.Fatal(err)
 	}
 	ring.fail = errors.New("no session")
@@ -233,14 +233,14 @@ func TestKeyrings(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = &Store{Dir: filepath.Join(blocked, "identity"), Ring: ring}
-	if _, err := s.Create(identitykey.NewMnemonic(), Keyring, "", at); err == nil || len(ring.keys) != 0 {
+	if _, err := s.Create(identitykey.NewMnemonic(), Keyring, "", at, false); err == nil || len(ring.keys) != 0 {
 		t.Errorf("%v, %d keys are left", err, len(ring.keys))
 	}
 }
 
 func TestFilesThatOthersCanRead(t *testing.T) {
 	s := &Store{Dir: t.TempDir()}
-	if _, err := s.Create(identitykey.NewMnemonic(), Plain, "", at); err != nil {
+	if _, err := s.Create(identitykey.NewMnemonic(), Plain, "", at, false); err != nil {
 		t.Fatal(err)
 	}
 	for _, mode := range []os.FileMode{0o640, 0o604, 0o620} {
@@ -257,7 +257,7 @@ func TestFilesThatOthersCanRead(t *testing.T) {
 // the earlier one void for who has seen the new.
 func TestRecoveryOnANewMachine(t *testing.T) {
 	phrase := identitykey.NewMnemonic()
-	old, err := (&Store{Dir: t.TempDir()}).Create(phrase, Plain, "", at)
+	old, err := (&Store{Dir: t.TempDir()}).Create(phrase, Plain, "", at, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,7 +269,7 @@ func TestRecoveryOnANewMachine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	now, err := (&Store{Dir: t.TempDir()}).Create(again, Plain, "", at.Add(time.Hour))
+	now, err := (&Store{Dir: t.TempDir()}).Create(again, Plain, "", at.Add(time.Hour), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +289,7 @@ func TestRecoveryOnANewMachine(t *testing.T) {
 func TestDamagedFiles(t *testing.T) {
 	for _, p := range []Protection{Keyring, Plain} {
 		s := &Store{Dir: t.TempDir(), Ring: &pocket{}}
-		if _, err := s.Create(identitykey.NewMnemonic(), p, "", at); err != nil {
+		if _, err := s.Create(identitykey.NewMnemonic(), p, "", at, false); err != nil {
 			t.Fatal(err)
 		}
 		b, err := os.ReadFile(s.path())
@@ -325,7 +325,7 @@ func TestDamagedFiles(t *testing.T) {
 func TestCostsAreBounded(t *testing.T) {
 	device := hypercrypto.NewKeyPair()
 	person := hypercrypto.NewKeyPair()
-	f := &keyFile{protection: Passphrase, identity: person.Public, device: device.Public, proof: identitykey.Bootstrap(person, device.Public, at), sealed: make([]byte, sealedSize)}
+	f := &keyFile{protection: Passphrase, identity: person.Public, device: device.Public, proof: identitykey.Bootstrap(person, device.Public, at), sealed: make([]byte, 48)}
 	for _, c := range []cost{{0, 8, 1}, {maxPasses + 1, 8, 1}, {1, 7, 1}, {1, maxMemory + 1, 1}, {1, 8, 0}, {1, 8, maxThreads + 1}} {
 		f.cost = c
 		if _, err := decodeKeyFile(f.appendTo(nil)); !errors.Is(err, errFile) {
@@ -347,17 +347,25 @@ func TestProtectionsHaveNames(t *testing.T) {
 	if _, err := ParseProtection("magic"); fault.KindOf(err) != fault.Usage {
 		t.Error(err)
 	}
-	if _, err := (&Store{Dir: t.TempDir()}).Create(identitykey.NewMnemonic(), 0, "", at); fault.KindOf(err) != fault.Usage {
+	if _, err := (&Store{Dir: t.TempDir()}).Create(identitykey.NewMnemonic(), 0, "", at, false); fault.KindOf(err) != fault.Usage {
 		t.Error(err)
 	}
 }
 
 func FuzzKeyFile(f *testing.F) {
-	device, person := hypercrypto.KeyPairFromSeed([32]byte{1}), hypercrypto.KeyPairFromSeed([32]byte{2})
+	device := hypercrypto.KeyPairFromSeed([32]byte{1})
+	phrase, err := identitykey.MnemonicOf(make([]byte, 32))
+	if err != nil {
+		f.Fatal(err)
+	}
 	for _, p := range []Protection{Keyring, Passphrase, Plain} {
-		k := &keyFile{protection: p, identity: person.Public, device: device.Public, proof: identitykey.Bootstrap(person, device.Public, at), cost: cost{1, 8, 1}}
-		k.seal(device.Seed(), make([]byte, 32))
+		k := testFile(p)
+		k.seal(&secrets{device: device}, make([]byte, 32))
 		f.Add(k.appendTo(nil))
+		if p != Plain {
+			k.seal(&secrets{device: device, phrase: &phrase}, make([]byte, 32))
+			f.Add(k.appendTo(nil))
+		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		k, err := decodeKeyFile(b)
@@ -370,6 +378,27 @@ func FuzzKeyFile(f *testing.F) {
 		}
 		if k.protection != Passphrase {
 			_, _ = k.unseal(make([]byte, 32))
+		}
+	})
+}
+
+func FuzzJoin(f *testing.F) {
+	device, person := hypercrypto.KeyPairFromSeed([32]byte{1}), hypercrypto.KeyPairFromSeed([32]byte{2})
+	f.Add((&Request{device.Public, "a name"}).appendTo(nil))
+	f.Add((&answer{identitykey.Bootstrap(person, device.Public, at), []byte("welcome")}).appendTo(nil))
+	f.Add([]byte{answerRefused})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if r, err := decodeRequest(b); err == nil {
+			out := r.appendTo(nil)
+			if again, err := decodeRequest(out); err != nil || *again != *r {
+				t.Fatalf("request read again: %+v, %v", again, err)
+			}
+		}
+		if a, err := decodeAnswer(b); err == nil {
+			out := a.appendTo(nil)
+			if again, err := decodeAnswer(out); err != nil || !bytes.Equal(again.appendTo(nil), out) {
+				t.Fatalf("answer read again: %v", err)
+			}
 		}
 	})
 }

@@ -23,7 +23,10 @@ import (
 	"github.com/tradle/cloudpal/internal/base"
 	"github.com/tradle/cloudpal/internal/fault"
 	"github.com/tradle/cloudpal/internal/files"
+	"github.com/tradle/cloudpal/internal/folders"
 	"github.com/tradle/cloudpal/internal/identity"
+	"github.com/tradle/cloudpal/internal/space"
+	"github.com/tradle/cloudpal/internal/spacefs"
 )
 
 // Options configures [Open].
@@ -46,6 +49,10 @@ type Node struct {
 	mirrors *blindpeer.Client
 	pairing *blindpairing.Pairing
 	bases   *base.Library
+	person  *person
+	spaces  *space.Library
+	content *spacefs.Library
+	folders *folders.Library
 	handler http.Handler
 	socket  string
 	server  *http.Server
@@ -91,9 +98,18 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if n.bases, err = base.Open(ctx, n.store, base.Options{Pairing: n.pairing, Log: n.opts.Log}); err != nil {
 		return err
 	}
+	n.person = &person{store: &identity.Store{Dir: filepath.Join(n.opts.Home, identityFolder), Ring: identity.SystemRing{}}}
+	if n.spaces, err = space.Open(ctx, n.store, space.Options{Identity: n.person, PersonName: personName(), DeviceName: machineName(), Pairing: n.pairing,
+		Collections: []space.Collection{spacefs.Collection()}, Log: n.opts.Log}); err != nil {
+		return err
+	}
+	n.content = spacefs.NewLibrary(&spacefs.Options{Log: n.opts.Log})
+	if n.folders, err = folders.Open(ctx, n.store, folders.Options{Home: n.opts.Home, Tree: n.treeOf, Log: n.opts.Log}); err != nil {
+		return err
+	}
 	n.handler = n.bounded(api.New(api.Backend{Files: n.files, Network: n.network, Web: &web{files: n.files, log: n.opts.Log}, Meet: n.meet, Info: n.info,
 		Mirrors: n.mirrors, Mirror: n.mirror, Bases: n.bases,
-		Identity: &identity.Store{Dir: filepath.Join(n.opts.Home, identityFolder), Ring: identity.SystemRing{}}}))
+		Identity: n.person.store, Person: n.person, Spaces: n.spaces, SpaceFiles: n.content, Folders: n.folders, Together: n.together}))
 	return n.listen()
 }
 
@@ -142,6 +158,7 @@ func (n *Node) speak(ctx context.Context, s protomux.Stream) error {
 	m := protomux.New(s, &protomux.Options{KeepAlive: keepAlive, Log: n.opts.Log})
 	defer n.mirrors.Attach(m)()
 	defer n.bases.Attach(m)()
+	defer n.spaces.Attach(m)()
 	n.pairing.Attach(m)
 	return n.store.ReplicateMux(ctx, m)
 }
@@ -244,6 +261,15 @@ func (n *Node) close() error {
 	}
 	if n.network != nil {
 		n.network.close()
+	}
+	if n.folders != nil {
+		errs = append(errs, n.folders.Close())
+	}
+	if n.content != nil {
+		errs = append(errs, n.content.Close())
+	}
+	if n.spaces != nil {
+		errs = append(errs, n.spaces.Close())
 	}
 	if n.bases != nil {
 		errs = append(errs, n.bases.Close())

@@ -36,6 +36,7 @@ const (
 	kindRecover
 	kindMirror
 	kindLink
+	kindShare
 )
 
 var errAction = errors.New("space: not an action")
@@ -74,6 +75,8 @@ func newAction(kind uint64) action {
 		return &mirrorAction{}
 	case kindLink:
 		return &linkAction{}
+	case kindShare:
+		return &shareAction{}
 	}
 	return nil
 }
@@ -314,51 +317,60 @@ func (a *indexerAction) readFrom(r *compact.Reader) error {
 	return nil
 }
 
-// rotateAction begins an epoch of keys: uint epoch, uint count, { 32 log, buffer
-// sealed key }, buffer key of the epoch before, sealed with the new one.
+// rotateAction begins an epoch of keys: uint epoch, 32 hash of its key, uint count,
+// { 32 log, buffer key sealed for the device }, uint count, { 32 person, buffer key
+// sealed for the phrase of an owner }.
 type rotateAction struct {
 	epoch  uint64
-	sealed []sealedKey
-	before []byte
+	key    hypercrypto.Hash
+	sealed []sealedKey[hypercrypto.Key]
+	owners []sealedKey[hypercrypto.PublicKey]
 }
 
-type sealedKey struct {
-	log hypercrypto.Key
+type sealedKey[K ~[32]byte] struct {
+	of  K
 	box []byte
+}
+
+func appendSealed[K ~[32]byte](b []byte, list []sealedKey[K]) []byte {
+	b = compact.AppendUint(b, uint64(len(list)))
+	for _, s := range list {
+		b = compact.AppendBuffer(append(b, s.of[:]...), s.box)
+	}
+	return b
+}
+
+func readSealed[K ~[32]byte](r *compact.Reader) (list []sealedKey[K]) {
+	for range r.Count(33) {
+		s := sealedKey[K]{of: K(r.Fixed32()), box: append([]byte(nil), r.Buffer()...)}
+		if r.Err() != nil {
+			break
+		}
+		list = append(list, s)
+	}
+	return list
 }
 
 func (*rotateAction) kind() uint64 { return kindRotate }
 func (a *rotateAction) appendTo(b []byte) []byte {
-	b = compact.AppendUint(compact.AppendUint(b, a.epoch), uint64(len(a.sealed)))
-	for _, s := range a.sealed {
-		b = compact.AppendBuffer(append(b, s.log[:]...), s.box)
-	}
-	return compact.AppendBuffer(b, a.before)
+	b = append(compact.AppendUint(b, a.epoch), a.key[:]...)
+	return appendSealed(appendSealed(b, a.sealed), a.owners)
 }
 func (a *rotateAction) readFrom(r *compact.Reader) error {
-	a.epoch = r.Uint()
-	n := r.Count(33)
-	for range n {
-		s := sealedKey{log: r.Fixed32(), box: append([]byte(nil), r.Buffer()...)}
-		if r.Err() != nil {
-			break
-		}
-		a.sealed = append(a.sealed, s)
-	}
-	a.before = append([]byte(nil), r.Buffer()...)
+	a.epoch, a.key = r.Uint(), r.Fixed32()
+	a.sealed, a.owners = readSealed[hypercrypto.Key](r), readSealed[hypercrypto.PublicKey](r)
 	return nil
 }
 
-// recoverAction replaces all indexers, which are gone for good: claim of the device that
-// recovers, 32 system core, uint its length, uint count, { 32 log of an indexer to be },
-// uint count, { 32 lost log }, buffer proof, in which the person's own key, that of the
-// phrase, signs all that is before.
+// recoverAction makes the author's device the only indexer, because too many of the
+// others are gone for good: claim of the device, 32 system core, uint its length, uint
+// count, { 32 lost log }, buffer proof, in which the person's own key, that of the phrase,
+// signs all that is before.
 type recoverAction struct {
-	claim    *claim
-	system   autobase.Ref
-	indexers []hypercrypto.Key
-	lost     []hypercrypto.Key
-	proof    *identitykey.Proof
+	claim  *claim
+	system autobase.Ref
+	lost   []hypercrypto.Key
+	proof  *identitykey.Proof
 }
 
 func (*recoverAction) kind() uint64 { return kindRecover }
@@ -366,7 +378,7 @@ func (*recoverAction) kind() uint64 { return kindRecover }
 func (a *recoverAction) appendFields(b []byte) []byte {
 	b = a.claim.appendTo(b)
 	b = compact.AppendUint(append(b, a.system.Key[:]...), a.system.Length)
-	return appendKeys(appendKeys(b, a.indexers), a.lost)
+	return appendKeys(b, a.lost)
 }
 
 func (a *recoverAction) appendTo(b []byte) []byte {
@@ -377,7 +389,7 @@ func (a *recoverAction) readFrom(r *compact.Reader) (err error) {
 		return err
 	}
 	a.system = autobase.Ref{Key: r.Fixed32(), Length: r.Uint()}
-	a.indexers, a.lost = readKeys(r), readKeys(r)
+	a.lost = readKeys(r)
 	proof := r.Buffer()
 	if r.Err() == nil {
 		a.proof, err = identitykey.DecodeProof(proof)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/tradle/cloudpal/hyper/autobase"
 	"github.com/tradle/cloudpal/hyper/hyperbee"
@@ -33,6 +34,12 @@ type app struct {
 	collections map[string]Collection
 	tree        *hyperbee.Tree
 	clock       *clock.Clock // hears of all times; no part of the state
+
+	// What finds the keys of epochs that are for this device; no part of the state.
+	ring   *ring
+	log    hypercrypto.Key
+	box    *hypercrypto.BoxKeyPair
+	phrase atomic.Pointer[phrase]
 }
 
 func newApp(key hypercrypto.Key, level uint64, collections []Collection) *app {

@@ -25,7 +25,8 @@ type execution struct {
 	w    *author
 	time clock.Time
 
-	joined bool // the author became a writer
+	joined   bool            // the author became a writer
+	confirms hypercrypto.Key // log of the device that is to confirm after a recovery
 }
 
 func (x *execution) do(ctx context.Context, act action) error {
@@ -59,6 +60,8 @@ func (x *execution) member(ctx context.Context, act action) error {
 		return x.describe(ctx, act)
 	case *removeDeviceAction:
 		return x.removeDevice(ctx, act)
+	case *shareAction:
+		return x.share(ctx, act)
 	}
 	// All else is for writers.
 	if x.w.outside {
@@ -235,36 +238,6 @@ func (x *execution) changeIndexers(ctx context.Context, act *indexerAction) erro
 	return x.d.putNumber(ctx, settingTurn, turn+1)
 }
 
-// rotate begins an epoch of keys.
-func (x *execution) rotate(ctx context.Context, act *rotateAction) error {
-	epoch, err := x.d.number(ctx, settingEpoch)
-	if err != nil {
-		return err
-	}
-	if act.epoch != epoch+1 || len(act.before) > maxBox {
-		return refuse("epoch %d follows epoch %d", act.epoch, epoch)
-	}
-	for _, s := range act.sealed {
-		dev, err := x.d.device(ctx, s.log)
-		if err != nil {
-			return err
-		}
-		if dev == nil || dev.until != 0 || len(s.box) == 0 || len(s.box) > maxBox {
-			return refuse("a key for log %s", s.log)
-		}
-		if err := x.d.put(ctx, keyOf(prefixEpoch, number(act.epoch), s.log[:]), s.box); err != nil {
-			return err
-		}
-	}
-	if err := x.d.put(ctx, keyOf(prefixEpoch, number(act.epoch)), act.before); err != nil {
-		return err
-	}
-	if err := x.d.putNumber(ctx, settingRotate, 0); err != nil {
-		return err
-	}
-	return x.d.putNumber(ctx, settingEpoch, act.epoch)
-}
-
 // link remembers another space in a home.
 func (x *execution) link(ctx context.Context, act *linkAction) error {
 	home, err := x.d.number(ctx, settingHome)
@@ -288,7 +261,7 @@ var (
 
 // addWriter makes a device a writer; a removed one is one again.
 func (x *execution) addWriter(log hypercrypto.Key) error {
-	if err := x.h.AddWriter(log, false); err != nil {
+	if err := x.h.AddWriter(log, log == x.confirms); err != nil {
 		return err
 	}
 	x.joined = x.joined || log == x.n.From

@@ -11,18 +11,19 @@ import (
 )
 
 // linkVersion is the first field of what a home keeps of another space: uint version,
-// string name, 32 encryption key, uint count, { uint epoch, 32 key }.
+// string name, 32 encryption key, uint count, { 32 key of an epoch }.
 const linkVersion = 1
 
 // spaceLink is what a device needs to open a space of its person.
 type spaceLink struct {
 	name       string
 	encryption hypercrypto.EncryptionKey
+	epochs     []hypercrypto.EncryptionKey
 }
 
 func (k *spaceLink) appendTo(b []byte) []byte {
 	b = compact.AppendString(compact.AppendUint(b, linkVersion), k.name)
-	return compact.AppendUint(append(b, k.encryption[:]...), 0)
+	return appendKeyList(append(b, k.encryption[:]...), k.epochs)
 }
 
 func decodeSpaceLink(b []byte) (*spaceLink, error) {
@@ -31,10 +32,7 @@ func decodeSpaceLink(b []byte) (*spaceLink, error) {
 		return nil, fmt.Errorf("%w: a link of version %d", errRecord, v)
 	}
 	k := &spaceLink{name: r.String(), encryption: r.Fixed32()}
-	for range r.Count(33) {
-		r.Uint()
-		r.Fixed32()
-	}
+	k.epochs = readKeyList(&r)
 	if r.Err() == nil && !validName(k.name) {
 		r.Fail(errors.New("the name"))
 	}
@@ -70,7 +68,7 @@ func (w *steward) tendHome(ctx context.Context) error {
 		}
 		errs = append(errs, w.s.follow(ctx, key, box))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, w.tendLinks(ctx, links))...)
 }
 
 // links returns the sealed links of a home.
@@ -90,7 +88,7 @@ func (s *Space) links(ctx context.Context) (map[hypercrypto.Key][]byte, error) {
 }
 
 func (s *Space) enterLink(ctx context.Context, r Record) error {
-	k := spaceLink{name: r.Name, encryption: *r.Encryption}
+	k := spaceLink{name: r.Name, encryption: *r.Encryption, epochs: s.l.keysIn(r.Key)}
 	box := s.linkKeys().Public.Seal(k.appendTo(nil))
 	if _, err := s.do(ctx, &linkAction{space: r.Key, box: box}); err != nil {
 		return fmt.Errorf("enter space %q in home: %w", r.Name, err)
@@ -108,7 +106,7 @@ func (s *Space) follow(ctx context.Context, key hypercrypto.Key, box []byte) err
 	if err != nil {
 		return err
 	}
-	_, err = s.l.add(ctx, Record{Name: k.name, Key: key, Encryption: &k.encryption, Linked: true, namespace: rand.Text()})
+	_, err = s.l.add(ctx, Record{Name: k.name, Key: key, Encryption: &k.encryption, Linked: true, namespace: rand.Text(), epochs: k.epochs})
 	return err
 }
 

@@ -193,8 +193,13 @@ func (s *Space) letIn(ctx context.Context, inv *invite, act *admitAction) error 
 	if err := inv.open(clock.Of(time.Now())); err != nil {
 		return err
 	}
-	_, err = s.do(ctx, act)
-	return err
+	if _, err = s.do(ctx, act); err != nil {
+		return err
+	}
+	if err := s.giveKeys(ctx, act.claim.log); err != nil {
+		s.l.opts.Log.Debug("space: keys are given later", "key", s.Key(), "error", err)
+	}
+	return nil
 }
 
 // welcome is what is handed to a device that was let in.

@@ -354,15 +354,19 @@ func (l *Library) startLocked(ctx context.Context, r Record) (*Space, error) {
 		return nil, errors.Join(fmt.Errorf("open space %q: %w", r.Name, err), s.store.Close())
 	}
 	var err error
-	if s.blobs, err = s.store.Get(ctx, corestore.GetOptions{Name: blobsName, EncryptionKey: r.Encryption}); err != nil {
+	if err = s.openKeys(ctx, r.epochs); err != nil {
 		return fail(err)
 	}
+	s.app.ring, s.app.box, s.app.log = s.ring, s.box, hypercrypto.DefaultManifest(s.store.KeyPair(logName).Public).Key()
 	s.base, err = autobase.Open(ctx, s.store, &r.Key, s.app.handlers(), &autobase.Options{
 		EncryptionKey: r.Encryption, Local: s.store.KeyPair(logName), Optimistic: true, AckInterval: l.opts.AckInterval, OnEvent: s.onEvent, Log: l.opts.Log,
+		Keys: s.ring, Peek: s.app.peek,
 	})
 	if err != nil {
 		return fail(s.explain(err))
 	}
+	s.running.Store(s.base)
+	s.base.KeysChanged() // some may have been found meanwhile
 	if err := s.first(); err != nil {
 		return nil, errors.Join(err, s.base.Close(), s.store.Close())
 	}

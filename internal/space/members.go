@@ -135,8 +135,7 @@ func (s *Space) Remove(ctx context.Context, who hypercrypto.PublicKey) error {
 	if err := s.handOver(ctx, gone); err != nil {
 		return err
 	}
-	_, err = s.do(ctx, &removeAction{person: who})
-	return err
+	return s.doAndRotate(ctx, &removeAction{person: who})
 }
 
 // RemoveDevice ends the membership of a device, and that of its person if it is the
@@ -145,7 +144,7 @@ func (s *Space) RemoveDevice(ctx context.Context, log hypercrypto.Key) error {
 	if err := s.handOver(ctx, []hypercrypto.Key{log}); err != nil {
 		return err
 	}
-	return s.doAnyway(ctx, &removeDeviceAction{log: log})
+	return s.doAndRotate(ctx, &removeDeviceAction{log: log})
 }
 
 // doAnyway writes an action that also those may do who are no writers of the base.

@@ -24,7 +24,8 @@ type Record struct {
 	// has it.
 	Forgotten bool
 
-	namespace string // of this device's logs in the store
+	namespace string                      // of this device's logs in the store
+	epochs    []hypercrypto.EncryptionKey // that are known at first; not stored here
 }
 
 // recordVersion is the first field of a stored record: uint version, uint flags (1: home,

@@ -23,8 +23,12 @@ type Space struct {
 	l     *Library
 	store *corestore.Store
 	base  *autobase.Base
+
+	running atomic.Pointer[autobase.Base] // base, once it is open
+
 	app   *app
 	blobs *hypercore.Core // this device's blob log
+	ring  *ring
 	box   *hypercrypto.BoxKeyPair
 	snaps snapshots
 	stale atomic.Bool // the clock has not seen all times of the state
@@ -163,6 +167,8 @@ func (s *Space) explain(err error) error {
 		return fault.New(fault.Permission, "this device may not write to space %q", name).Hint("a viewer only reads; a removed device needs a new invite")
 	case errors.Is(err, autobase.ErrInterrupted):
 		return fault.New(fault.Unavailable, "space %q: %w", name, err).Hint("update this program")
+	case errors.Is(err, autobase.ErrLocked):
+		return fault.New(fault.Unavailable, "this device waits for a key of space %q", name).Hint("a device of another member has to be online")
 	case errors.Is(err, autobase.ErrClosed):
 		return fault.New(fault.Closing, "space %q is closed", name)
 	case errors.Is(err, errLastOwner), errors.Is(err, errNotRemovable):
@@ -211,7 +217,7 @@ func (s *Space) BlobLog() *hypercore.Core { return s.blobs }
 // BlobLogOf opens the log of contents of another device, by the key that the device's
 // record has. Close it.
 func (s *Space) BlobLogOf(ctx context.Context, key hypercrypto.Key) (*hypercore.Core, error) {
-	c, err := s.store.Get(ctx, corestore.GetOptions{Key: &key, EncryptionKey: s.Record().Encryption})
+	c, err := s.openBlobs(ctx, corestore.GetOptions{Key: &key}, key)
 	if err != nil {
 		return nil, fmt.Errorf("open contents of space %q: %w", s.Name(), err)
 	}
@@ -299,7 +305,7 @@ func (s *Space) close() error {
 	s.wg.Wait()
 	err := s.base.Close()
 	s.snaps.close()
-	return errors.Join(err, s.blobs.Close(), s.store.Close())
+	return errors.Join(err, s.blobs.Close(), s.ring.core.Close(), s.store.Close())
 }
 
 // first takes the state that the base opened with.

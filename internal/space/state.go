@@ -17,7 +17,7 @@ import (
 const (
 	prefixCollection = 'c' // type, 0, the collection's key
 	prefixDevice     = 'd' // 32 log
-	prefixEpoch      = 'e' // 8 epoch; or 8 epoch, 32 log
+	prefixEpoch      = 'e' // 8 epoch: hash of its key; 32 log: up to where it has keys
 	prefixInvite     = 'i' // 32 invite ID
 	prefixJournal    = 'j' // 8 position
 	prefixDeviceKey  = 'k' // 32 device

@@ -16,8 +16,9 @@ type steward struct {
 
 	// Owned by the run goroutine.
 	claim   *claim
-	due     map[string]time.Time // since when something is to be done
-	serving context.CancelFunc   // nil while invites are not answered
+	linked  map[hypercrypto.Key]int // how many keys of a space the home has
+	due     map[string]time.Time    // since when something is to be done
+	serving context.CancelFunc      // nil while invites are not answered
 	served  chan struct{}
 }
 
@@ -32,7 +33,7 @@ const (
 func (s *Space) start() {
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(context.Background())
-	w := &steward{s: s, due: make(map[string]time.Time)}
+	w := &steward{s: s, due: make(map[string]time.Time), linked: make(map[hypercrypto.Key]int)}
 	s.wg.Go(func() { w.run(ctx) })
 }
 
@@ -75,6 +76,7 @@ func (w *steward) tend(ctx context.Context) error {
 	return errors.Join(
 		w.describe(ctx, dev),
 		w.tendIndexers(ctx, p),
+		w.tendKeys(ctx, p),
 		w.tendHome(ctx),
 	)
 }

@@ -25,6 +25,8 @@ type Node struct {
 	Batch uint64
 	// Optimistic nodes are by somebody who is no member.
 	Optimistic bool
+	// Empty nodes have no value: they only say what their writer has seen.
+	Empty bool
 	// Value is anything that belongs to the node. It is not looked at.
 	Value any
 
@@ -34,6 +36,7 @@ type Node struct {
 	confirmed bool
 	at        int // place in a list that is being ordered
 	mark      int // of the walk that visited it last
+	round     int // see AckHelps
 }
 
 // sees tells whether n was written after o, or is o, which is by an indexer.

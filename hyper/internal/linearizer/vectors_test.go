@@ -1,6 +1,7 @@
 package linearizer
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -13,16 +14,41 @@ import (
 
 // recorded is a file of graphs and of what Autobase 7.28.1 made of them.
 type recorded struct {
-	Cases []struct {
-		Seed     uint64
-		KeyBytes []int
-		Indexers int
-		Nodes    []recordedNode
-		Runs     []struct {
-			Arrival []ref
-			Updates []struct{ Indexed, Tip []string }
-		}
+	Cases []*recordedCase
+}
+
+type recordedCase struct {
+	Seed     uint64
+	KeyBytes []int
+	Indexers int
+	Nodes    []recordedNode
+	Runs     []struct {
+		Arrival []ref
+		Updates []struct{ Indexed, Tip []string }
+		// Acks says, for each update that has news, and in it for each indexer,
+		// whether it acknowledges: 1 for a value, 2 for anything.
+		Acks []string
 	}
+}
+
+func (c *recordedCase) keys() []hypercrypto.Key {
+	keys := make([]hypercrypto.Key, len(c.KeyBytes))
+	for i, b := range c.KeyBytes {
+		keys[i] = hypercrypto.Key(bytes.Repeat([]byte{byte(b)}, 32))
+	}
+	return keys
+}
+
+// node makes the node that r names.
+func (c *recordedCase) node(r ref) *Node {
+	keys := c.keys()
+	i := slices.IndexFunc(c.Nodes, func(n recordedNode) bool { return n.writer == r.writer && n.length == r.length })
+	n := &c.Nodes[i]
+	node := &Node{Ref: Ref{keys[n.writer], n.length}, Batch: n.batch, Optimistic: n.optimistic == 1, Empty: n.value == 0}
+	for _, h := range n.heads {
+		node.Heads = append(node.Heads, Ref{keys[h[0]], h[1]})
+	}
+	return node
 }
 
 // recordedNode is [writer, length, heads, batch, value, optimistic].
@@ -66,29 +92,18 @@ func TestOrdersOfTheOtherStack(t *testing.T) {
 		for _, c := range v.Cases {
 			for r, run := range c.Runs {
 				t.Run(fmt.Sprintf("%s/%d/%d", strings.TrimSuffix(file, ".json"), c.Seed, r), func(t *testing.T) {
-					keys := make([]hypercrypto.Key, len(c.KeyBytes))
 					names := make(map[hypercrypto.Key]int)
-					for i, b := range c.KeyBytes {
-						keys[i] = hypercrypto.Key([]byte(strings.Repeat(string([]byte{byte(b)}), 32)))
-						names[keys[i]] = i
+					for i, k := range c.keys() {
+						names[k] = i
 					}
 					name := func(n *Node) string { return fmt.Sprintf("%d:%d", names[n.Key], n.Length) }
-					nodes := make(map[[2]uint64]recordedNode)
-					for _, n := range c.Nodes {
-						nodes[[2]uint64{uint64(n.writer), n.length}] = n
-					}
-					l := New(keys[:c.Indexers], nil)
+					l := New(c.keys()[:c.Indexers], nil)
 					updates := run.Updates
 					changed := false
 					var before []string
 					for _, a := range run.Arrival {
 						if !a.update {
-							n := nodes[[2]uint64{uint64(a.writer), a.length}]
-							node := &Node{Ref: Ref{keys[n.writer], n.length}, Batch: n.batch, Optimistic: n.optimistic == 1}
-							for _, h := range n.heads {
-								node.Heads = append(node.Heads, Ref{keys[h[0]], h[1]})
-							}
-							if err := l.Add(node); err != nil {
+							if err := l.Add(c.node(a)); err != nil {
 								t.Fatal(err)
 							}
 							changed = true

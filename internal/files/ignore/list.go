@@ -21,17 +21,31 @@ desktop.ini
 // not change once it is in use.
 type List struct {
 	rules []rule
+	text  strings.Builder // what was added
 }
 
+// String returns the patterns. Lists with the same text match the same.
+func (l *List) String() string { return l.text.String() }
+
 type rule struct {
-	name    string         // what the last part of the path is, "" if that takes match
-	match   *regexp.Regexp // of the path without its first slash
-	folders bool           // matches folders only
-	negate  bool
+	path           bool           // is about the path without its first slash, else about its last part
+	prefix, suffix string         // that what matches has, without wildcards
+	match          *regexp.Regexp // nil: prefix is all
+	folders        bool           // matches folders only
+	negate         bool
+}
+
+func (r *rule) matches(s string) bool {
+	if r.match == nil {
+		return s == r.prefix
+	}
+	return strings.HasPrefix(s, r.prefix) && strings.HasSuffix(s, r.suffix) && r.match.MatchString(s)
 }
 
 // Add appends patterns, one per line. source names them in errors.
 func (l *List) Add(source, patterns string) error {
+	l.text.WriteString(patterns)
+	l.text.WriteByte('\n')
 	n := 0
 	for line := range strings.Lines(patterns) {
 		n++
@@ -81,10 +95,11 @@ func (l *List) matchOne(path string, folder bool) bool {
 	name := path[strings.LastIndexByte(path, '/')+1:]
 	for i := len(l.rules) - 1; i >= 0; i-- {
 		r := &l.rules[i]
-		if r.folders && !folder {
-			continue
+		subject := name
+		if r.path {
+			subject = path
 		}
-		if r.name != "" && r.name == name || r.name == "" && r.match.MatchString(path) {
+		if (folder || !r.folders) && r.matches(subject) {
 			return !r.negate
 		}
 	}
@@ -109,18 +124,24 @@ func parse(line string) (r rule, ok bool, err error) {
 	if line == "" {
 		return r, false, nil
 	}
-	if !strings.ContainsAny(line, `/*?[\`) {
-		r.name = line
+	r.path = strings.Contains(line, "/")
+	line = strings.TrimPrefix(line, "/")
+	const wildcards = `*?[\`
+	first := strings.IndexAny(line, wildcards)
+	if first < 0 {
+		r.prefix = line
 		return r, true, nil
 	}
-	anchored := strings.Contains(line, "/")
-	line = strings.TrimPrefix(line, "/")
-	text := `\A`
-	if !anchored {
-		text += `(?:.*/)?`
+	if r.prefix = line[:first]; strings.HasPrefix(line[first:], "**") {
+		r.prefix = "" // it may stand for no folder at all
 	}
-	text += translate(line) + `\z`
-	r.match, err = regexp.Compile("(?s)" + text)
+	if !strings.ContainsAny(line, `[\`) {
+		r.suffix = line[strings.LastIndexAny(line, wildcards)+1:]
+		if strings.Contains(line, "**/") {
+			r.suffix = ""
+		}
+	}
+	r.match, err = regexp.Compile(`(?s)\A` + translate(line) + `\z`)
 	return r, true, err
 }
 

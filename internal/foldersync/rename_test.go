@@ -1,0 +1,120 @@
+package foldersync
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+func TestRenamesMoveNoContent(t *testing.T) {
+	tree := newMemTree()
+	a, b := newBox(t, tree, nil), newBox(t, tree, nil)
+	for i := range 20 {
+		a.write(fmt.Sprintf("dir/sub/f%d", i), fmt.Sprint(i))
+	}
+	a.write("large", strings.Repeat("large", 100_000))
+	a.write("dir/edited", "before")
+	a.once()
+	b.once()
+	stored, opened, commits := tree.stored, tree.opened, tree.commits
+	must(t, os.Rename(a.path("dir"), a.path("new")), os.Mkdir(a.path("other"), 0o755), os.Rename(a.path("large"), a.path("other/large")))
+	a.once()
+	if tree.stored != stored || tree.commits > commits+2 {
+		t.Errorf("stored %d bytes in %d commits", tree.stored-stored, tree.commits-commits)
+	}
+	if n := a.Status().Moved; n != 2 {
+		t.Errorf("%d moves", n)
+	}
+	inode := func(name string) uint64 {
+		info, err := os.Lstat(b.path(name))
+		must(t, err)
+		s, _ := statOf(info)
+		return s.ino
+	}
+	before := inode("large")
+	b.once()
+	if tree.opened != opened {
+		t.Errorf("%d contents were opened", tree.opened-opened)
+	}
+	if inode("other/large") != before {
+		t.Error("written anew")
+	}
+	wantEqual(t, "folder b", b.texts(), a.texts())
+	wantEqual(t, "tree", tree.texts(), a.texts())
+
+	// With edits inside, and moves within what is moved.
+	must(t, os.Rename(b.path("new"), b.path("newer")), os.Rename(b.path("newer/sub"), b.path("newer/bus")))
+	b.write("newer/edited", "after")
+	must(t, os.Remove(b.path("newer/bus/f3")))
+	b.write("newer/bus/added", "added")
+	stored = tree.stored
+	b.once()
+	a.once()
+	if n := tree.stored - stored; n != len("after")+len("added") {
+		t.Errorf("stored %d bytes", n)
+	}
+	wantEqual(t, "folder a", a.texts(), b.texts())
+	wantEqual(t, "tree", tree.texts(), b.texts())
+}
+
+func TestSwappedNames(t *testing.T) {
+	tree := newMemTree()
+	a, b := newBox(t, tree, nil), newBox(t, tree, nil)
+	a.write("x/1", "one")
+	a.write("y/2", "two")
+	a.write("p", "p")
+	a.write("q", "qq")
+	a.once()
+	b.once()
+	for _, pair := range [][2]string{{"x", "y"}, {"p", "q"}} {
+		must(t, os.Rename(a.path(pair[0]), a.path("tmp")), os.Rename(a.path(pair[1]), a.path(pair[0])), os.Rename(a.path("tmp"), a.path(pair[1])))
+	}
+	a.once()
+	b.once()
+	wantEqual(t, "folder b", b.texts(), map[string]string{"x/": "", "x/2": "two", "y/": "", "y/1": "one", "p": "qq", "q": "p"})
+	wantEqual(t, "tree", tree.texts(), b.texts())
+}
+
+// A file that was renamed in one place and edited in another is both.
+func TestRenameMeetsEdit(t *testing.T) {
+	tree := newMemTree()
+	a, b := newBox(t, tree, nil), newBox(t, tree, nil)
+	a.write("file", "before")
+	a.once()
+	b.once()
+	must(t, os.Rename(a.path("file"), a.path("renamed")))
+	b.write("file", "after")
+	a.once()
+	b.once()
+	a.once()
+	wantEqual(t, "folders", a.texts(), b.texts())
+	wantEqual(t, "tree", tree.texts(), a.texts())
+	found := false
+	for _, text := range a.texts() {
+		found = found || text == "after"
+	}
+	if !found {
+		t.Errorf("%q", a.texts())
+	}
+}
+
+func TestCopiesAndTouchesStoreNothing(t *testing.T) {
+	tree := newMemTree()
+	a := newBox(t, tree, nil)
+	large := strings.Repeat("large", 100_000)
+	a.write("large", large)
+	a.write("small", "small")
+	a.once()
+	stored := tree.stored
+	a.write("copy/small", "small")
+	a.write("large", large)
+	a.write("small", "small")
+	a.once()
+	if tree.stored != stored {
+		t.Errorf("stored %d bytes", tree.stored-stored)
+	}
+	if !tree.entries["large"].Modified.Equal(a.mtime("large")) {
+		t.Error("the time of a file that was touched is not in the tree")
+	}
+}

@@ -1,0 +1,136 @@
+package space
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/internal/fault"
+	"pgregory.net/rapid"
+)
+
+// From any set of devices that confirm, changes lead to the wanted one and end there, and
+// never below one device.
+func TestIndexersComeToTheWantedOnes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 7).Draw(t, "devices")
+		list := make([]candidate, n)
+		for i := range list {
+			list[i] = candidate{
+				log: hypercrypto.Key{byte(i)}, since: uint64(i), indexer: rapid.Bool().Draw(t, "indexer"),
+				alwaysOn: rapid.Bool().Draw(t, "always on"), owner: rapid.Bool().Draw(t, "owner"),
+			}
+		}
+		steps := 0
+		for {
+			log, add, ok := nextIndexer(list)
+			if !ok {
+				break
+			}
+			if steps++; steps > 2*n {
+				t.Fatal("it does not end")
+			}
+			left := 0
+			for i := range list {
+				if list[i].log == log {
+					if list[i].indexer == add {
+						t.Fatal("a change that changes nothing")
+					}
+					list[i].indexer = add
+				}
+				left += b2i(list[i].indexer)
+			}
+			if left == 0 {
+				t.Fatal("nobody is left")
+			}
+		}
+		confirm, on := 0, 0
+		for _, c := range list {
+			confirm += b2i(c.indexer)
+			on += b2i(c.alwaysOn)
+		}
+		if confirm != wantedIndexers(n) {
+			t.Fatalf("%d of %d confirm", confirm, n)
+		}
+		for _, c := range list {
+			if c.alwaysOn && !c.indexer && slices.ContainsFunc(list, func(o candidate) bool { return o.indexer && !o.alwaysOn }) {
+				t.Fatal("one that is always on was passed over")
+			}
+		}
+	})
+}
+
+func (s *Space) confirming(t testing.TB) (logs []hypercrypto.Key) {
+	t.Helper()
+	for _, r := range s.base.Status().Indexers {
+		logs = append(logs, r.Key)
+	}
+	devices, err := s.Devices(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range devices {
+		if d.Indexer != slices.Contains(logs, d.Log) {
+			return nil // on its way
+		}
+	}
+	return logs
+}
+
+func awaitConfirming(t testing.TB, s *Space, want func(logs []hypercrypto.Key) bool) {
+	t.Helper()
+	for until := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		logs := s.confirming(t)
+		if logs != nil && want(logs) && s.base.Settled() {
+			return
+		}
+		if time.Now().After(until) {
+			t.Fatalf("%v confirm: %+v", logs, s.base.Status())
+		}
+	}
+}
+
+func TestThreeDevicesConfirmAndOneMayGo(t *testing.T) {
+	ada := newHuman("Ada")
+	always := func(o *Options) { o.AlwaysOn = true }
+	a := newMachine(t, ada, "laptop")
+	b := newMachineOf(t, ada, a.badge.vouch(t), "server", always)
+	c, d := newMachine(t, newHuman("Bob"), "phone"), newMachine(t, newHuman("Cyd"), "pc")
+	s := a.create("plans")
+	connect(t, a, b, c, d)
+	x := b.joinRole(s, Owner)
+	// The one that is always on takes over.
+	awaitConfirming(t, s, func(l []hypercrypto.Key) bool { return slices.Equal(l, []hypercrypto.Key{x.Log()}) })
+	y := c.joinRole(s, Editor)
+	awaitConfirming(t, s, func(l []hypercrypto.Key) bool { return len(l) == 3 })
+	z := d.joinRole(s, Editor)
+	write(t, z, "d=1")
+	agree(t, s, x, y, z)
+	// One is removed, the fourth follows.
+	if err := s.RemoveDevice(patient(t), x.Log()); err != nil {
+		t.Fatal(err)
+	}
+	awaitConfirming(t, s, func(l []hypercrypto.Key) bool { return len(l) == 3 && !slices.Contains(l, x.Log()) })
+	agree(t, s, y, z)
+	wantKind(t, s.RemoveDevice(patient(t), x.Log()), fault.Permission)
+}
+
+// The only device that confirms hands that over before it goes.
+func TestTheOnlyDeviceThatConfirmsGoes(t *testing.T) {
+	ada := newHuman("Ada")
+	a := newMachine(t, ada, "laptop")
+	b := newMachineOf(t, ada, a.badge.vouch(t), "new laptop")
+	s := a.create("plans")
+	connect(t, a, b)
+	x := b.joinRole(s, Owner)
+	write(t, x, "b=1")
+	agree(t, s, x)
+	if err := x.RemoveDevice(patient(t), s.Log()); err != nil {
+		t.Fatal(err)
+	}
+	awaitConfirming(t, x, func(l []hypercrypto.Key) bool { return slices.Equal(l, []hypercrypto.Key{x.Log()}) })
+	write(t, x, "b=2")
+	wantNotes(t, x, "b=2")
+	wantKind(t, x.RemoveDevice(patient(t), x.Log()), fault.Conflict)
+}

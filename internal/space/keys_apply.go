@@ -1,0 +1,154 @@
+package space
+
+import (
+	"context"
+	"slices"
+
+	"github.com/tradle/cloudpal/hyper/compact"
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+)
+
+// rotate begins an epoch of keys, of which all devices that are there get the key.
+func (x *execution) rotate(ctx context.Context, act *rotateAction) error {
+	// An owner who did not know of a change that comes before wrote in this epoch all
+	// the same.
+	if k, ok := x.a.openRotation(act); ok {
+		x.a.ring.offer(k)
+	}
+	x.a.ring.want(act.key)
+	epoch, err := x.d.number(ctx, settingEpoch)
+	if err != nil {
+		return err
+	}
+	if act.epoch != epoch+1 || epochNumber(act.key) == 0 {
+		return refuse("epoch %d follows epoch %d", act.epoch, epoch)
+	}
+	if err := x.covers(ctx, act); err != nil {
+		return err
+	}
+	for _, s := range act.sealed {
+		// Who lacks keys of epochs before still does.
+		has, err := x.d.keysOf(ctx, s.of)
+		if err == nil && has == epoch {
+			err = x.d.putKeysOf(ctx, s.of, act.epoch)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := x.d.put(ctx, keyOf(prefixEpoch, number(act.epoch)), act.key[:]); err != nil {
+		return err
+	}
+	if err := x.d.putNumber(ctx, settingRotate, 0); err != nil {
+		return err
+	}
+	if err := x.d.putNumber(ctx, settingEpoch, act.epoch); err != nil {
+		return err
+	}
+	return x.h.SetKeyEpoch(epochNumber(act.key))
+}
+
+// covers refuses a rotation that is not for all devices that are there, for the phrases
+// of all owners, and for no others.
+func (x *execution) covers(ctx context.Context, act *rotateAction) error {
+	devices, err := x.d.present(ctx)
+	if err != nil {
+		return err
+	}
+	var logs []hypercrypto.Key
+	for _, d := range devices {
+		logs = append(logs, d.key)
+	}
+	owners, err := x.d.owners(ctx)
+	if err != nil {
+		return err
+	}
+	owners = slices.DeleteFunc(owners, func(k hypercrypto.PublicKey) bool {
+		_, err := k.Box()
+		return err != nil
+	})
+	if err := sealedFor(act.sealed, logs); err != nil {
+		return err
+	}
+	return sealedFor(act.owners, owners)
+}
+
+func sealedFor[K ~[32]byte](list []sealedKey[K], all []K) error {
+	boxes := make(map[K]bool)
+	for _, s := range list {
+		if boxes[s.of] || len(s.box) == 0 || len(s.box) > maxBox {
+			return refuse("a key for %s", hypercrypto.EncodeZ32(s.of[:]))
+		}
+		boxes[s.of] = true
+	}
+	for _, k := range all {
+		if !boxes[k] {
+			return refuse("there is no key for %s", hypercrypto.EncodeZ32(k[:]))
+		}
+	}
+	if len(all) != len(boxes) {
+		return refuse("a key for somebody who is not there")
+	}
+	return nil
+}
+
+// share notes that a device was given all keys.
+func (x *execution) share(ctx context.Context, act *shareAction) error {
+	if x.w.outside {
+		return refuse("log %s is no writer's", x.n.From)
+	}
+	if err := x.w.may(Editor); err != nil {
+		return err
+	}
+	epoch, err := x.d.number(ctx, settingEpoch)
+	if err != nil {
+		return err
+	}
+	dev, err := x.d.device(ctx, act.log)
+	if err != nil {
+		return err
+	}
+	if dev == nil || dev.until != 0 || act.epoch > epoch {
+		return refuse("keys for log %s", act.log)
+	}
+	has, err := x.d.keysOf(ctx, act.log)
+	if err != nil || has >= act.epoch {
+		return err
+	}
+	return x.d.putKeysOf(ctx, act.log, act.epoch)
+}
+
+// present returns the devices that are members.
+func (s records) present(ctx context.Context) (list []named[hypercrypto.Key, device], err error) {
+	devices, err := s.devices(ctx)
+	for _, d := range devices {
+		if d.rec.until == 0 {
+			list = append(list, d)
+		}
+	}
+	return list, err
+}
+
+// owners returns the people who own the space.
+func (s records) owners(ctx context.Context) (list []hypercrypto.PublicKey, err error) {
+	people, err := s.people(ctx)
+	for _, p := range people {
+		if p.rec.role == Owner && p.rec.until == 0 {
+			list = append(list, p.key)
+		}
+	}
+	return list, err
+}
+
+// keysOf returns the number of the epoch up to which a device was given all keys.
+func (s records) keysOf(ctx context.Context, log hypercrypto.Key) (uint64, error) {
+	e, ok, err := s.bee.Get(ctx, keyOf(prefixEpoch, log[:]))
+	if err != nil || !ok {
+		return 0, err
+	}
+	return decodeNumber(e.Value)
+}
+
+func (d *draft) putKeysOf(ctx context.Context, log hypercrypto.Key, epoch uint64) error {
+	return d.put(ctx, keyOf(prefixEpoch, log[:]), compact.AppendUint(nil, epoch))
+}
