@@ -17,7 +17,8 @@ import (
 
 // Options configures [Open]. The zero value is ready to use.
 type Options struct {
-	// Policy says which contents are fetched before somebody reads them.
+	// Policy says which contents are fetched before somebody reads them, until SetPolicy
+	// says something else.
 	Policy Policy
 	// Drives is the store for the drives of published folders; nil publishes nothing.
 	Drives *corestore.Store
@@ -73,23 +74,23 @@ type Files struct {
 
 // Open returns the files of a space and begins to care for them, until Close. The space
 // must stay open as long.
-func Open(ctx context.Context, sp *space.Space, opts *Options) (*Files, error) {
+func Open(sp *space.Space, opts *Options) *Files {
 	f := &Files{space: sp, opts: opts.withDefaults(), logs: newLogs(sp), trees: make(map[*Tree]struct{}), wake: make(chan struct{})}
 	f.policy, f.began = f.opts.Policy, sp.BlobLog().Length()
 	f.store = content.New(hyperblobs.New(sp.BlobLog()), f.logs.get)
+	var ctx context.Context
+	ctx, f.cancel = context.WithCancel(context.Background())
+	f.loadPolicy()
 	if f.opts.Drives != nil {
-		if err := f.loadPublished(ctx); err != nil {
-			return nil, errors.Join(err, f.closeAll())
-		}
+		f.published.failed = f.loadPublished(ctx)
 	}
-	ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	f.wg.Go(func() { f.tell(ctx) })
 	f.wg.Go(func() { f.every(ctx, "merge", mergeTick, f.merge) })
 	f.wg.Go(func() { f.every(ctx, "free", freeTick, f.free) })
 	f.wg.Go(func() { f.every(ctx, "empty the trash", trashTick, f.emptyTrash) })
 	f.wg.Go(func() { f.every(ctx, "publish", publishTick, f.publish) })
 	f.wg.Go(func() { f.keep(ctx) })
-	return f, nil
+	return f
 }
 
 // Close ends the care and gives the logs back. Reads and writes must have ended.

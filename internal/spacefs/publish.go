@@ -32,6 +32,8 @@ type Published struct {
 
 // published are the drives of this device.
 type published struct {
+	failed error // why the list could not be read
+
 	mu   sync.Mutex // guards list and the drives' fields; not held across I/O but opening
 	list []*publication
 }
@@ -89,7 +91,7 @@ func (f *Files) loadPublished(ctx context.Context) error {
 	}
 	for _, p := range list {
 		if p.drive, err = f.openDrive(ctx, p.id); err != nil {
-			return err
+			return err // what was opened is in the list
 		}
 		f.published.list = append(f.published.list, p)
 	}
@@ -109,6 +111,9 @@ func (f *Files) openDrive(ctx context.Context, id string) (*hyperdrive.Drive, er
 func (f *Files) Publish(ctx context.Context, path string) (Published, error) {
 	if f.opts.Drives == nil {
 		return Published{}, fault.New(fault.Usage, "this device publishes nothing")
+	}
+	if err := f.published.failed; err != nil {
+		return Published{}, err
 	}
 	if path != "" {
 		if _, ok, err := f.lookup(ctx, path); err != nil {

@@ -122,9 +122,7 @@ func (m *machine) use(s *space.Space) {
 	m.t.Helper()
 	m.space = s
 	m.opts.Drives = m.store
-	var err error
-	m.Files, err = Open(m.t.Context(), s, &m.opts)
-	must(m.t, err)
+	m.Files = Open(s, &m.opts)
 }
 
 // join lets another machine in.
