@@ -114,7 +114,7 @@ func TestPolicySaysWhatIsFetched(t *testing.T) {
 	if h, err := b.Held(t.Context()); err != nil || h.HeldContents != 0 || h.Contents != 3 {
 		t.Fatalf("%+v, %v", h, err)
 	}
-	b.SetPolicy(Policy{Paths: []string{"docs"}})
+	must(t, b.SetPolicy(Policy{Paths: []string{"docs"}}))
 	has := func(n uint64) func() bool {
 		return func() bool {
 			h, err := b.Held(t.Context())
@@ -127,7 +127,10 @@ func TestPolicySaysWhatIsFetched(t *testing.T) {
 	eventually(t, "the new one is here too", has(2))
 	a.put(map[string]string{"docs/new": "again"})
 	eventually(t, "the newest is here too", has(3))
-	b.SetPolicy(Policy{Everything: true})
+	must(t, b.SetPolicy(Policy{Everything: true}))
+	if got, err := decodePolicy(Policy{Paths: []string{"a", ""}}.encode()); err != nil || got.Everything || len(got.Paths) != 2 {
+		t.Errorf("%+v, %v", got, err)
+	}
 	eventually(t, "all is here", func() bool {
 		h, err := b.Held(t.Context())
 		must(t, err)

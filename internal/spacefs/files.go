@@ -2,10 +2,12 @@ package spacefs
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
 
+	"github.com/tradle/cloudpal/hyper/corestore"
 	"github.com/tradle/cloudpal/hyper/hyperblobs"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/internal/content"
@@ -15,8 +17,11 @@ import (
 
 // Options configures [Open]. The zero value is ready to use.
 type Options struct {
-	// Policy says which contents are fetched before somebody reads them.
+	// Policy says which contents are fetched before somebody reads them, until SetPolicy
+	// says something else.
 	Policy Policy
+	// Drives is the store for the drives of published folders; nil publishes nothing.
+	Drives *corestore.Store
 	// MergeWait is how long a conflict of texts is left to the device that is to merge
 	// it. Default one minute.
 	MergeWait time.Duration
@@ -55,13 +60,16 @@ type Files struct {
 	swept                bool
 	nextPurge, nextPrune time.Time // the trash's goroutine's
 
+	published  published
+	publishing sync.Mutex // held while drives are written
+
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
 	mu     sync.Mutex // guards what follows
 	policy Policy
 	trees  map[*Tree]struct{}
-	wake   chan struct{} // closed and replaced when the policy changes
+	wake   chan struct{} // closed and replaced when there is something to do
 }
 
 // Open returns the files of a space and begins to care for them, until Close. The space
@@ -72,10 +80,15 @@ func Open(sp *space.Space, opts *Options) *Files {
 	f.store = content.New(hyperblobs.New(sp.BlobLog()), f.logs.get)
 	var ctx context.Context
 	ctx, f.cancel = context.WithCancel(context.Background())
+	f.loadPolicy()
+	if f.opts.Drives != nil {
+		f.published.failed = f.loadPublished(ctx)
+	}
 	f.wg.Go(func() { f.tell(ctx) })
 	f.wg.Go(func() { f.every(ctx, "merge", mergeTick, f.merge) })
 	f.wg.Go(func() { f.every(ctx, "free", freeTick, f.free) })
 	f.wg.Go(func() { f.every(ctx, "empty the trash", trashTick, f.emptyTrash) })
+	f.wg.Go(func() { f.every(ctx, "publish", publishTick, f.publish) })
 	f.wg.Go(func() { f.keep(ctx) })
 	return f
 }
@@ -84,7 +97,16 @@ func Open(sp *space.Space, opts *Options) *Files {
 func (f *Files) Close() error {
 	f.cancel()
 	f.wg.Wait()
-	return f.logs.close()
+	return f.closeAll()
+}
+
+func (f *Files) closeAll() error {
+	errs := []error{f.logs.close()}
+	for _, p := range f.published.list {
+		errs = append(errs, p.drive.Close())
+	}
+	f.published.list = nil
+	return errors.Join(errs...)
 }
 
 // How long duties wait at least between two looks, and at most.
@@ -98,7 +120,7 @@ const (
 // every calls a duty when the space changed, and from time to time.
 func (f *Files) every(ctx context.Context, what string, tick time.Duration, duty func(context.Context) error) {
 	for ctx.Err() == nil {
-		changed := f.space.Changed()
+		changed, wake := f.space.Changed(), f.woken()
 		if err := duty(ctx); err != nil && ctx.Err() == nil {
 			f.opts.Log.Debug("files: to be tried again", "space", f.space.Name(), "duty", what, "error", err)
 		}
@@ -108,11 +130,27 @@ func (f *Files) every(ctx context.Context, what string, tick time.Duration, duty
 		timer := time.NewTimer(tick)
 		select {
 		case <-changed:
+		case <-wake:
 		case <-timer.C:
 		case <-ctx.Done():
 		}
 		timer.Stop()
 	}
+}
+
+// woken returns a channel that is closed when there is something to do without a change
+// of the space.
+func (f *Files) woken() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.wake
+}
+
+func (f *Files) nudge() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	close(f.wake)
+	f.wake = make(chan struct{})
 }
 
 // sleep waits and reports false if ctx ended first.

@@ -3,11 +3,13 @@ package spacefs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/tradle/cloudpal/hyper/compact"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/internal/content"
 	"github.com/tradle/cloudpal/internal/filetree"
@@ -31,25 +33,57 @@ func (p Policy) covers(path string) bool {
 
 func (p Policy) none() bool { return !p.Everything && len(p.Paths) == 0 }
 
-// SetPolicy changes which contents are fetched. What is held stays.
-func (f *Files) SetPolicy(p Policy) {
+// policyData is next to the own blob log: byte whether everything, array of string paths.
+const policyData = "cloudpal/policy"
+
+// SetPolicy changes which contents this device fetches, and remembers that. What is held
+// stays.
+func (f *Files) SetPolicy(p Policy) error {
+	p.Paths = slices.Clone(p.Paths)
+	if err := f.space.BlobLog().SetUserData(policyData, p.encode()); err != nil {
+		return fmt.Errorf("remember which contents to fetch: %w", err)
+	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.policy = Policy{p.Everything, slices.Clone(p.Paths)}
-	close(f.wake)
-	f.wake = make(chan struct{})
+	f.policy = p
+	f.mu.Unlock()
+	f.nudge()
+	return nil
+}
+
+// loadPolicy takes the policy that was set before, if there is one.
+func (f *Files) loadPolicy() {
+	b, err := f.space.BlobLog().UserData(policyData)
+	if err != nil || b == nil {
+		return
+	}
+	if p, err := decodePolicy(b); err == nil {
+		f.policy = p
+	}
+}
+
+func (p Policy) encode() []byte {
+	b := compact.AppendBool(nil, p.Everything)
+	b = compact.AppendUint(b, uint64(len(p.Paths)))
+	for _, x := range p.Paths {
+		b = compact.AppendString(b, x)
+	}
+	return b
+}
+
+func decodePolicy(b []byte) (p Policy, err error) {
+	r := compact.NewReader(b)
+	p.Everything = r.Bool()
+	for range r.Count(1) {
+		p.Paths = append(p.Paths, r.String())
+	}
+	return p, r.Err()
 }
 
 // Policy returns which contents are fetched.
 func (f *Files) Policy() Policy {
-	p, _ := f.policyNow()
-	return p
-}
-
-func (f *Files) policyNow() (Policy, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.policy, f.wake
+	return f.policy
 }
 
 const (
@@ -57,8 +91,8 @@ const (
 	keepAtOnce = 256
 	// keepStall is how long a fetch may bring nothing before others are tried.
 	keepStall = 20 * time.Second
-	// keepTick is when all is looked at again.
-	keepTick = 10 * time.Minute
+	// keepRetry is when is tried again what could not be fetched.
+	keepRetry = time.Second
 )
 
 // keeper fetches what the policy says.
@@ -74,13 +108,11 @@ type keeper struct {
 // keep is the goroutine of a keeper.
 func (f *Files) keep(ctx context.Context) {
 	k := &keeper{f: f, missing: make(map[hypercrypto.Hash]uint64)}
-	last := time.Now()
 	for ctx.Err() == nil {
-		changed := f.space.Changed()
-		policy, wake := f.policyNow()
-		if time.Since(last) > keepTick || !slices.Equal(policy.Paths, k.policy.Paths) || policy.Everything != k.policy.Everything {
+		changed, wake, policy := f.space.Changed(), f.woken(), f.Policy()
+		if !slices.Equal(policy.Paths, k.policy.Paths) || policy.Everything != k.policy.Everything {
 			clear(k.missing)
-			k.policy, k.whole, last = policy, false, time.Now()
+			k.policy, k.whole = policy, false
 		}
 		err := k.look(ctx)
 		if err == nil {
@@ -92,18 +124,16 @@ func (f *Files) keep(ctx context.Context) {
 		if !sleep(ctx, minPause) {
 			return
 		}
-		wait := keepTick
-		if len(k.missing) > 0 {
-			wait = time.Second
+		var retry <-chan time.Time
+		if len(k.missing) > 0 || err != nil {
+			retry = time.After(keepRetry)
 		}
-		timer := time.NewTimer(wait)
 		select {
 		case <-changed:
 		case <-wake:
-		case <-timer.C:
+		case <-retry:
 		case <-ctx.Done():
 		}
-		timer.Stop()
 	}
 }
 

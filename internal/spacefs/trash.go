@@ -79,8 +79,8 @@ func (f *Files) emptyTrash(ctx context.Context) error {
 		if due := d.At.Add(keep + time.Duration(rank)*day); time.Now().Before(due) {
 			break
 		}
-		// Snapshots may keep what is due, so that it is due for ever: once a day is enough.
-		f.nextPurge = time.Now().Add(day)
+		// Snapshots may keep what is due, so that it is due for ever.
+		f.nextPurge = time.Now().Add(min(keep/24, day))
 		if err := f.purge(ctx, filetree.Change{Action: filetree.Purge, Retention: keep}); err != nil {
 			return fmt.Errorf("empty the trash: %w", err)
 		}
@@ -99,7 +99,7 @@ func (f *Files) purge(ctx context.Context, c filetree.Change) error {
 		if _, err := f.Commit(ctx, []filetree.Change{c}); err != nil {
 			return err
 		}
-		if after, err := f.kept(ctx); err != nil || after >= before {
+		if after, err := f.kept(ctx); err != nil || after == 0 || after >= before {
 			return err
 		}
 	}

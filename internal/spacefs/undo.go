@@ -2,6 +2,7 @@ package spacefs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -22,7 +23,7 @@ type Undone struct {
 }
 
 // Undo takes back this device's newest operation that was not taken back yet, as far as
-// nobody changed the same since.
+// nobody changed the same since. Operations of which nothing is left are passed over.
 func (f *Files) Undo(ctx context.Context) (Undone, error) {
 	return f.takeBack(ctx, "undo", (*filetree.View).Undoable)
 }
@@ -41,14 +42,23 @@ func (f *Files) takeBack(ctx context.Context, what string, which operations) (Un
 	}
 	v, release := f.View()
 	defer release()
+	var left []filetree.Unplanned
 	for rec, err := range which(v, ctx, device) {
 		if err != nil {
 			return Undone{}, fmt.Errorf("%s: %w", what, err)
 		}
-		return f.TakeBack(ctx, v, rec)
+		u, err := f.TakeBack(ctx, v, rec)
+		if errors.Is(err, errNothingLeft) {
+			left = append(left, u.Left...)
+			continue
+		}
+		u.Left = append(left, u.Left...)
+		return u, err
 	}
-	return Undone{}, fault.New(fault.NotFound, "there is nothing to %s", what)
+	return Undone{Left: left}, fault.New(fault.NotFound, "there is nothing to %s", what)
 }
+
+var errNothingLeft = errors.New("nothing of it can be taken back: it changed nothing that is still so")
 
 // TakeBack takes back an operation of a view, whoever made it.
 func (f *Files) TakeBack(ctx context.Context, v *filetree.View, rec filetree.Record) (Undone, error) {
@@ -59,7 +69,7 @@ func (f *Files) TakeBack(ctx context.Context, v *filetree.View, rec filetree.Rec
 	like := filetree.Op{Undoes: rec.ID, Redo: rec.Undoes != filetree.OpID{}}
 	u := Undone{Op: rec, Changes: len(changes), Left: left}
 	if len(changes) == 0 {
-		return u, fault.New(fault.Conflict, "nothing of it can be taken back: all was changed since")
+		return u, fault.Wrap(fault.Conflict, errNothingLeft)
 	}
 	_, err = f.commit(ctx, like, changes)
 	return u, err

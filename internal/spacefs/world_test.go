@@ -119,7 +119,9 @@ func (m *machine) create() {
 }
 
 func (m *machine) use(s *space.Space) {
+	m.t.Helper()
 	m.space = s
+	m.opts.Drives = m.store
 	m.Files = Open(s, &m.opts)
 }
 

@@ -1,0 +1,84 @@
+package spacefs
+
+import (
+	"testing"
+
+	"github.com/tradle/cloudpal/hyper/hyperdrive"
+)
+
+// drive returns the files of a drive, as a stranger with its key reads them.
+func (m *machine) drive(p Published) map[string]string {
+	m.t.Helper()
+	d, err := hyperdrive.Open(m.t.Context(), m.store.Session(), &hyperdrive.Options{Key: &p.Key})
+	must(m.t, err)
+	defer d.Close()
+	list := map[string]string{}
+	for e, err := range d.List(m.t.Context(), "/") {
+		must(m.t, err)
+		b, err := d.Get(m.t.Context(), e.Path)
+		must(m.t, err)
+		list[e.Path] = string(b)
+	}
+	return list
+}
+
+func (m *machine) wantDrive(p Published, want map[string]string) {
+	m.t.Helper()
+	eventually(m.t, "the drive is up to date", func() bool {
+		got := m.drive(p)
+		for name, text := range want {
+			if got[name] != text {
+				return false
+			}
+		}
+		return len(got) == len(want)
+	})
+}
+
+func TestPublishedFolderIsKeptUpToDate(t *testing.T) {
+	a, b, _ := pair(t, Options{})
+	a.put(map[string]string{"site/index.html": "<h1>", "site/deep/page": "page", "site2": "no", "private": "secret"})
+	agree(t, a, b)
+	p, err := b.Publish(t.Context(), "site") // the contents come from a
+	must(t, err)
+	b.wantDrive(p, map[string]string{"/index.html": "<h1>", "/deep/page": "page"})
+	a.put(map[string]string{"site/index.html": "<h2>", "site/new": "new"})
+	a.del("site/deep/page")
+	b.wantDrive(p, map[string]string{"/index.html": "<h2>", "/new": "new"})
+	a.wantDrive(p, map[string]string{"/index.html": "<h2>", "/new": "new"})
+
+	one, err := b.Publish(t.Context(), "private")
+	must(t, err)
+	b.wantDrive(one, map[string]string{"/private": "secret"})
+	if again, err := b.Publish(t.Context(), "site"); again.Key != p.Key || err != nil {
+		t.Errorf("published again under another key: %v", err)
+	}
+	if _, err := b.Publish(t.Context(), "nothing"); err == nil {
+		t.Error("nothing is published")
+	}
+	must(t, b.Unpublish(t.Context(), "private"))
+	b.stop()
+	b.start()
+	s, err := b.library.Get("home")
+	must(t, err)
+	b.use(s)
+	if list := b.Published(); len(list) != 1 || list[0].Key != p.Key {
+		t.Errorf("after a restart %+v", list)
+	}
+	b.put(map[string]string{"site/late": "late"})
+	b.wantDrive(p, map[string]string{"/index.html": "<h2>", "/new": "new", "/late": "late"})
+}
+
+func FuzzDecodePublished(f *testing.F) {
+	f.Add((&published{list: []*publication{{path: "a/b", id: "x"}, {}}}).encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		list, err := decodePublished(b)
+		if err != nil {
+			return
+		}
+		again, err := decodePublished((&published{list: list}).encode())
+		if err != nil || len(again) != len(list) {
+			t.Fatalf("%d folders become %d, %v", len(list), len(again), err)
+		}
+	})
+}
