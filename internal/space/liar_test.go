@@ -195,13 +195,12 @@ func TestAnAdmissionCannotBeReplayed(t *testing.T) {
 	if err := s.Remove(patient(t), bob.key()); err != nil {
 		t.Fatal(err)
 	}
-	awaitRotation(t, s)
 	agree(t, s, y)
 	wantRefused(t, "an admission of who was removed", y.act(t, false, admission))
 	wantRefused(t, "an admission without invite", y.act(t, false, &admitAction{claim: cl}))
 	// A device that the removed person has since.
 	n := newMachineOf(t, bob, b.badge.vouch(t), "new")
-	_, err = n.OpenLink(t.Context(), s.Link(), "", false)
+	_, err = n.OpenLink(t.Context(), s.Link(), "plans", false)
 	if err != nil {
 		t.Fatal(err)
 	}
