@@ -244,6 +244,15 @@ var rules = []rule{
 		why:      "a folder is kept equal to any tree; whose it is and how its contents travel is not its matter",
 	},
 	{
+		packages: []string{"internal/filetree"},
+		own:      []string{"hyper/compact", "hyper/hypercrypto", "hyper/hyperbee"},
+		why:      "what becomes of changes is a function of state and change: no space, no contents, no clock; of bees only what a range and an entry are",
+	},
+	{
+		packages: []string{"internal/filetree/diff3"},
+		why:      "merging texts is arithmetic",
+	},
+	{
 		packages: []string{"internal/handoff"},
 		own:      []string{"internal/fault", "hyper/cpace", "hyper/cpace/spoken", "hyper/hypercrypto", "hyper/secretstream"},
 		outside:  []string{"golang.org/x/sys"},

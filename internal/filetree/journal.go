@@ -253,7 +253,11 @@ func (v *View) Live(ctx context.Context) iter.Seq2[Released, error] {
 			if err == nil && c.refs == 0 {
 				continue
 			}
-			if !yield(Released{Hash: hypercrypto.Hash(kv.Key[1:]), Contents: c.contents}, err) || err != nil {
+			g := Released{Contents: c.contents}
+			if err == nil && copy(g.Hash[:], kv.Key[1:]) < len(g.Hash) {
+				err = fmt.Errorf("%w: key %x", errState, kv.Key)
+			}
+			if !yield(g, err) || err != nil {
 				return
 			}
 		}

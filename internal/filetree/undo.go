@@ -28,8 +28,8 @@ func (v *View) Undoable(ctx context.Context, device hypercrypto.PublicKey) iter.
 // first: undos since the device's last operation of another kind.
 func (v *View) Redoable(ctx context.Context, device hypercrypto.PublicKey) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		for rec, err := range v.own(ctx, device, func(r Record) bool { return true }) {
-			if err == nil && (rec.Undoes == OpID{} || rec.Redo) || !yield(rec, err) || err != nil {
+		for rec, err := range v.own(ctx, device, func(r Record) bool { return !r.Redo }) {
+			if err == nil && (rec.Undoes == OpID{}) || !yield(rec, err) || err != nil {
 				return
 			}
 		}
