@@ -110,15 +110,12 @@ func (d *shared) loadPart(log int32, run hyperblobs.ID) {
 	}
 }
 
-// find returns where a chunk is, if it need not be appended.
-func (d *shared) find(c []byte) (Part, bool) {
-	if p, ok := d.findBase(c); ok {
-		return p, true
-	}
+// findOwn looks in what was written of the content so far. Zeros need no place.
+func (d *shared) findOwn(c []byte, hash uint64) (Part, bool) {
 	if c[0] == 0 && bytes.Equal(c[1:], c[:len(c)-1]) {
 		return zeros(uint64(len(c))), true
 	}
-	if at, ok := d.seen[d.hash(c)]; ok && int(at.length) == len(c) && d.equal(d.s.own, at, c) {
+	if at, ok := d.seen[hash]; ok && int(at.length) == len(c) && d.equal(d.s.own, at, c) {
 		return at.part(d.s.key), true
 	}
 	return Part{}, false
@@ -170,9 +167,9 @@ func (d *shared) equal(b *hyperblobs.Blobs, at chunk, c []byte) bool {
 func (d *shared) hash(c []byte) uint64 { return maphash.Bytes(d.seed, c) }
 
 // add remembers a chunk that was appended to the own log.
-func (d *shared) add(c []byte, p Part) {
+func (d *shared) add(hash uint64, p Part) {
 	if len(d.seen) < maxSeen {
-		d.seen[d.hash(c)] = chunk{block: p.Blob.BlockOffset, byte: p.Blob.ByteOffset, length: uint32(len(c))}
+		d.seen[hash] = chunk{block: p.Blob.BlockOffset, byte: p.Blob.ByteOffset, length: uint32(p.Size())}
 	}
 }
 

@@ -167,20 +167,28 @@ func (w *stream) appendAll() {
 
 // appendChunks lists the chunks as the next ones and appends those that no log has.
 func (w *stream) appendChunks(chunks [][]byte) error {
-	pending := make(map[uint64]int)
+	pending := make(map[uint64]int) // positions in the group, by hash
+	hashes := make([]uint64, 0, len(chunks))
 	w.group, w.items = w.group[:0], w.items[:0]
 	for _, c := range chunks {
+		h := uint64(0)
 		if len(w.parts)+len(w.items) < maxWhileWriting {
-			if p, ok := w.shared.find(c); ok {
+			p, ok := w.shared.findBase(c)
+			if !ok {
+				h = w.shared.hash(c)
+				p, ok = w.shared.findOwn(c, h)
+			}
+			if ok {
 				w.items = append(w.items, item{part: p})
 				continue
 			}
-			if i, ok := pending[w.shared.hash(c)]; ok && bytes.Equal(w.group[i], c) {
+			if i, ok := pending[h]; ok && bytes.Equal(w.group[i], c) {
 				w.items = append(w.items, item{pending: i})
 				continue
 			}
+			pending[h] = len(w.group)
 		}
-		pending[w.shared.hash(c)] = len(w.group)
+		hashes = append(hashes, h)
 		w.items = append(w.items, item{pending: len(w.group)})
 		w.group = append(w.group, c)
 	}
@@ -188,8 +196,8 @@ func (w *stream) appendChunks(chunks [][]byte) error {
 	if err != nil {
 		return err
 	}
-	for i, c := range w.group {
-		w.shared.add(c, stored[i])
+	for i := range w.group {
+		w.shared.add(hashes[i], stored[i])
 	}
 	for _, it := range w.items {
 		if it.part.Size() == 0 {
