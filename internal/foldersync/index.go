@@ -273,6 +273,9 @@ func (x *index) apply(u update) error {
 	for k, v := range u.notes {
 		x.noteLocked(k, v)
 	}
+	if len(u.put)+len(u.delete)+len(u.notes) == 0 {
+		return nil
+	}
 	x.buf = appendJournal(x.buf, u.append)
 	if err := x.flushLocked(); err != nil {
 		return err

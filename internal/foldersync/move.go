@@ -156,10 +156,14 @@ func (p *pusher) commitMoves(moved []move) error {
 // something else, because others moved it too: pull looks.
 func (p *pusher) carry(m move) error {
 	f := p.f
+	moved, err := p.hasMoved(m)
+	if err != nil {
+		return err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var u update
-	var moved []string
+	var again []string
 	for r, err := range f.idx.records(m.from) {
 		if err != nil {
 			return err
@@ -180,10 +184,29 @@ func (p *pusher) carry(m move) error {
 			f.names.set(n.path, n.local)
 		}
 		u.put = append(u.put, n)
-		moved = append(moved, n.path)
+		if !moved {
+			again = append(again, r.path, n.path)
+		}
 	}
-	f.lookAgain(&u, moved...)
+	f.lookAgain(&u, again...)
 	return f.idx.apply(u)
+}
+
+// hasMoved tells whether the tree did no more and no less than what was asked for.
+func (p *pusher) hasMoved(m move) (bool, error) {
+	if _, still, err := p.f.tree.Lookup(p.ctx, m.from); still || err != nil {
+		return false, err
+	}
+	for r, err := range p.f.idx.records(m.from) {
+		if err != nil {
+			return false, err
+		}
+		e, ok, err := p.f.tree.Lookup(p.ctx, m.to+r.path[len(m.from):])
+		if err != nil || !ok || e.Version != r.version {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // sameContent tells whether an entry has what a record is about.

@@ -18,7 +18,7 @@ const pullChunk = 8192
 
 // maxPending is how many paths that could not be written are remembered. If there are
 // more, the whole tree is looked at next time.
-const maxPending = 20_000
+const maxPending = 50_000
 
 // pull puts what changed in the tree on disk.
 func (f *Folder) pull(ctx context.Context) error {
@@ -241,14 +241,12 @@ func (p *puller) plan(c *chunk, d Difference) error {
 	case !covered && !known:
 		p.f.progress.solved(partPull, d.Path)
 	case !covered:
-		if r.version != (filetree.Version{}) || r.kind != kindDir {
-			c.remove = append(c.remove, d.Path)
-			if d.Exists {
-				if c.leave == nil {
-					c.leave = make(map[string]bool)
-				}
-				c.leave[d.Path] = true
+		c.remove = append(c.remove, d.Path)
+		if d.Exists {
+			if c.leave == nil {
+				c.leave = make(map[string]bool)
 			}
+			c.leave[d.Path] = true
 		}
 	case known && r.version == e.Version:
 		p.f.progress.solved(partPull, d.Path)

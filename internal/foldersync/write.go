@@ -176,6 +176,9 @@ func (w *writer) forget(path string) error {
 // keepDir leaves a folder that holds something that is not in the tree. It is not new
 // because of that.
 func (w *writer) keepDir(r record) error {
+	if r.version == (filetree.Version{}) {
+		return nil
+	}
 	for c, err := range w.f.idx.records(r.path) {
 		if err != nil {
 			return err
