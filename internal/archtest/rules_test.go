@@ -230,7 +230,7 @@ var rules = []rule{
 	},
 	{
 		packages: []string{"internal/space"},
-		own:      []string{"internal/space/clock", "internal/fault", "hyper/..."},
+		own:      []string{"internal/space/clock", "internal/fault", "internal/link", "hyper/..."},
 		why:      "a space is who may write what; what is written is for its collections, who is connected for the node",
 	},
 	{

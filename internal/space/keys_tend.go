@@ -173,7 +173,8 @@ func (s *Space) giveKeys(ctx context.Context, log hypercrypto.Key) error {
 }
 
 // Unlock reads the keys of the space with the phrase of an owner, where nobody is left
-// who could give them to this device. It waits until no key is missing.
+// who could give them to this device. It waits until no key is missing for what has
+// arrived.
 func (s *Space) Unlock(ctx context.Context, keys *identitykey.Keys) error {
 	s.app.phrase.Store(&phrase{keys.Identity.Public, keys.Identity.Box()})
 	s.base.KeysChanged()
