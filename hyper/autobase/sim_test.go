@@ -333,8 +333,9 @@ func (w *world) gather() {
 	w.rest()
 }
 
-// fork has p replace the indexers. All have heard of everything before, and hear
-// of that before they go on: who decides on a fork has to see to it.
+// fork has p replace the indexers, if that is possible. All have heard of
+// everything before, and hear of that before they go on: who decides on a fork has
+// to see to it.
 func (w *world) fork(p *simPeer) {
 	w.heal()
 	e := p.base.e
@@ -351,11 +352,26 @@ func (w *world) fork(p *simPeer) {
 	for range 1 + w.rng.IntN(3) {
 		indexers = append(indexers, w.someone())
 	}
+	p.base.mu.Lock()
+	may, err := e.mayFork(context.Background(), indexers, Ref{Key: e.system.Key(), Length: length})
+	p.base.mu.Unlock()
+	if err != nil {
+		w.fail("fork: %v", err)
+	}
+	if !may || !p.base.Status().Writable {
+		return
+	}
 	p.append(opFork(e.system.Key(), length, indexers...))
-	w.heal()
-	w.note("fork at %d: %v", length, len(e.keys.entropies) > forks)
-	if len(e.keys.entropies) > forks {
+	// Its node may be the vote that ends the epoch; then it comes too late.
+	forked := len(e.keys.entropies)
+	if forked > forks {
 		w.forks++
+	}
+	w.heal()
+	for _, q := range w.peers {
+		if n := len(q.base.e.keys.entropies); n != forked {
+			w.fail("peer %d: %d forks, not %d", q.n, n, forked)
+		}
 	}
 }
 
