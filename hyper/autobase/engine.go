@@ -27,6 +27,7 @@ type engine struct {
 
 	writers []*writer
 	byKey   map[hypercrypto.Key]*writer
+	strange int // of them, opened because somebody who is no member named them
 
 	sys    *system
 	system *hypercore.Core // what sys.draft lies on
