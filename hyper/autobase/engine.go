@@ -27,6 +27,7 @@ type engine struct {
 
 	writers []*writer
 	byKey   map[hypercrypto.Key]*writer
+	strange int // of them, opened because somebody who is no member named them
 
 	sys    *system
 	system *hypercore.Core // what sys.draft lies on
@@ -213,8 +214,9 @@ func (e *engine) update(ctx context.Context) error {
 }
 
 // reconcile makes the given nodes the first that are applied. What is applied
-// already in this order stays. It stops before a node that needs a key which is
-// not known; the state is that before this node then.
+// already in this order stays. Nodes that are confirmed are applied up to the end of
+// the epoch: all others belong to the next one. It stops before a node that needs a
+// key which is not known; the state is that before this node then.
 func (e *engine) reconcile(ctx context.Context, nodes []*linearizer.Node) (stopped bool, err error) {
 	u := 0
 	for u < len(e.applied) && len(nodes) > 0 {
@@ -223,6 +225,9 @@ func (e *engine) reconcile(ctx context.Context, nodes []*linearizer.Node) (stopp
 			break
 		}
 		nodes, u = nodes[len(un):], u+1
+		if e.confirming && e.applied[u-1].updated {
+			return false, nil
+		}
 	}
 	if len(nodes) == 0 {
 		return false, nil
@@ -245,6 +250,9 @@ func (e *engine) reconcile(ctx context.Context, nodes []*linearizer.Node) (stopp
 			return false, err
 		}
 		nodes = nodes[n:]
+		if e.confirming && e.applied[len(e.applied)-1].updated {
+			return false, nil
+		}
 	}
 	return false, nil
 }
