@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tradle/cloudpal/hyper/blindpeer"
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/internal/base"
 	"github.com/tradle/cloudpal/internal/fault"
 	"github.com/tradle/cloudpal/internal/files"
@@ -68,6 +69,8 @@ type Backend struct {
 	// called. report is called for every change of a connection, listening with the
 	// addresses that the node listens on.
 	Together func(ctx context.Context, c Connect, report func(Peer), listening func(listen []string)) (leave func(), err error)
+	// HeldBy tells whether a peer is connected, and has said that it holds all of a space.
+	HeldBy func(ctx context.Context, s *space.Space, peer hypercrypto.PublicKey) (connected, complete bool, err error)
 	// Mirrors asks blind peers to keep logs.
 	Mirrors *blindpeer.Client
 	// Mirror runs a blind peer until ctx ends. ready is called once it is reachable,

@@ -25,6 +25,7 @@ func (n *Node) together(ctx context.Context, c api.Connect, report func(api.Peer
 	ctx, cancel := context.WithCancel(n.ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { n.meetMembers(ctx, c, report) })
+	wg.Go(func() { n.tellMirrors(ctx) })
 	return func() {
 		cancel()
 		wg.Wait()

@@ -1,0 +1,82 @@
+package api
+
+import (
+	"context"
+
+	"github.com/tradle/cloudpal/internal/space"
+)
+
+// CopiesRequest asks what a space has, and who holds all of it. The answer is a
+// [SpaceFiles], and a [Copy] for this device and for each mirror.
+type CopiesRequest struct {
+	Space string `json:"space"`
+}
+
+// The names of the events about copies.
+const (
+	TypeSpaceFiles = "files"
+	TypeCopy       = "copy"
+)
+
+// SpaceFiles counts the files of a space.
+type SpaceFiles struct {
+	Type  string `json:"type"`
+	Files uint64 `json:"files"`
+	// Bytes is the size of all files.
+	Bytes     uint64 `json:"bytes"`
+	Conflicts uint64 `json:"conflicts"`
+	// Trash counts what was deleted and can be restored, History versions that were
+	// replaced and are kept.
+	Trash   uint64 `json:"trash"`
+	History uint64 `json:"history"`
+	// Version is the number of operations.
+	Version uint64 `json:"version"`
+	// Contents counts different contents, in files, trash and history, and TotalBytes their
+	// size; Held what of that is on this device.
+	Contents   uint64 `json:"contents"`
+	TotalBytes uint64 `json:"totalBytes"`
+	Held       uint64 `json:"held"`
+	HeldBytes  uint64 `json:"heldBytes"`
+}
+
+// Copy is somebody who holds a space, or is to.
+type Copy struct {
+	Type string `json:"type"`
+	Name string `json:"name"`
+	// Key is that of the mirror's node; empty for this device.
+	Key    string `json:"key,omitempty"`
+	Mirror bool   `json:"mirror,omitempty"`
+	Online bool   `json:"online"`
+	// Complete says that it holds all that this device knows of; of a mirror that is
+	// offline it is not known.
+	Complete bool `json:"complete"`
+}
+
+func (h *handler) copies(ctx context.Context, r CopiesRequest, s *Stream) error {
+	sp, err := h.Spaces.Get(r.Space)
+	if err != nil {
+		return err
+	}
+	held, err := h.SpaceFiles.Of(sp).Held(ctx)
+	if err != nil {
+		return err
+	}
+	s.Send(TypeSpaceFiles, SpaceFiles{TypeSpaceFiles, held.Files, held.Bytes, held.Conflicts, held.Trash, held.History, held.Ops,
+		held.Contents, held.Size, held.HeldContents, held.HeldSize})
+	s.Send(TypeCopy, Copy{Type: TypeCopy, Name: "this device", Online: true, Complete: held.Full()})
+	members, err := sp.Members(ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range members {
+		if m.Role != space.Mirror || m.Removed {
+			continue
+		}
+		online, complete, err := h.HeldBy(ctx, sp, m.Person)
+		if err != nil {
+			return err
+		}
+		s.Send(TypeCopy, Copy{TypeCopy, m.Name, m.Person.String(), true, online, complete})
+	}
+	return nil
+}

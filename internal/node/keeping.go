@@ -1,0 +1,140 @@
+package node
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/tradle/cloudpal/hyper/blindpeer"
+	"github.com/tradle/cloudpal/hyper/corestore"
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/internal/space"
+)
+
+// mirrorPause is the least time between two looks at what mirrors have to be told.
+const mirrorPause = 500 * time.Millisecond
+
+// keptSpace is a space that mirrors are told of.
+type keptSpace struct {
+	mirrors []hypercrypto.PublicKey
+	logs    int
+	keeping *blindpeer.Keeping
+}
+
+// tellMirrors tells the mirrors of all spaces what to keep, until ctx ends.
+func (n *Node) tellMirrors(ctx context.Context) {
+	kept := make(map[hypercrypto.Key]*keptSpace)
+	defer func() {
+		for _, k := range kept {
+			k.keeping.Close()
+		}
+	}()
+	for ctx.Err() == nil {
+		changed := n.spaces.Changed()
+		here := make(map[hypercrypto.Key]bool)
+		for _, s := range n.spaces.Spaces() {
+			here[s.Key()] = true
+			if err := n.tellMirrorsOf(ctx, s, kept); err != nil && ctx.Err() == nil {
+				n.opts.Log.Warn("the mirrors of a space are not told what to keep", "space", s.Name(), "err", err)
+			}
+		}
+		for key, k := range kept {
+			if !here[key] {
+				k.keeping.Close()
+				delete(kept, key)
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+		pause(ctx, mirrorPause)
+	}
+}
+
+func (n *Node) tellMirrorsOf(ctx context.Context, s *space.Space, kept map[hypercrypto.Key]*keptSpace) error {
+	mirrors, err := mirrorsOf(ctx, s)
+	if err != nil {
+		return err
+	}
+	key := s.Key()
+	k := kept[key]
+	if k != nil && !slices.Equal(k.mirrors, mirrors) {
+		k.keeping.Close()
+		delete(kept, key)
+		k = nil
+	}
+	if len(mirrors) == 0 {
+		return nil
+	}
+	logs, err := s.Logs(ctx)
+	if err != nil {
+		return err
+	}
+	if k != nil {
+		if len(logs) != k.logs {
+			k.logs = len(logs)
+			k.keeping.Update()
+		}
+		return nil
+	}
+	keeping, err := n.mirrors.Keep(blindpeer.Subject{
+		Target: key, Referrer: &key, Mirrors: mirrors, Pick: len(mirrors), Priority: blindpeer.PriorityNormal,
+		Logs: func() []blindpeer.Log { return logsOf(n.ctx, s) },
+	})
+	if err != nil {
+		return err
+	}
+	kept[key] = &keptSpace{mirrors, len(logs), keeping}
+	return nil
+}
+
+// logsOf returns what a mirror has to keep of a space, in the order of keys.
+func logsOf(ctx context.Context, s *space.Space) (list []blindpeer.Log) {
+	logs, err := s.Logs(ctx)
+	if err != nil {
+		return nil // the space is about to be closed
+	}
+	for key, length := range logs {
+		list = append(list, blindpeer.Log{Key: key, Length: length})
+	}
+	slices.SortFunc(list, func(a, b blindpeer.Log) int { return slices.Compare(a.Key[:], b.Key[:]) })
+	return list
+}
+
+// mirrorsOf returns the nodes of the mirrors of a space, in the order of keys.
+func mirrorsOf(ctx context.Context, s *space.Space) (keys []hypercrypto.PublicKey, err error) {
+	members, err := s.Members(ctx)
+	for _, m := range members {
+		if m.Role == space.Mirror && !m.Removed {
+			keys = append(keys, m.Person)
+		}
+	}
+	return keys, err
+}
+
+// heldBy tells whether a peer is connected, and has said that it holds all of a space as
+// far as this device knows it.
+func (n *Node) heldBy(ctx context.Context, s *space.Space, peer hypercrypto.PublicKey) (connected, complete bool, err error) {
+	connected = n.network.swarm.Connection(peer) != nil
+	if !connected {
+		return false, false, nil
+	}
+	for _, l := range logsOf(ctx, s) {
+		core, err := n.store.Get(ctx, corestore.GetOptions{Key: &l.Key, Passive: true})
+		if err != nil {
+			return true, false, err
+		}
+		length, held := max(l.Length, core.Length()), false
+		for _, p := range core.Peers() {
+			held = held || p.PublicKey() == peer && p.Stats().RemoteContiguousLength >= length
+		}
+		if err := core.Close(); err != nil {
+			return true, false, err
+		}
+		if !held && length > 0 {
+			return true, false, nil
+		}
+	}
+	return true, true, nil
+}
