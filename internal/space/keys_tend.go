@@ -180,11 +180,11 @@ func (s *Space) Unlock(ctx context.Context, keys *identitykey.Keys) error {
 	s.base.KeysChanged()
 	for {
 		changed := s.Changed()
-		st, err := s.base.Status(), s.base.Err()
-		if err != nil {
-			return s.explain(err)
+		// One key leads to the operation with the next.
+		if err := s.Update(ctx); err != nil {
+			return err
 		}
-		if len(st.Missing) == 0 {
+		if len(s.base.Status().Missing) == 0 {
 			return nil
 		}
 		select {

@@ -16,6 +16,13 @@ func (s *Space) Logs(ctx context.Context) (map[hypercrypto.Key]uint64, error) {
 	need := func(k hypercrypto.Key, length uint64) { logs[k] = max(logs[k], length) }
 	st := s.base.Status()
 	need(st.System, st.Signed)
+	linked, err := s.linkedLogs()
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range linked {
+		need(k, 0)
+	}
 	for _, v := range st.Views {
 		need(v.Key, v.Signed)
 	}
@@ -44,6 +51,19 @@ func (s *Space) Logs(ctx context.Context) (map[hypercrypto.Key]uint64, error) {
 		need(d.rec.blobs, 0)
 	}
 	return logs, nil
+}
+
+// linkedLogs returns the logs that the core of the base's system view names.
+func (s *Space) linkedLogs() ([]hypercrypto.Key, error) {
+	core, err := s.base.System()
+	if err != nil {
+		return nil, s.explain(err)
+	}
+	defer core.Close()
+	if m := core.Manifest(); m != nil {
+		return m.Linked, nil
+	}
+	return nil, nil
 }
 
 // Logs returns the logs of all spaces; see [Space.Logs].

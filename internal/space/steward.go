@@ -74,7 +74,7 @@ func (w *steward) tend(ctx context.Context) error {
 	}
 	w.serve(ctx)
 	return errors.Join(
-		w.describe(ctx, dev),
+		w.describe(ctx, p, dev),
 		w.tendIndexers(ctx, p),
 		w.tendKeys(ctx, p),
 		w.tendHome(ctx),
@@ -130,9 +130,15 @@ func (w *steward) ready(what string, pause time.Duration) bool {
 	return true
 }
 
-// describe tells the others what this device is.
-func (w *steward) describe(ctx context.Context, dev *device) error {
+// describe tells the others what this device is, and who, if there was no room for that
+// when it was let in.
+func (w *steward) describe(ctx context.Context, p *person, dev *device) error {
 	s := w.s
+	if p.name == "" && w.ready("name", time.Second) {
+		if err := s.Rename(ctx, s.l.opts.PersonName); err != nil {
+			return err
+		}
+	}
 	name, alwaysOn := s.l.description()
 	if dev.name == name && dev.alwaysOn == alwaysOn && dev.level == s.app.level {
 		return nil
