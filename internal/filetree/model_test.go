@@ -519,7 +519,13 @@ func TestUndoAndRedo(t *testing.T) {
 			if merged {
 				return false
 			}
-			if d := diffShapes(shape(rt, NewView(m).Walk(ctx, ""), false), want); d != "" {
+			got := shape(rt, NewView(m).Walk(ctx, ""), false)
+			for path, s := range got { // an empty directory may stay behind
+				if _, ok := want[path]; !ok && s == "/" {
+					delete(got, path)
+				}
+			}
+			if d := diffShapes(got, want); d != "" {
 				rt.Fatalf("redo %v:\n%s\nby %+v\nof %+v", redo, d, changes, last.op.Changes)
 			}
 			return true

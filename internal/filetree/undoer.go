@@ -17,6 +17,8 @@ type spot struct {
 	// change is the position of the planned change that puts it there, -1 for none.
 	change int
 	author hypercrypto.PublicKey
+	// restored says that the change takes it from the trash.
+	restored bool
 }
 
 // undoer makes a plan.
@@ -186,7 +188,7 @@ func (u *undoer) restore(ctx context.Context, path string, v Version) error {
 		u.leave(path, "something else is there", s)
 	case !s.there:
 		u.changes = append(u.changes, Change{Action: Put, Path: path, Base: trashedBase(p), Item: p.Item})
-		u.plan[path] = &spot{there: true, item: p.Item, change: len(u.changes) - 1}
+		u.plan[path] = &spot{there: true, item: p.Item, change: len(u.changes) - 1, restored: true}
 	}
 	return nil
 }
@@ -249,6 +251,9 @@ func (u *undoer) movePlanned(e Effect, s *spot) {
 	put := u.changes[s.change]
 	u.changes[s.change] = Change{}
 	now := *s
+	if s.restored && s.item.Kind == Dir {
+		put.Base = Version{} // from the trash it would come alone
+	}
 	now.version = put.Base
 	if put.Base != (Version{}) {
 		u.move(e, &now)
