@@ -80,9 +80,11 @@ func (b *Base) announceAll() {
 		wait = announceLater
 	}
 	for p := range b.peers {
-		if p.ch.Closed() {
+		select {
+		case <-p.m.Done():
 			delete(b.peers, p)
 			continue
+		default:
 		}
 		if t := p.announce(refs, open, now); !t.IsZero() {
 			wait = min(wait, t.Sub(now))
@@ -112,7 +114,7 @@ func (p *wakeupPeer) announce(refs []oplog.Ref, open []map[hypercrypto.PublicKey
 	if !p.open {
 		return again
 	}
-	key := p.ch.Mux().Stream().RemotePublicKey()
+	key := p.m.Stream().RemotePublicKey()
 	if len(p.told) > 2*len(refs)+maxAnnounced/64 {
 		clear(p.told) // most of it is about nodes that are confirmed
 	}

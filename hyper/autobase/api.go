@@ -9,7 +9,6 @@ import (
 
 	"github.com/tradle/cloudpal/hyper/hypercore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
-	"github.com/tradle/cloudpal/hyper/internal/oplog"
 )
 
 // request is a call that writes, waiting for its turn.
@@ -304,20 +303,6 @@ func (b *Base) Status() Status {
 		}
 	}
 	return s
-}
-
-// Member is what the base records of somebody who writes or wrote.
-type Member = oplog.Member
-
-// Member returns the record of the owner of a log, and whether there is one.
-func (b *Base) Member(ctx context.Context, log hypercrypto.Key) (Member, bool, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if err := b.usable(); err != nil {
-		return Member{}, false, err
-	}
-	r, err := b.e.sys.member(ctx, log)
-	return r.member, r.found, err
 }
 
 // System returns a handle on the signed system core. Close it.

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/tradle/cloudpal/hyper/corestore"
-	"github.com/tradle/cloudpal/hyper/hyperbee"
 	"github.com/tradle/cloudpal/hyper/hypercore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/hyper/internal/oplog"
@@ -193,22 +192,18 @@ func (b *Base) open(ctx context.Context, bootstrap *hypercrypto.Key, h Handlers)
 
 // openMembers opens the logs of all members that have something to load.
 func (e *engine) openMembers(ctx context.Context) error {
-	for x, err := range e.sys.tree.LocalOnly().Entries(ctx, hyperbee.Range{GTE: oplog.MemberKey(hypercrypto.Key{})}) {
+	for x, err := range e.sys.tree.LocalOnly().Entries(ctx, memberRange) {
 		if errors.Is(err, hypercore.ErrNotAvailable) {
 			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("read members: %w", err)
 		}
-		m, err := oplog.DecodeMember(x.Value)
-		if err != nil || len(x.Key) < 34 {
+		w, err := decodeWriter(x)
+		if err != nil || w.Removed {
 			continue
 		}
-		k := hypercrypto.Key(x.Key[len(x.Key)-32:])
-		if m.Removed {
-			continue
-		}
-		if _, err := e.writer(ctx, k); err != nil {
+		if _, err := e.writer(ctx, w.Key); err != nil {
 			return err
 		}
 	}

@@ -27,6 +27,7 @@ type engine struct {
 
 	writers []*writer
 	byKey   map[hypercrypto.Key]*writer
+	strange int // of them, opened because somebody who is no member named them
 
 	sys    *system
 	system *hypercore.Core // what sys.draft lies on
@@ -178,7 +179,9 @@ func (e *engine) update(ctx context.Context) error {
 		}
 		n := len(e.due)
 		if stopped {
-			n = e.countApplied()
+			// What becomes of a node that is left out shows with all that is confirmed
+			// together; in another epoch the order is another one.
+			n = e.nodesToEpochEnd()
 		}
 		ended, err := e.confirm(ctx, n)
 		if err != nil {
@@ -211,8 +214,9 @@ func (e *engine) update(ctx context.Context) error {
 }
 
 // reconcile makes the given nodes the first that are applied. What is applied
-// already in this order stays. It stops before a node that needs a key which is
-// not known; the state is that before this node then.
+// already in this order stays. Nodes that are confirmed are applied up to the end of
+// the epoch: all others belong to the next one. It stops before a node that needs a
+// key which is not known; the state is that before this node then.
 func (e *engine) reconcile(ctx context.Context, nodes []*linearizer.Node) (stopped bool, err error) {
 	u := 0
 	for u < len(e.applied) && len(nodes) > 0 {
@@ -221,6 +225,9 @@ func (e *engine) reconcile(ctx context.Context, nodes []*linearizer.Node) (stopp
 			break
 		}
 		nodes, u = nodes[len(un):], u+1
+		if e.confirming && e.applied[u-1].updated {
+			return false, nil
+		}
 	}
 	if len(nodes) == 0 {
 		return false, nil
@@ -243,6 +250,9 @@ func (e *engine) reconcile(ctx context.Context, nodes []*linearizer.Node) (stopp
 			return false, err
 		}
 		nodes = nodes[n:]
+		if e.confirming && e.applied[len(e.applied)-1].updated {
+			return false, nil
+		}
 	}
 	return false, nil
 }
@@ -255,12 +265,15 @@ func (e *engine) reached() *point {
 	return e.indexed
 }
 
-// countApplied returns how many nodes are applied that are not confirmed.
-func (e *engine) countApplied() (n int) {
+// nodesToEpochEnd returns how many applied nodes there are up to the first change of
+// the indexers, 0 if there is none.
+func (e *engine) nodesToEpochEnd() (n int) {
 	for i := range e.applied {
-		n += len(e.applied[i].nodes)
+		if n += len(e.applied[i].nodes); e.applied[i].updated {
+			return n
+		}
 	}
-	return n
+	return 0
 }
 
 // undo takes back all but the first u applied units.

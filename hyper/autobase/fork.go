@@ -25,8 +25,8 @@ type forkCall struct {
 // system names the system core of the base and a length of it that was confirmed
 // when the fork was decided on: [Status] has both. The call has no effect and
 // returns false if that is not the present core, which a fork ends, if that
-// length is not the end of a confirmed state, or if one of the indexers is no
-// member with nodes now, or was removed in that state.
+// length is not the end of a confirmed state, or the end of the very first one, or
+// if one of the indexers is no member with nodes now, or was removed in that state.
 //
 // An indexer that is no member in that state is one by the fork, so that a device
 // that comes when all indexers are gone can go on. Until Apply adds it as an
@@ -61,7 +61,7 @@ func (e *engine) mayFork(ctx context.Context, indexers []hypercrypto.Key, system
 	if e.forking != nil || len(e.keys.entropies) >= maxForks || system.Key != e.system.Key() || system.Length > confirmed || len(indexers) == 0 {
 		return false, nil
 	}
-	if ends, err := e.sys.endsAt(ctx, system.Length); err != nil || !ends {
+	if start, ends, err := e.sys.flushAt(ctx, system.Length); err != nil || !ends || start < 2 {
 		return false, err
 	}
 	var refs []oplog.Ref
@@ -268,16 +268,25 @@ func (e *engine) reload(w *writer, at uint64) error {
 	return nil
 }
 
-// endsAt tells whether a flush made the view length blocks long.
-func (s *system) endsAt(ctx context.Context, length uint64) (bool, error) {
+// flushAt returns where the flush begins that made the view length blocks long, and
+// whether there is one.
+func (s *system) flushAt(ctx context.Context, length uint64) (start uint64, ok bool, err error) {
 	if length < 2 || length > s.draft.Length() {
-		return false, nil
+		return 0, false, nil
 	}
-	x, err := s.tree.GetBySeq(ctx, length-1)
-	if err != nil {
-		return false, fmt.Errorf("read state of the base: %w", err)
+	for seq := length - 1; seq > 0; seq-- {
+		x, err := s.tree.GetBySeq(ctx, seq)
+		if err != nil {
+			return 0, false, fmt.Errorf("read state of the base: %w", err)
+		}
+		switch info := slices.Equal(x.Key, oplog.InfoKey()); {
+		case seq == length-1 && !info:
+			return 0, false, nil
+		case seq < length-1 && info:
+			return seq + 1, true, nil
+		}
 	}
-	return slices.Equal(x.Key, oplog.InfoKey()), nil
+	return 1, true, nil
 }
 
 var errNoFlush = errors.New("autobase: the system view has no flush there")
@@ -286,23 +295,19 @@ var errNoFlush = errors.New("autobase: the system view has no flush there")
 // flush again with another state of the base. The order of its entries is the
 // reverse then.
 func (s *system) rewrite(ctx context.Context, length uint64, info *oplog.Info) error {
-	if length < 2 {
-		return errNoFlush
+	keep, ok, err := s.flushAt(ctx, length)
+	if err == nil && !ok {
+		err = errNoFlush
 	}
-	if _, err := s.draft.GetRaw(ctx, length-1); err != nil {
-		return fmt.Errorf("read the system view: %w", err)
+	if err != nil {
+		return err
 	}
 	type pair struct{ key, value []byte }
 	var entries []pair
-	keep := length - 1
-	for seq := length - 2; seq > 0; seq-- {
+	for seq := length - 2; seq >= keep; seq-- {
 		x, err := s.tree.GetBySeq(ctx, seq)
 		if err != nil {
 			return fmt.Errorf("read the system view: %w", err)
-		}
-		if slices.Equal(x.Key, oplog.InfoKey()) {
-			keep = seq + 1
-			break
 		}
 		entries = append(entries, pair{x.Key, x.Value})
 	}

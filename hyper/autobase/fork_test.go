@@ -262,3 +262,50 @@ func TestForksGiveTheStatesOfJavaScript(t *testing.T) {
 		})
 	}
 }
+
+// The flush that a fork writes again has to follow another one.
+func TestForkOfTheFirstStateHasNoEffect(t *testing.T) {
+	p := newPeers(t, 2, Options{})
+	p.append(0, opLog("first"))
+	s := p.bases[0].Status()
+	for length := range s.Confirmed {
+		p.append(0, opFork(s.System, length, p.bases[0].LocalKey()))
+	}
+	for _, forked := range p.apps[0].forks {
+		if forked {
+			t.Fatalf("forks: %v", p.apps[0].forks)
+		}
+	}
+	if len(p.apps[0].forks) < 3 {
+		t.Fatalf("%d forks were asked for", len(p.apps[0].forks))
+	}
+}
+
+// A view that is empty at a fork keeps its place, also when the indexers change
+// again, and after a restart.
+func TestEmptyViewsKeepTheirPlaceAfterAFork(t *testing.T) {
+	p := newPeers(t, 3, Options{})
+	for i := 1; i < 3; i++ {
+		p.append(0, opAdd(p.bases[i].LocalKey(), true))
+		p.ackRounds(false)
+	}
+	p.append(0, opLog("the other view stays empty"))
+	p.ackRounds(false)
+	s := p.bases[0].Status()
+	p.append(0, opFork(s.System, s.Confirmed, p.bases[0].LocalKey(), p.bases[1].LocalKey()))
+	p.ackRounds(false)
+	p.append(0, opRemove(p.bases[1].LocalKey()))
+	p.ackRounds(false)
+	before := p.text(0)
+	if err := p.reopen(0, nil, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if after := p.text(0); after != before {
+		t.Fatalf("after a restart\n%s\nbefore\n%s", after, before)
+	}
+	p.append(0, opPut("k", "v"))
+	p.ackRounds(false)
+	if s := p.agree("after the first key"); len(s.Indexers) != 1 || s.Views[1].Signed == 0 {
+		t.Fatalf("after the first key: %+v", s)
+	}
+}

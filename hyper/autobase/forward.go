@@ -419,6 +419,9 @@ func (e *engine) land(ctx context.Context, l *landing) error {
 	}
 	taken := make(map[*hypercore.Core]bool)
 	for _, v := range e.views {
+		v.viewState = viewState{mapped: -1}
+	}
+	for _, v := range e.views {
 		if err := e.landView(ctx, v, l, sg, taken); err != nil {
 			return fmt.Errorf("view %q: %w", v.name, err)
 		}
@@ -445,8 +448,6 @@ func (e *engine) land(ctx context.Context, l *landing) error {
 // landView puts a view on the core that a state has for it.
 func (e *engine) landView(ctx context.Context, v *view, l *landing, s *signers, taken map[*hypercore.Core]bool) error {
 	old := v.under
-	v.viewState = viewState{mapped: -1}
-	empty := e.lineage.manifest(v.name, s, hypercrypto.TreeState{}, nil, manifestData{}.appendTo(nil))
 	for i, r := range l.info.Views {
 		if c := l.views[i]; !taken[c] && e.belongs(c.Manifest(), v.name, s) {
 			taken[c] = true
@@ -455,12 +456,9 @@ func (e *engine) landView(ctx context.Context, v *view, l *landing, s *signers, 
 		}
 	}
 	if v.mapped < 0 {
+		var m *hypercrypto.Manifest
 		var err error
-		m := e.lineage.manifest(v.name, s, hypercrypto.TreeState{}, nil, nil)
-		// A view that was empty at a fork has its place in the state all the same.
-		if i := slices.IndexFunc(l.info.Views, func(r oplog.Ref) bool { return r.Length == 0 && r.Key == empty.Key() }); i >= 0 {
-			m, v.mapped = empty, i
-		}
+		m, v.mapped = e.emptyView(v.name, s, l.info.Views)
 		if v.under, err = e.viewCore(ctx, v.name, m); err != nil {
 			return err
 		}

@@ -2,7 +2,6 @@ package autobase
 
 import (
 	"bytes"
-	"context"
 	"testing"
 )
 
@@ -32,16 +31,10 @@ func TestNodesThatArePassedOverStayWithoutEffect(t *testing.T) {
 	if before.Signed != before.Confirmed {
 		t.Fatalf("not all is signed: %+v", before)
 	}
-	key := p.bases[0].Key()
-	p.bases[0].Close()
-	app := &testApp{}
-	b, err := Open(context.Background(), p.stores[0], &key, app.handlers(), &Options{AckInterval: -1, NoForward: true})
-	if err != nil {
+	if err := p.reopen(0, nil, Options{}); err != nil {
 		t.Fatal(err)
 	}
-	p.bases[0], p.apps[0] = b, app
-	t.Cleanup(func() { b.Close() })
-	if after := b.Status(); after.Hash != before.Hash || after.Tip != before.Tip {
+	if after := p.bases[0].Status(); after.Hash != before.Hash || after.Tip != before.Tip {
 		t.Fatalf("after a restart %+v, before %+v", after, before)
 	}
 	// In the next epoch it is considered again, everywhere.

@@ -48,11 +48,18 @@ type world struct {
 	pairs     []*hypercrypto.KeyPair
 	peers     []*simPeer
 	base      hypercrypto.Key
-	confirmed map[uint64]hypercrypto.Hash // of confirmed states, by length of the system view
+	confirmed map[confirmedAt]hypercrypto.Hash
 	written   int
+	forks     int
 	story     []string
 	liar      *lies    // writes the last log; nil: nobody lies
 	told      [][]byte // that log
+}
+
+// confirmedAt names a confirmed state.
+type confirmedAt struct {
+	fork   [32]byte // the last one before it
+	length uint64   // of the system view
 }
 
 type simPeer struct {
@@ -80,7 +87,7 @@ func (w *world) fail(format string, args ...any) {
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
-	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 7)), confirmed: make(map[uint64]hypercrypto.Hash)}
+	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 7)), confirmed: make(map[confirmedAt]hypercrypto.Hash)}
 	if w.rng.IntN(4) == 0 {
 		w.enc = new(hypercrypto.EncryptionKey)
 		w.enc[0] = 9
@@ -240,17 +247,21 @@ func (p *simPeer) check() {
 		}
 		return s.Hash
 	}
-	if l := e.indexed.length; l > 0 {
-		if h := at(l); w.confirmed[l] != h && w.confirmed[l] != (hypercrypto.Hash{}) {
-			w.fail("peer %d: another confirmed state at %d", p.n, l)
+	k := confirmedAt{length: e.indexed.length}
+	if n := len(e.keys.entropies); n > 0 {
+		k.fork = e.keys.entropies[n-1]
+	}
+	if k.length > 0 {
+		if h := at(k.length); w.confirmed[k] != h && w.confirmed[k] != (hypercrypto.Hash{}) {
+			w.fail("peer %d: another confirmed state at %d", p.n, k.length)
 		} else if p.guest || p.acked == p.logs[p.n].Length() {
 			// Else a crash may take back the own votes for it.
-			w.confirmed[l] = h
+			w.confirmed[k] = h
 		}
 	}
-	for l, h := range w.confirmed {
-		if l <= e.indexed.length && l >= 1 && at(l) != h {
-			w.fail("peer %d: the confirmed state at %d changed", p.n, l)
+	for o, h := range w.confirmed {
+		if o.fork == k.fork && o.length <= k.length && at(o.length) != h {
+			w.fail("peer %d: the confirmed state at %d changed", p.n, o.length)
 		}
 	}
 }
@@ -322,6 +333,48 @@ func (w *world) gather() {
 	w.rest()
 }
 
+// fork has p replace the indexers, if that is possible. All have heard of
+// everything before, and hear of that before they go on: who decides on a fork has
+// to see to it.
+func (w *world) fork(p *simPeer) {
+	w.heal()
+	e := p.base.e
+	forks := len(e.keys.entropies)
+	ends := []uint64{e.indexed.length}
+	for k := range w.confirmed {
+		if k.length < e.indexed.length {
+			ends = append(ends, k.length)
+		}
+	}
+	slices.Sort(ends)
+	length := ends[len(ends)-1-w.rng.IntN(min(3, len(ends)))]
+	var indexers []hypercrypto.Key
+	for range 1 + w.rng.IntN(3) {
+		indexers = append(indexers, w.someone())
+	}
+	p.base.mu.Lock()
+	may, err := e.mayFork(context.Background(), indexers, Ref{Key: e.system.Key(), Length: length})
+	p.base.mu.Unlock()
+	if err != nil {
+		w.fail("fork: %v", err)
+	}
+	if !may || !p.base.Status().Writable {
+		return
+	}
+	p.append(opFork(e.system.Key(), length, indexers...))
+	// Its node may be the vote that ends the epoch; then it comes too late.
+	forked := len(e.keys.entropies)
+	if forked > forks {
+		w.forks++
+	}
+	w.heal()
+	for _, q := range w.peers {
+		if n := len(q.base.e.keys.entropies); n != forked {
+			w.fail("peer %d: %d forks, not %d", q.n, n, forked)
+		}
+	}
+}
+
 // step lets something happen.
 func (w *world) step() {
 	p := w.peers[w.rng.IntN(len(w.peers))]
@@ -366,6 +419,8 @@ func (w *world) step() {
 		p.append(opAdd(w.someone(), w.rng.IntN(2) == 0))
 	case x < 95:
 		p.append(opRemove(w.someone()))
+	case x < 97:
+		w.fork(p)
 	default:
 		p.crash()
 	}
@@ -518,7 +573,24 @@ func runWorld(t *testing.T, seed uint64) {
 			w.fail("peers differ:\n%s\n%s", want, got)
 		}
 	}
-	// From nothing it is the same.
+	if w.forks == 0 {
+		w.replay(want)
+	}
+	// And after all start again.
+	for _, p := range w.peers {
+		p.close()
+		p.open()
+		if got := p.state(); got != want {
+			w.fail("peer %d is another after a restart:\n%s\n%s", p.n, want, got)
+		}
+	}
+}
+
+// replay has a reader compute everything from nothing, with the result that the
+// others have. A fork counts when it is heard of: in a replay the nodes after it may
+// end the epoch that it was meant for before its turn comes, so that who replays a
+// base with a fork can come to another state.
+func (w *world) replay(want string) {
 	fresh := &simPeer{w: w, guest: true, mem: vfs.NewCrashableMem(), ring: w.peers[0].ring}
 	fresh.open()
 	defer fresh.close()
@@ -540,20 +612,12 @@ func runWorld(t *testing.T, seed uint64) {
 	if got := fresh.state(); got != want {
 		w.fail("a replay from nothing differs:\n%s\n%s\n%s\n%s", want, got, w.peers[0].describe(), fresh.describe())
 	}
-	// And after all start again.
-	for _, p := range w.peers {
-		p.close()
-		p.open()
-		if got := p.state(); got != want {
-			w.fail("peer %d is another after a restart:\n%s\n%s", p.n, want, got)
-		}
-	}
 }
 
 // TestPeersAgreeWhateverHappens runs many peers in one process. Links carry what
 // they carry, disks lose what was not synced, members come and go, some hear
-// little, somebody lies. A run that
-// fails tells its seed: -sim.seed runs it again.
+// little, somebody lies, the indexers are replaced by a fork. A run that fails tells
+// its seed: -sim.seed runs it again.
 func TestPeersAgreeWhateverHappens(t *testing.T) {
 	if *simSeed >= 0 {
 		runWorld(t, uint64(*simSeed))

@@ -113,7 +113,8 @@ func (e *engine) openView(ctx context.Context, name string) (*view, error) {
 		}
 		return w, nil
 	}
-	m := e.lineage.manifest(name, s, hypercrypto.TreeState{}, nil, nil)
+	var m *hypercrypto.Manifest
+	m, w.mapped = e.emptyView(name, s, e.sys.info.Views)
 	if w.under, err = e.viewCore(ctx, name, m); err != nil {
 		return nil, err
 	}
@@ -125,6 +126,18 @@ func (e *engine) openView(ctx context.Context, name string) (*view, error) {
 		return nil, fmt.Errorf("open view %q: %w", name, err)
 	}
 	return w, nil
+}
+
+// emptyView returns the manifest of an empty view and its place among those that
+// the state of the base has, -1 for none. A fork gives all views a place. The empty
+// ones keep it, in the order in which they are opened, and the key of that time.
+func (e *engine) emptyView(name string, s *signers, places []oplog.Ref) (*hypercrypto.Manifest, int) {
+	for i, r := range places {
+		if r.Length == 0 && e.mapped(i) == nil {
+			return e.lineage.manifest(name, s, hypercrypto.TreeState{}, nil, manifestData{}.appendTo(nil)), i
+		}
+	}
+	return e.lineage.manifest(name, s, hypercrypto.TreeState{}, nil, nil), -1
 }
 
 // belongs tells whether a manifest is that of the view with a name.

@@ -31,13 +31,15 @@ const (
 // wakeupPeer is one connection. Peers tell each other which logs have nodes that
 // are not part of the signed state yet.
 type wakeupPeer struct {
-	b  *Base
-	ch *protomux.Channel
+	b *Base
+	m *protomux.Mux
 
-	mu   sync.Mutex // guards what follows
-	open bool
-	told map[hypercrypto.Key]*told
-	asks bool // wants an announcement
+	mu    sync.Mutex // guards what follows
+	ch    *protomux.Channel
+	ended bool // the base is closed
+	open  bool // the peer has shown that it knows the base
+	told  map[hypercrypto.Key]*told
+	asks  bool // wants an announcement
 }
 
 // hints are logs that peers named and that were not looked at yet.
@@ -58,25 +60,42 @@ func (b *Base) Replicate(ctx context.Context, stream protomux.Stream) error {
 	return b.store.ReplicateMux(ctx, m)
 }
 
-// Attach tells the peer on a connection about the base, and hears from it. The
-// logs themselves are exchanged by the store, whose ReplicateMux the caller has
-// to run on the same connection, after this call.
+// Attach tells the peer on a connection about the base, and hears from it, whenever
+// the peer opens its end: some hear of the base only later, or put it away for a
+// while. The logs themselves are exchanged by the store, whose ReplicateMux the
+// caller has to run on the same connection, after this call.
 func (b *Base) Attach(m *protomux.Mux) error {
-	p := &wakeupPeer{b: b, told: make(map[hypercrypto.Key]*told)}
-	key := b.e.lineage.base
-	dk := key.Discovery()
-	s := m.Stream()
-	own := wakeupCapability(s, key, s.IsInitiator())
-	hs := compact.AppendUint(nil, 0)
-	hs = append(hs, own[:]...)
-	hs = compact.AppendUint(hs, 1)
-	var err error
+	p := &wakeupPeer{b: b, m: m, told: make(map[hypercrypto.Key]*told)}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
 		return ErrClosed
 	}
-	p.ch, err = m.Open(protomux.ChannelOptions{
+	if err := p.connect(); err != nil {
+		return err
+	}
+	dk := b.e.lineage.base.Discovery()
+	m.Pair(wakeupProtocol, dk[:], func([]byte) { _ = p.connect() }) // fails when the connection has ended
+	b.peers[p] = struct{}{}
+	return nil
+}
+
+// connect opens the channel, unless it is open or waits for the peer. It does not
+// wait for the base, which may wait for the peer.
+func (p *wakeupPeer) connect() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended || p.ch != nil && !p.ch.Closed() {
+		return nil
+	}
+	key := p.b.e.lineage.base
+	dk := key.Discovery()
+	s := p.m.Stream()
+	own := wakeupCapability(s, key, s.IsInitiator())
+	hs := compact.AppendUint(nil, 0)
+	hs = append(hs, own[:]...)
+	hs = compact.AppendUint(hs, 1)
+	ch, err := p.m.Open(protomux.ChannelOptions{
 		Protocol: wakeupProtocol, ID: dk[:], Handshake: hs,
 		OnOpen: p.onOpen,
 		Messages: []func(*protomux.Channel, []byte) error{
@@ -84,19 +103,35 @@ func (b *Base) Attach(m *protomux.Mux) error {
 			wakeupAnnounce: p.onAnnounce,
 			wakeupInfo:     func(*protomux.Channel, []byte) error { return nil },
 		},
-		OnClose: func(*protomux.Channel, bool) {
-			// The base may be busy; the peer must not wait for it.
-			p.mu.Lock()
-			p.open = false
-			p.mu.Unlock()
-			b.poke()
-		},
+		OnClose: p.onClose,
 	})
 	if err != nil {
 		return err
 	}
-	b.peers[p] = struct{}{}
+	p.ch, p.open = ch, false
+	clear(p.told)
 	return nil
+}
+
+// onClose notes that the peer does not listen. The base may be busy; the peer must
+// not wait for it.
+func (p *wakeupPeer) onClose(c *protomux.Channel, _ bool) {
+	p.mu.Lock()
+	if c == p.ch {
+		p.open = false
+	}
+	p.mu.Unlock()
+	p.b.poke()
+}
+
+// end says that the base is closed.
+func (p *wakeupPeer) end() {
+	dk := p.b.e.lineage.base.Discovery()
+	p.m.Unpair(wakeupProtocol, dk[:])
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ended, p.open = true, false
+	p.ch.Close()
 }
 
 // wakeupCapability proves that its sender knows the key of the base.
@@ -119,6 +154,10 @@ func (p *wakeupPeer) onOpen(c *protomux.Channel, handshake []byte) error {
 		return nil
 	}
 	p.mu.Lock()
+	if p.ended || c != p.ch {
+		p.mu.Unlock()
+		return nil
+	}
 	p.open, p.asks = true, true
 	p.mu.Unlock()
 	c.Send(wakeupLookup, compact.AppendUint(nil, 0))
@@ -165,7 +204,7 @@ func (b *Base) closePeers() {
 	}
 	b.mu.Unlock()
 	for p := range peers {
-		p.ch.Close()
+		p.end()
 	}
 }
 

@@ -1,14 +1,19 @@
 package autobase
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
+	"net"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/tradle/cloudpal/hyper/compact"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/hyper/protomux"
+	"github.com/tradle/cloudpal/hyper/secretstream"
 )
 
 // handshook is a stream that only has a handshake behind it.
@@ -95,4 +100,66 @@ func TestLogsAreAnnouncedAgain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A peer may hear of the base after the connection was made, put it away and take it
+// up again: whenever it opens the channel it is answered, as long as the base is open.
+func TestPeersThatComeLaterAreHeard(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	p := newPeers(t, 1, Options{})
+	b := p.bases[0]
+	near, far := net.Pipe()
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	defer cancel()
+	tasks.Go(func() {
+		if c, err := secretstream.Client(ctx, near, nil); err == nil {
+			b.Replicate(ctx, c)
+		}
+	})
+	c, err := secretstream.Server(ctx, far, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := protomux.New(c, nil)
+	tasks.Go(func() { m.Run(ctx) })
+	defer m.Close()
+	key := b.Key()
+	open := func() (ch *protomux.Channel, heard, closed <-chan struct{}) {
+		t.Helper()
+		dk, own := key.Discovery(), wakeupCapability(c, key, c.IsInitiator())
+		hs := append(compact.AppendUint(nil, 0), own[:]...)
+		opened, ended := make(chan struct{}), make(chan struct{})
+		ch, err := m.Open(protomux.ChannelOptions{
+			Protocol: wakeupProtocol, ID: dk[:], Handshake: compact.AppendUint(hs, 1),
+			OnOpen:  func(*protomux.Channel, []byte) error { close(opened); return nil },
+			OnClose: func(*protomux.Channel, bool) { close(ended) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ch, opened, ended
+	}
+	wait := func(what string, c <-chan struct{}) {
+		t.Helper()
+		select {
+		case <-c:
+		case <-ctx.Done():
+			t.Fatal(what)
+		}
+	}
+	// The first open of the base finds nobody.
+	idle, _, ended := open()
+	idle.Close()
+	wait("the channel is not closed", ended)
+	for range 3 {
+		ch, heard, ended := open()
+		wait("the base does not answer", heard)
+		ch.Close()
+		wait("the channel is not closed", ended)
+	}
+	b.Close()
+	_, _, ended = open()
+	wait("a closed base answers", ended)
 }

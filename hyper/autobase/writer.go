@@ -17,9 +17,12 @@ const (
 	// maxWriters bounds the logs that are open, most of which nobody may have
 	// made members.
 	maxWriters = 1 << 14
-	// maxNamed bounds the unknown logs that the owner of a log who is no member can
-	// make us open by one append.
+	// maxNamed bounds the logs that the owner of a log who is no member can make us
+	// open and wait for at a time.
 	maxNamed = 16
+	// maxStrange bounds the logs that were opened in that way, so that there is always
+	// room for those of members.
+	maxStrange = 1 << 12
 	// maxAsked bounds the blocks of a log that are asked for ahead of the others.
 	maxAsked = 16
 	// preload bounds the bytes of nodes that are loaded between two updates.
@@ -41,6 +44,7 @@ type writer struct {
 	frozen  error  // why no more is loaded
 	locked  uint32 // epoch whose key it takes to load more, 0: none is missing
 	peeked  uint64 // length up to which Options.Peek has seen what waits
+	strange bool   // it was opened because somebody who is no member named it
 	missing *hypercore.Download
 	cancel  func()
 
@@ -266,22 +270,8 @@ func (e *engine) loadNext(ctx context.Context, w *writer, budget *int) (bool, er
 	if err := checkBatch(w.key, at+1, blocks); err != nil {
 		return freeze(err)
 	}
-	if ok, err := e.mayName(ctx, w, blocks); err != nil || !ok {
+	if ok, err := e.openNamed(ctx, w, blocks); err != nil || !ok {
 		return false, err
-	}
-	for _, b := range blocks {
-		for _, h := range b.Heads {
-			if h.Key == w.key {
-				continue
-			}
-			hw, err := e.writer(ctx, h.Key)
-			if err != nil {
-				return false, err
-			}
-			if hw.given < h.Length {
-				return false, nil // it comes later
-			}
-		}
 	}
 	*budget -= size + nodeSize*len(blocks)
 	for i, b := range blocks {
@@ -295,25 +285,46 @@ func (e *engine) loadNext(ctx context.Context, w *writer, budget *int) (bool, er
 	return true, nil
 }
 
-// mayName tells whether the logs that blocks name may be opened. Only members
-// may make us open many that nobody knows.
-func (e *engine) mayName(ctx context.Context, w *writer, blocks []*oplog.Block) (bool, error) {
-	unknown := 0
+// openNamed opens the logs that blocks name, and tells whether all nodes that they
+// name were entered. Who is no member makes us open a few logs at a time: the next
+// ones when those have brought what was named of them. Logs that do not exist so
+// hold up nothing but the log that names them.
+func (e *engine) openNamed(ctx context.Context, w *writer, blocks []*oplog.Block) (all bool, err error) {
+	trusted := w.key == e.lineage.base
+	if !trusted {
+		if trusted, err = e.sys.active(ctx, w.key); err != nil {
+			return false, err
+		}
+	}
+	all = true
+	waiting := 0 // for strange logs
 	for _, b := range blocks {
 		for _, h := range b.Heads {
-			if e.byKey[h.Key] == nil {
-				unknown++
+			if h.Key == w.key {
+				continue
+			}
+			hw := e.byKey[h.Key]
+			if hw == nil {
+				if len(e.writers) >= maxWriters || !trusted && (waiting >= maxNamed || e.strange >= maxStrange) {
+					return false, nil
+				}
+				if hw, err = e.writer(ctx, h.Key); err != nil {
+					return false, err
+				}
+				if !trusted {
+					hw.strange = true
+					e.strange++
+				}
+			}
+			if hw.given < h.Length {
+				all = false
+				if hw.strange {
+					waiting++
+				}
 			}
 		}
 	}
-	if unknown == 0 {
-		return true, nil
-	}
-	if len(e.writers)+unknown > maxWriters {
-		return false, nil
-	}
-	active, err := e.sys.active(ctx, w.key)
-	return err == nil && (active || unknown <= maxNamed || w.key == e.lineage.base), err
+	return all, nil
 }
 
 // block reads a block of a log that is held here.

@@ -102,6 +102,17 @@ func TestLearnedKeyPairMakesALogWritableForGood(t *testing.T) {
 	}
 }
 
+// waiting returns how many reads wait for a block.
+func waiting(c *Core, i uint64) int {
+	r := c.log.repl
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if w := r.gets[i]; w != nil {
+		return w.waiters
+	}
+	return 0
+}
+
 func TestReadThatIsGivenUpIsWithdrawn(t *testing.T) {
 	w := openCore(t, openDB(t), &Options{KeyPair: seeded(1)})
 	mustAppend(t, w, testBlocks(0, 20)...)
@@ -123,6 +134,12 @@ func TestReadThatIsGivenUpIsWithdrawn(t *testing.T) {
 		}()
 	}
 	h.until(t, func() bool { return len(h.requests) == 1 })
+	for limit := timeout(t); waiting(r, 7) < 2; {
+		if limit.Err() != nil {
+			t.Fatal("the second read does not wait")
+		}
+		time.Sleep(time.Millisecond)
+	}
 	cancel()
 	for range 2 {
 		if err := <-got; !errors.Is(err, context.Canceled) {

@@ -281,7 +281,7 @@ func (l *link) useID(s *udx.Socket, addr netip.AddrPort, path Path, id uint32) b
 	} else if err = l.stream.Connect(s, id, addr); err == nil {
 		raw = &bytestream{Stream: l.stream, link: l}
 		if l.delegated == nil {
-			conn, err = secretstream.New(raw, session, &secretstream.Options{KeepAlive: l.d.o.KeepAlive})
+			conn, err = secretstream.New(raw, session, &secretstream.Options{KeepAlive: l.d.o.KeepAlive, Outgoing: l.d.o.Outgoing, Incoming: l.d.o.Incoming})
 		}
 	}
 

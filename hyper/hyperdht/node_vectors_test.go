@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/tradle/cloudpal/hyper/internal/dhtrpc"
 )
@@ -82,24 +83,27 @@ func TestNodeAnswersVectors(t *testing.T) {
 		}
 	}
 	load(t, "net-dht-rpc.json", &v)
-	secrets := [2][32]byte{[32]byte(unhex(t, v.Secrets[0])), [32]byte(unhex(t, v.Secrets[1]))}
-	node, _, s := storingNode(t, &secrets)
-	for i := range 4 {
-		node.AddNode(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(2 + i)}), 49737))
-	}
-	for _, c := range v.Cases {
-		s.sent = nil
-		node.HandlePacket(s, unhex(t, c.Request.Hex), c.From.addr())
-		if c.Name == "delayed_ping" {
-			continue // the answer comes later, in a goroutine; it is that of ping
+	synctest.Test(t, func(t *testing.T) {
+		secrets := [2][32]byte{[32]byte(unhex(t, v.Secrets[0])), [32]byte(unhex(t, v.Secrets[1]))}
+		node, _, s := storingNode(t, &secrets)
+		for i := range 4 {
+			node.AddNode(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(2 + i)}), 49737))
 		}
-		sent := slices.DeleteFunc(s.sent, func(p sentPacket) bool { return p.b[0] != 0x13 })
-		switch {
-		case c.Response == nil && len(sent) == 0:
-		case c.Response == nil || len(sent) != 1:
-			t.Errorf("%s: %d answers", c.Name, len(sent))
-		case sent[0].to != c.Response.To.addr() || sortCloser(sent[0].b) != sortCloser(unhex(t, c.Response.Hex)):
-			t.Errorf("%s: to %v\n%x, want to %v\n%s", c.Name, sent[0].to, sent[0].b, c.Response.To.addr(), c.Response.Hex)
+		for _, c := range v.Cases {
+			s.sent = nil
+			node.HandlePacket(s, unhex(t, c.Request.Hex), c.From.addr())
+			if c.Name == "delayed_ping" {
+				continue // the answer, that of ping, comes later, and the clock stands still
+			}
+			synctest.Wait()
+			sent := slices.DeleteFunc(s.sent, func(p sentPacket) bool { return p.b[0] != 0x13 })
+			switch {
+			case c.Response == nil && len(sent) == 0:
+			case c.Response == nil || len(sent) != 1:
+				t.Errorf("%s: %d answers", c.Name, len(sent))
+			case sent[0].to != c.Response.To.addr() || sortCloser(sent[0].b) != sortCloser(unhex(t, c.Response.Hex)):
+				t.Errorf("%s: to %v\n%x, want to %v\n%s", c.Name, sent[0].to, sent[0].b, c.Response.To.addr(), c.Response.Hex)
+			}
 		}
-	}
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/hyper/internal/dhtrpc"
 	"github.com/tradle/cloudpal/hyper/internal/udpio"
+	"github.com/tradle/cloudpal/hyper/secretstream"
 )
 
 // DefaultPort is the port a node tries first.
@@ -80,6 +81,9 @@ type Options struct {
 	// KeepAlive is the time without writing after which a connection sends an
 	// empty message. Default 5 seconds.
 	KeepAlive time.Duration
+	// Outgoing and Incoming limit what connections carry, relayed ones too; what the
+	// node sends and answers as part of the DHT does not count. Nil is no limit.
+	Outgoing, Incoming secretstream.Throttle
 	// RandomPunchInterval is the least time between two hole punches through a
 	// NAT with random ports, which send some thousand packets. Default 20 s.
 	RandomPunchInterval time.Duration

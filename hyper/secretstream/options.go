@@ -26,8 +26,28 @@ type Options struct {
 	// IdleTimeout is the time without received bytes after which the connection
 	// fails with ErrTimeout. Default 0: never.
 	IdleTimeout time.Duration
+	// Outgoing and Incoming limit how fast encrypted bytes leave and arrive. Nil does
+	// not. One may serve many connections.
+	Outgoing, Incoming Throttle
 
 	random io.Reader // seeds and headers; tests make them known
+}
+
+// Throttle is a limit of bytes over time. It must be safe for concurrent use.
+type Throttle interface {
+	// Step is the greatest number of bytes for one Wait; 0 lets everything pass
+	// without one. It may change at any time.
+	Step() int
+	// Wait returns when n more bytes may pass, or when closed is closed.
+	Wait(n int, closed <-chan struct{})
+}
+
+// step returns how many bytes may be moved before the next Wait, 0 for any number.
+func step(t Throttle) int {
+	if t == nil {
+		return 0
+	}
+	return t.Step()
 }
 
 func (o *Options) withDefaults() Options {

@@ -128,10 +128,19 @@ func (c *Conn) Buffered() bool {
 // ReadFrame returned before is invalid afterwards.
 func (c *Conn) fill() error {
 	c.makeRoom()
+	free := c.buf[c.w:]
+	step := step(c.opts.Incoming)
+	if step > 0 {
+		free = free[:min(step, len(free))]
+	}
 	for range emptyReads {
-		n, err := c.rwc.Read(c.buf[c.w:])
+		n, err := c.rwc.Read(free)
 		c.w += n
 		if n > 0 {
+			if step > 0 {
+				// What comes next waits in the stream below, and then at the sender.
+				c.opts.Incoming.Wait(n, c.done)
+			}
 			if c.idle != nil {
 				c.idle.Reset(c.opts.IdleTimeout)
 			}

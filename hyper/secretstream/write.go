@@ -127,6 +127,9 @@ func (c *Conn) send(batch [][]byte, size int) error {
 }
 
 func (c *Conn) gather(batch [][]byte, size int) error {
+	if step := step(c.opts.Outgoing); step > 0 {
+		return c.trickle(batch, step)
+	}
 	if len(batch) == 1 {
 		_, err := c.rwc.Write(batch[0])
 		return err
@@ -156,6 +159,24 @@ func (c *Conn) gather(batch [][]byte, size int) error {
 	}
 	_, err := c.rwc.Write(joined)
 	return err
+}
+
+// trickle writes the buffers step by step, as fast as the limit allows.
+func (c *Conn) trickle(batch [][]byte, step int) error {
+	for _, b := range batch {
+		for len(b) > 0 {
+			n := min(len(b), step)
+			c.opts.Outgoing.Wait(n, c.done)
+			if err := c.failed(); err != nil {
+				return err
+			}
+			if _, err := c.rwc.Write(b[:n]); err != nil {
+				return err
+			}
+			b = b[n:]
+		}
+	}
+	return nil
 }
 
 // flushPrefix sends handshake and header unless a message has taken them along.

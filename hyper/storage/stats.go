@@ -10,6 +10,13 @@ type Stats struct {
 	Cores        int   // with a discovery key
 	MemTables    int64 // small data in memory, not sorted yet; it is in the log too
 	BlockCache   int64
+
+	// What the database has done since it was opened, and how it stands.
+	Flushes, Compactions   int64 // since the start
+	CacheHits, CacheMisses int64 // since the start
+	CompactionDebt         uint64
+	ReadAmplification      int   // files that a lookup may have to ask
+	LogBytes               int64 // write-ahead log
 }
 
 // Stats returns the current sizes.
@@ -23,6 +30,9 @@ func (db *DB) Stats() (Stats, error) {
 	s.Database = int64(m.DiskSpaceUsage())
 	s.MemTables = int64(m.MemTable.Size)
 	s.BlockCache = m.BlockCache.Size
+	s.Flushes, s.Compactions = m.Flush.Count, m.Compact.Count
+	s.CacheHits, s.CacheMisses = m.BlockCache.Hits, m.BlockCache.Misses
+	s.CompactionDebt, s.ReadAmplification, s.LogBytes = m.Compact.EstimatedDebt, m.ReadAmp(), int64(m.WAL.Size)
 	err := db.scan(db.pebble, []byte{tabDirectory}, []byte{tabDirectory + 1}, func(_, _ []byte) error {
 		s.Cores++
 		return nil

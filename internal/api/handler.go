@@ -78,6 +78,9 @@ type Backend struct {
 	Identity *identity.Store
 	// Info describes the node.
 	Info func(ctx context.Context) (Info, error)
+	// Limits changes the limits of the node and returns them; it is called with nil to
+	// change nothing.
+	Limits func(*Limits) (Limits, error)
 	// Metrics answers with the node's metrics in the text format of Prometheus.
 	Metrics http.Handler
 	// Observe is told of every request, by the path of its route, empty if there is

@@ -43,6 +43,7 @@ func (h *handler) routes() []Route {
 		{Method: "GET", Path: "/v1/openapi.json", Answer: map[string]any{}, ContentType: "application/json", About: "This description.", Handler: "openAPI", serve: h.openAPI},
 		{Method: "GET", Path: "/metrics", Answer: "", ContentType: "text/plain", About: "The node's metrics in the text format of Prometheus.", Handler: "metrics", serve: h.metrics},
 		{Method: "POST", Path: "/v1/content", Request: ContentRequest{}, Answer: []byte{}, ContentType: "application/octet-stream", Handler: "content", serve: h.content},
+		post("/v1/limits", h.limits, TypeLimits),
 		post("/v1/drives", h.drives, TypeDrive),
 		post("/v1/list", h.list, with(joins, TypeEntry)...),
 		post("/v1/history", h.history, with(joins, TypeVersion)...),
@@ -100,7 +101,7 @@ func (h *handler) routes() []Route {
 
 // Events are zero values of the events, by their names.
 var Events = map[string]any{
-	TypeDone: Done{}, TypeListening: Listening{}, TypePeer: Peer{}, TypeProgress: Progress{}, TypeWarning: Warning{}, TypeShared: Shared{},
+	TypeDone: Done{}, TypeLimits: LimitsNow{}, TypeListening: Listening{}, TypePeer: Peer{}, TypeProgress: Progress{}, TypeWarning: Warning{}, TypeShared: Shared{},
 	TypeUpdated: Updated{}, TypeGot: Got{}, TypeEntry: Entry{}, TypeVersion: Version{}, TypeChange: Change{}, TypeRestored: Restored{},
 	TypeServing: Serving{}, TypeDrive: Drive{}, TypeInfo: Info{}, TypeAudit: Audit{}, TypeSeeding: Seeding{}, TypeMirroring: Mirroring{},
 	TypeMirrorStats: MirrorStats{}, TypeMirrored: Mirrored{}, TypeUnmirrored: Unmirrored{}, TypeBase: Base{}, TypePair: Pair{},

@@ -230,7 +230,7 @@ var rules = []rule{
 	},
 	{
 		packages: []string{"internal/space"},
-		own:      []string{"internal/space/clock", "internal/fault", "hyper/..."},
+		own:      []string{"internal/space/clock", "internal/fault", "internal/link", "hyper/..."},
 		why:      "a space is who may write what; what is written is for its collections, who is connected for the node",
 	},
 	{
@@ -242,6 +242,15 @@ var rules = []rule{
 		own:      []string{"internal/fault", "internal/filetree", "internal/files/ignore", "hyper/hypercrypto"},
 		outside:  []string{"github.com/fsnotify/fsnotify", "golang.org/x/crypto", "golang.org/x/sys", "golang.org/x/text"},
 		why:      "a folder is kept equal to any tree; whose it is and how its contents travel is not its matter",
+	},
+	{
+		packages: []string{"internal/filetree"},
+		own:      []string{"hyper/compact", "hyper/hypercrypto", "hyper/hyperbee"},
+		why:      "what becomes of changes is a function of state and change: no space, no contents, no clock; of bees only what a range and an entry are",
+	},
+	{
+		packages: []string{"internal/filetree/diff3"},
+		why:      "merging texts is arithmetic",
 	},
 	{
 		packages: []string{"internal/handoff"},
@@ -265,6 +274,16 @@ var rules = []rule{
 		own:      []string{"internal/fault", "hyper/..."},
 		outside:  []string{"golang.org/x/sys"},
 		why:      "doors are peers: none knows another, and none knows the node",
+	},
+	{
+		packages: []string{"internal/metrics"},
+		outside:  []string{"github.com/prometheus/client_golang", "github.com/prometheus/common"},
+		why:      "numbers are handed in; whose they are does not matter",
+	},
+	{
+		packages: []string{"internal/service"},
+		own:      []string{"internal/fault"},
+		why:      "what service managers want to know has nothing to do with what a node is",
 	},
 	{
 		packages: []string{"docs/api"},
@@ -353,6 +372,9 @@ func TestImports(t *testing.T) {
 			}
 			if strings.HasPrefix(imp, "golang.org/x/net/dns/") && name != "hyper/lan" {
 				t.Errorf("%s imports %s: DNS packets are made and read by hyper/lan only", name, imp)
+			}
+			if fromModule([]string{"golang.org/x/time"}, imp) && name != "internal/node" {
+				t.Errorf("%s imports token buckets: limits of bandwidth are the node's", name)
 			}
 			if fromModule([]string{"github.com/coder/websocket"}, imp) && name != "hyper/dhtrelay" {
 				t.Errorf("%s imports WebSockets: only hyper/dhtrelay may", name)

@@ -146,55 +146,15 @@ func (b *Base) Members(ctx context.Context) ([]Member, error) {
 	if _, err := b.o.base.Update(ctx); err != nil {
 		return nil, err
 	}
-	s := b.o.base.Status()
-	keys := map[hypercrypto.Key]bool{b.Local(): true}
-	for _, refs := range [][]autobase.Ref{s.Heads, s.Indexers} {
-		for _, r := range refs {
-			keys[r.Key] = true
-		}
-	}
-	for _, k := range s.Pending {
-		keys[k] = true
-	}
-	if err := b.signedMembers(ctx, keys); err != nil {
+	writers, err := b.o.base.Members(ctx)
+	if err != nil {
 		return nil, err
 	}
-	var list []Member
-	for k := range keys {
-		m, ok, err := b.o.base.Member(ctx, k)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			list = append(list, Member{Key: k, Indexer: m.Indexer, Removed: m.Removed, Length: m.Length, Self: k == b.Local()})
-		}
+	list := make([]Member, len(writers))
+	for i, w := range writers {
+		list[i] = Member{Key: w.Key, Indexer: w.Indexer, Removed: w.Removed, Length: w.Length, Self: w.Key == b.Local()}
 	}
-	slices.SortFunc(list, func(x, y Member) int { return slices.Compare(x.Key[:], y.Key[:]) })
 	return list, nil
-}
-
-// signedMembers adds the members that the signed part of the system view has: its
-// entries with the keys 1, 0, log key.
-func (b *Base) signedMembers(ctx context.Context, keys map[hypercrypto.Key]bool) error {
-	core, err := b.o.base.System()
-	if err != nil {
-		return err
-	}
-	defer core.Close()
-	if core.Length() == 0 {
-		return nil
-	}
-	t := hyperbee.New(core, &hyperbee.Options{NoExtension: true})
-	defer t.Close()
-	for e, err := range t.Entries(ctx, hyperbee.Range{GTE: []byte{1, 0}, LT: []byte{1, 1}}) {
-		if err != nil {
-			return fmt.Errorf("read members: %w", err)
-		}
-		if len(e.Key) == 34 {
-			keys[hypercrypto.Key(e.Key[2:])] = true
-		}
-	}
-	return nil
 }
 
 // AddMember lets the device with that log write. An indexer takes part in confirming

@@ -257,7 +257,7 @@ func (l *Library) start(ctx context.Context, r Record, bootstrap *hypercrypto.Ke
 		return nil, errors.Join(fmt.Errorf("open base %q: %w", r.Name, err), o.store.Close())
 	}
 	for m := range l.muxes {
-		l.exchange(o.base, m)
+		_ = o.base.Attach(m) // fails when the connection has ended
 	}
 	return o, nil
 }
@@ -285,21 +285,13 @@ func (l *Library) Attach(m *protomux.Mux) (detach func()) {
 	defer l.mu.Unlock()
 	l.muxes[m] = struct{}{}
 	for _, o := range l.open {
-		l.exchange(o.base, m)
+		_ = o.base.Attach(m) // fails when the connection has ended
 	}
 	return func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		delete(l.muxes, m)
 	}
-}
-
-// exchange attaches a base to a connection, and again when the peer hears of the
-// base only later, as a mirror does.
-func (l *Library) exchange(b *autobase.Base, m *protomux.Mux) {
-	dk := b.Key().Discovery()
-	m.Pair("wakeup", dk[:], func([]byte) { _ = b.Attach(m) }) // fails when one of both has ended
-	_ = b.Attach(m)
 }
 
 func checkName(name string) error {

@@ -273,6 +273,17 @@ func httpRequest(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
+// slow DURATION ARG...: runs cloudpal and wants it to take at least so long.
+func slow(ts *testscript.TestScript, neg bool, args []string) {
+	least, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	began := time.Now()
+	ts.Check(ts.Exec("cloudpal", args[1:]...))
+	if took := time.Since(began); took < least {
+		ts.Fatalf("it took only %v", took)
+	}
+}
+
 // token: sets token to that of the API.
 func apiToken(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("token", strings.TrimSpace(ts.ReadFile(ts.Getenv("CLOUDPAL_HOME")+"/api.token")))

@@ -26,6 +26,7 @@ type upOptions struct {
 	exposed  bool
 	log      logFlags
 	identity newFlags
+	limits   rateFlags
 }
 
 func newUp(g *globals) *cobra.Command {
@@ -60,6 +61,7 @@ watchdog, that it is alive. The log goes to standard error.`,
 	f.StringVar(&o.http, "http", "", "answer the API at this `HOST:PORT` too, for who has the token; port 0 picks a free one")
 	f.BoolVar(&o.exposed, "http-exposed", false, "let --http be an address that others can reach; the API is not encrypted")
 	o.log.add(f)
+	o.limits.add(f)
 	o.identity.add(f)
 	o.connectFlags.add(f)
 	return cmd
@@ -83,6 +85,10 @@ func runUp(ctx context.Context, g *globals, o *upOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.Close()) }()
+	limits, err := n.Limit(o.limits.change())
+	if err != nil {
+		return err
+	}
 	if err := g.whoIsUp(ctx, n, o, log); err != nil {
 		return err
 	}
@@ -91,7 +97,7 @@ func runUp(ctx context.Context, g *globals, o *upOptions) (err error) {
 	defer watching.Wait()
 	defer cancel(nil)
 	err = n.Up(ctx, node.UpOptions{Connect: o.connectFlags.request(), HTTP: o.http, Exposed: o.exposed}, func(up api.Up) {
-		log.Info("up", "version", version(), "home", up.Home, "http", up.HTTP)
+		log.Info("up", "version", version(), "home", up.Home, "http", up.HTTP, "upLimit", limits.Up, "downLimit", limits.Down)
 		if err := g.showUp(&up); err != nil {
 			cancel(err)
 			return

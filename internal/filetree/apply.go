@@ -73,7 +73,7 @@ func (t *tx) begin(ctx context.Context) (err error) {
 
 // register returns the number of the author's device, and notes its name.
 func (t *tx) register(ctx context.Context) (uint64, error) {
-	d := deviceRecord{key: t.by.Device, name: t.by.DeviceName}
+	d := deviceRecord{key: t.by.Device, name: cut(t.by.DeviceName, MaxName)}
 	key := append([]byte{keyNumber}, d.key[:]...)
 	number, ok, err := get(ctx, t, key, (*compact.Reader).Uint)
 	if err != nil {
@@ -240,52 +240,6 @@ func (t *tx) untrash(ctx context.Context, f *former, keep bool) error {
 	}
 	t.n.history++
 	return t.s.Put(ctx, versionKey(keyHistory, f.version), f.append(nil))
-}
-
-// ref notes that one more record has a content.
-func (t *tx) ref(ctx context.Context, it *Item) error {
-	if it.Kind != File {
-		return nil
-	}
-	c, ok, err := t.content(ctx, it.Hash)
-	if err != nil {
-		return err
-	}
-	if ok && c.refs == 0 {
-		t.n.garbage--
-		if err := t.s.Del(ctx, garbageKey(c.released, it.Hash)); err != nil {
-			return err
-		}
-	}
-	c.refs++
-	known := len(it.Content) == 0 || len(c.contents) == maxAlternatives ||
-		slices.ContainsFunc(c.contents, func(x []byte) bool { return string(x) == string(it.Content) })
-	if !known {
-		c.contents = append(c.contents, it.Content)
-	}
-	return t.s.Put(ctx, hashKey(it.Hash), c.append(nil))
-}
-
-// unref notes that one record less has a content.
-func (t *tx) unref(ctx context.Context, it *Item) error {
-	if it.Kind != File {
-		return nil
-	}
-	c, ok, err := t.content(ctx, it.Hash)
-	if err != nil {
-		return err
-	}
-	if !ok || c.refs == 0 {
-		return fmt.Errorf("%w: content %x has no references", errState, it.Hash)
-	}
-	if c.refs--; c.refs == 0 {
-		c.released = t.n.ops
-		t.n.garbage++
-		if err := t.s.Put(ctx, garbageKey(c.released, it.Hash), nil0); err != nil {
-			return err
-		}
-	}
-	return t.s.Put(ctx, hashKey(it.Hash), c.append(nil))
 }
 
 // newer tells whether a comes after b: by time, then by key of the device, then by

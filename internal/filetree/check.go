@@ -173,7 +173,8 @@ func (c *checker) lists(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		v := Version(kv.Key[1:])
+		var v Version
+		copy(v[:], kv.Key[1:])
 		p, err := c.locate(ctx, v, string(kv.Value))
 		if err != nil {
 			return err
@@ -205,7 +206,8 @@ func (c *checker) contents(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		h := hypercrypto.Hash(kv.Key[1:])
+		var h hypercrypto.Hash
+		copy(h[:], kv.Key[1:])
 		if rec.refs != c.refs[h] {
 			c.fail("content %x: %d references, counted %d", h, rec.refs, c.refs[h])
 		}

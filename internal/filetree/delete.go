@@ -1,6 +1,8 @@
 package filetree
 
-import "context"
+import (
+	"context"
+)
 
 // delete applies Delete.
 func (t *tx) delete(ctx context.Context, c *Change) error {
@@ -15,9 +17,18 @@ func (t *tx) delete(ctx context.Context, c *Change) error {
 	if err != nil {
 		return err
 	}
+	if p.how == replaced {
+		seen, ok, err := t.former(ctx, c.Base)
+		if err != nil {
+			return err
+		}
+		if !ok || !sameContent(&seen.item, &p.rec.item) {
+			return t.skip(ctx, c, Edited)
+		}
+		// What is there has the content that the author saw.
+		p.how = here
+	}
 	switch {
-	case p.how == replaced:
-		return t.skip(ctx, c, Edited)
 	case p.how != here:
 		return t.skip(ctx, c, NotThere)
 	case p.path != c.Path && p.own && !p.rec.conflict:

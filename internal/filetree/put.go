@@ -58,7 +58,20 @@ func (t *tx) putLate(ctx context.Context, c *Change, e *record) error {
 	switch p.how {
 	case here:
 		return t.replace(ctx, p.path, p.rec, e)
-	case replaced, deleted:
+	case replaced:
+		seen, ok, err := t.former(ctx, c.Base)
+		switch {
+		case err != nil:
+			return err
+		case ok && sameContent(&seen.item, &p.rec.item):
+			// What is there has the content that the author saw.
+			return t.replace(ctx, p.path, p.rec, e)
+		case ok && sameContent(&seen.item, &e.item):
+			// A new mode or time of what was edited meanwhile.
+			return t.absorb(ctx, p.path, p.rec, e, "")
+		}
+		fallthrough
+	case deleted:
 		path = p.path
 		if err := t.link(ctx, e, c.Base); err != nil {
 			return err

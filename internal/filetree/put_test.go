@@ -1,6 +1,7 @@
 package filetree
 
 import (
+	"fmt"
 	"testing"
 )
 
@@ -184,11 +185,26 @@ func TestConcurrentChanges(t *testing.T) {
 			want:  tree{"d: /"},
 		},
 		{
-			name:   "mode only and edit",
+			name:   "two modes",
 			before: []Change{put("f", Version{}, "one")},
 			early:  []Change{{Action: Put, Path: "f", Base: Version{1}, Item: executable("one")}},
 			late:   []Change{put("f", Version{1}, "one")},
-			want:   tree{"f: one"},
+			want:   tree{"f: one"}, // as it was before: the newer one
+		},
+		{
+			name:   "mode and edit: the edit stays",
+			before: []Change{put("f", Version{}, "one")},
+			early:  []Change{put("f", Version{1}, "edited")},
+			late:   []Change{{Action: Put, Path: "f", Base: Version{1}, Item: executable("one")}},
+			want:   tree{"f: edited"},
+		},
+		{
+			name:    "mode and delete: the delete stays",
+			before:  []Change{put("f", Version{}, "one")},
+			early:   []Change{{Action: Put, Path: "f", Base: Version{1}, Item: executable("one")}},
+			late:    []Change{{Action: Delete, Path: "f", Base: Version{1}}},
+			want:    tree{""},
+			swapped: tree{"f: one"},
 		},
 		{
 			name:   "create in a directory that becomes a file",
@@ -196,12 +212,6 @@ func TestConcurrentChanges(t *testing.T) {
 			early:  []Change{{Action: Delete, Path: "d", Base: Version{1}}, put("d", Version{}, "file")},
 			late:   []Change{put("d/f", Version{}, "inside")},
 			want:   tree{"d: /", "d/f: inside", "d (conflict, Anna's laptop, 2026-11-25 14.04.22): file"},
-		},
-		{
-			name:  "edits after a conflict stay with what they were made from",
-			early: []Change{put("f.tar.gz", Version{}, "early")},
-			late:  []Change{put("f.tar.gz", Version{}, "late")},
-			want:  tree{"f.tar (conflict, Anna's laptop, 2026-11-25 14.04.22).gz: early", "f.tar.gz: late"},
 		},
 	}
 	for _, c := range cases {
@@ -245,6 +255,49 @@ func TestConcurrentChanges(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A device that goes on with its version of a file while another's has the name.
+func TestEditsAfterAConflictGoOnInTheCopy(t *testing.T) {
+	w := newWorld(t)
+	anna, ben := newDevice("Anna"), newDevice("Ben")
+	a := w.apply(anna.next(1), put("d/f", Version{}, "one"))
+	b := anna.next(3)
+	w.apply(ben.next(2), put("d/f", Version{}, "Ben's"))
+	w.apply(b, put("d/f", a.Version(0), "two"))
+	w.apply(anna.next(4), Change{Action: Move, From: "d/f", Path: "d/g", Base: b.Version(0)})
+	w.want("d: /", "d/f: Ben's", "d/g: two")
+}
+
+// Whoever comes first, equal imports make no conflict, and edits that follow are
+// edits of both.
+func TestTwoImportsOfOneFolder(t *testing.T) {
+	w := newWorld(t)
+	anna, ben := newDevice("Anna"), newDevice("Ben")
+	a := w.apply(anna.next(1), put("d/f", Version{}, "one"), put("d/g", Version{}, "two"))
+	b := w.apply(ben.next(2), put("d/f", Version{}, "one"), put("d/g", Version{}, "two"))
+	w.apply(ben.next(3), put("d/f", b.Version(0), "one, by Ben"))
+	w.apply(anna.next(3), put("d/g", a.Version(1), "two, by Anna"))
+	w.want("d: /", "d/f: one, by Ben", "d/g: two, by Anna")
+}
+
+// Many devices with the same file: its list of parents stays short and nothing is
+// lost.
+func TestManyEqualImports(t *testing.T) {
+	w := newWorld(t)
+	var by []Author
+	for i := range 30 {
+		by = append(by, w.apply(newDevice(fmt.Sprint("device ", i)).next(i), put("f", Version{}, "one")))
+		checkState(t, w.s)
+	}
+	if n := len(w.lookup("f").Parents); n > maxParents {
+		t.Fatalf("%d parents", n)
+	}
+	if n := len(w.history("f")); n != 30 {
+		t.Fatalf("%d versions", n)
+	}
+	w.apply(newDevice("Anna").next(50), put("f", by[17].Version(0), "two"))
+	w.want("f: two")
 }
 
 func executable(content string) Item {

@@ -89,6 +89,8 @@ const (
 	maxDirTargets = 8
 	// maxSearch bounds the steps of the search for a version. Beyond it counts as gone.
 	maxSearch = 256
+	// maxDirSearch bounds how many directories are looked at for their moves.
+	maxDirSearch = 64
 )
 
 // how tells what became of a version.
@@ -175,7 +177,7 @@ type way struct {
 // path itself, were moved to: in the fewest steps. It returns nil if it is not there.
 func (s *state) withDirs(ctx context.Context, v Version, path string) (*way, error) {
 	seen := map[string]bool{path: true}
-	left := maxSearch
+	left := maxDirSearch
 	for todo := []way{{path: path}}; len(todo) > 0; todo = todo[1:] {
 		for dir := range upwards(todo[0].path) {
 			if left--; left < 0 {

@@ -13,8 +13,7 @@ type Reader interface {
 	Entries(ctx context.Context, r hyperbee.Range) iter.Seq2[hyperbee.Entry, error]
 }
 
-// Store is a state that can be changed. It copies keys and values that it keeps, and
-// Entries may be used while keys that were yielded already are changed.
+// Store is a state that can be changed. It copies keys and values that it keeps.
 type Store interface {
 	Reader
 	Put(ctx context.Context, key, value []byte) error

@@ -117,6 +117,7 @@ func (f *Folder) loadNames() error {
 		if r.local != "" {
 			f.names.set(r.path, r.local)
 		}
+		f.idx.noteSize(&r)
 	}
 	return nil
 }

@@ -19,11 +19,17 @@ type box struct {
 	root string
 	dir  string
 	opts Options
+	on   Tree // what the folder is on, if not a view of tree
 }
 
 func newBox(t testing.TB, tree *memTree, opts *Options) *box {
 	t.Helper()
-	b := &box{t: t, tree: tree, root: filepath.Join(t.TempDir(), "folder"), dir: filepath.Join(t.TempDir(), "state")}
+	return newBoxOn(t, tree, nil, opts)
+}
+
+func newBoxOn(t testing.TB, tree *memTree, on Tree, opts *Options) *box {
+	t.Helper()
+	b := &box{t: t, tree: tree, on: on, root: filepath.Join(t.TempDir(), "folder"), dir: filepath.Join(t.TempDir(), "state")}
 	if opts != nil {
 		b.opts = *opts
 	}
@@ -35,7 +41,11 @@ func newBox(t testing.TB, tree *memTree, opts *Options) *box {
 
 func (b *box) open() {
 	b.t.Helper()
-	f, err := Open(b.tree.view(), b.root, b.dir, &b.opts)
+	on := b.on
+	if on == nil {
+		on = b.tree.view()
+	}
+	f, err := Open(on, b.root, b.dir, &b.opts)
 	if err != nil {
 		b.t.Fatal(err)
 	}

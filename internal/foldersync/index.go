@@ -35,6 +35,7 @@ type index struct {
 	dirty   bool // there is something since the last mark
 	cached  int  // the block of table that cache holds, -1 for none
 	cache   []record
+	large   map[uint64]struct{} // the sizes of large contents, of some that are gone too
 }
 
 // Limits of what is kept in memory: so many changes, and no more than a part of the table.
@@ -49,7 +50,7 @@ func openIndex(dir, boot string, durable func() error) (*index, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	x := &index{dir: dir, boot: boot, durable: durable, recent: make(map[string]*record), notes: make(map[string][]byte), cached: -1}
+	x := &index{dir: dir, boot: boot, durable: durable, recent: make(map[string]*record), notes: make(map[string][]byte), cached: -1, large: make(map[uint64]struct{})}
 	list, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
@@ -168,6 +169,27 @@ func (x *index) setLocked(path string, r *record) {
 		x.count++
 	}
 	x.recent[path] = r
+	x.noteSizeLocked(r)
+}
+
+func (x *index) noteSizeLocked(r *record) {
+	if r != nil && r.kind == kindFile && r.stat.size > smallSize {
+		x.large[r.stat.size] = struct{}{}
+	}
+}
+
+func (x *index) noteSize(r *record) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.noteSizeLocked(r)
+}
+
+// hasSize tells whether there may be a large content of a size.
+func (x *index) hasSize(size uint64) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	_, ok := x.large[size]
+	return ok
 }
 
 func (x *index) noteLocked(key string, value []byte) {
@@ -220,7 +242,21 @@ type update struct {
 	notes  map[string][]byte
 }
 
-// apply makes changes.
+// append encodes the update for the journal.
+func (u *update) append(b []byte) []byte {
+	for _, path := range u.delete {
+		b = appendText(append(b, journalDelete), path)
+	}
+	for i := range u.put {
+		b = u.put[i].append(appendText(append(b, journalPut), u.put[i].path))
+	}
+	for k, v := range u.notes {
+		b = appendText(appendText(append(b, journalNote), k), string(v))
+	}
+	return b
+}
+
+// apply makes changes, all or none.
 func (x *index) apply(u update) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -229,19 +265,18 @@ func (x *index) apply(u update) error {
 	}
 	for _, path := range u.delete {
 		x.setLocked(path, nil)
-		x.buf = appendJournal(x.buf, func(b []byte) []byte { return appendText(append(b, journalDelete), path) })
 	}
 	for i := range u.put {
 		r := u.put[i]
 		x.setLocked(r.path, &r)
-		x.buf = appendJournal(x.buf, func(b []byte) []byte { return r.append(appendText(append(b, journalPut), r.path)) })
 	}
 	for k, v := range u.notes {
 		x.noteLocked(k, v)
-		x.buf = appendJournal(x.buf, func(b []byte) []byte {
-			return appendText(appendText(append(b, journalNote), k), string(v))
-		})
 	}
+	if len(u.put)+len(u.delete)+len(u.notes) == 0 {
+		return nil
+	}
+	x.buf = appendJournal(x.buf, u.append)
 	if err := x.flushLocked(); err != nil {
 		return err
 	}

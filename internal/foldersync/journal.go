@@ -11,14 +11,15 @@ import (
 //
 //	u32 length of the body, u32 its checksum, body
 //
-// and a body begins with one of the letters below. What follows the last complete
-// entry was lost in a crash and does not count.
+// and a body is an update: one or more of what is below, each with its letter in front.
+// An update counts as a whole. What follows the last complete entry was lost in a crash
+// and does not count.
 const (
 	journalPut    = 'p' // text path, record
 	journalDelete = 'd' // text path
 	journalNote   = 'n' // text key, text value
 	journalMark   = 'm' // all files on disk are as durable as the entries before
-	journalBoot   = 'b' // text id of the boot in which the next entries are written
+	journalBoot   = 'b' // text id of the boot in which the next entries were written
 )
 
 const maxJournalBody = 128 << 20
@@ -34,7 +35,7 @@ func appendJournal(b []byte, write func([]byte) []byte) []byte {
 	return b
 }
 
-// journalEntry is a decoded body.
+// journalEntry is a part of a decoded body.
 type journalEntry struct {
 	op     byte
 	record record // of journalPut; of journalDelete the path
@@ -42,8 +43,18 @@ type journalEntry struct {
 	value  []byte
 }
 
-func decodeJournal(body []byte) (journalEntry, error) {
-	d := decoder{b: body}
+func decodeJournal(body []byte) (list []journalEntry, err error) {
+	for d := (decoder{b: body}); len(d.b) > 0; {
+		e := d.journal()
+		if d.err != nil {
+			return nil, d.err
+		}
+		list = append(list, e)
+	}
+	return list, nil
+}
+
+func (d *decoder) journal() journalEntry {
 	e := journalEntry{op: d.byte()}
 	switch e.op {
 	case journalPut:
@@ -58,10 +69,7 @@ func decodeJournal(body []byte) (journalEntry, error) {
 	default:
 		d.fail()
 	}
-	if d.err == nil && len(d.b) > 0 {
-		d.fail()
-	}
-	return e, d.err
+	return e
 }
 
 // readJournal calls fn for each entry and returns the length of what is complete.
@@ -83,11 +91,13 @@ func readJournal(f io.Reader, fn func(journalEntry)) (length int64, err error) {
 		if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(rest[4:]) {
 			return length, nil
 		}
-		e, err := decodeJournal(body)
+		list, err := decodeJournal(body)
 		if err != nil {
 			return length, errors.Join(errJournal, err)
 		}
-		fn(e)
+		for _, e := range list {
+			fn(e)
+		}
 		rest = rest[8+n:]
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -144,5 +145,80 @@ func TestManyEditsOnBothSidesConverge(t *testing.T) {
 	}
 	for _, f := range []*box{a, b} {
 		eventually(t, "no problems", func() bool { return len(f.Status().Problems) == 0 })
+	}
+}
+
+// What the system does not tell about is found by looking at everything.
+func TestRescanFindsWhatIsNotTold(t *testing.T) {
+	tree := newMemTree()
+	a := newBox(t, tree, &Options{Rescan: 20 * time.Millisecond})
+	live(t, a)
+	eventually(t, "the first scan", func() bool { return !a.Status().LastScan.IsZero() })
+	w := a.watch.Load()
+	must(t, w.w.Close()) // nothing is told any more
+	eventually(t, "a report", func() bool { return a.problem(problemWatch) != "" && !a.Status().Watching })
+	a.write("x/y", "new")
+	eventually(t, "a new file", func() bool { return tree.texts()["x/y"] == "new" })
+	a.write("x/y", "edit")
+	eventually(t, "an edit", func() bool { return tree.texts()["x/y"] == "edit" })
+}
+
+func TestLimitOfWatchesIsExplained(t *testing.T) {
+	a := newBox(t, newMemTree(), nil)
+	w := a.startWatch()
+	defer w.stop()
+	w.fail(fmt.Errorf("add a watch: %w", syscall.ENOSPC))
+	s := a.Status()
+	if len(s.Problems) != 1 || len(s.Problems[0].Hints) == 0 || s.Watching || a.Folder.rescan(w, 0) != blindRescan {
+		t.Errorf("%+v", s)
+	}
+}
+
+// Contents that nobody has hold up nothing else, and come when somebody has them.
+func TestContentsThatCannotBeHadComeLater(t *testing.T) {
+	tree := newMemTree()
+	b := newBox(t, tree, &Options{Patience: 50 * time.Millisecond, Workers: 2})
+	for i := range 20 {
+		tree.put(fmt.Sprintf("missing %d", i), fmt.Sprint("m", i))
+	}
+	tree.put("there", "there")
+	b.Folder.tree = &stalling{view: tree.view()}
+	b.once()
+	wantEqual(t, "folder", b.texts(), map[string]string{"there": "there"})
+	s := b.Status()
+	if len(s.Problems) != 20 || len(s.Problems[0].Hints) == 0 {
+		t.Errorf("%+v", s.Problems)
+	}
+	b.Folder.tree = tree.view()
+	b.once()
+	wantEqual(t, "folder", b.texts(), tree.texts())
+	if s := b.Status(); len(s.Problems) > 0 {
+		t.Errorf("%+v", s.Problems)
+	}
+}
+
+// The events tell what the status counts.
+func TestEventsAndStatus(t *testing.T) {
+	tree := newMemTree()
+	var mu sync.Mutex
+	events := map[EventKind][]string{}
+	b := newBox(t, tree, &Options{OnEvent: func(e Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		events[e.Kind] = append(events[e.Kind], e.Path)
+	}})
+	b.write("mine", "12345")
+	tree.put("theirs", "1234567")
+	b.once()
+	tree.delete("theirs")
+	b.once()
+	s := b.Status()
+	if s.Committed != 1 || s.Written != 1 || s.Removed != 1 || s.SentBytes != 5 || s.WrittenBytes != 7 || s.Files != 1 || s.State != StateIdle {
+		t.Errorf("%+v", s)
+	}
+	for kind, want := range map[EventKind]string{EventCommitted: "mine", EventWritten: "theirs", EventRemoved: "theirs"} {
+		if got := events[kind]; len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %q", kind, got)
+		}
 	}
 }

@@ -33,7 +33,8 @@ func (b *box) contents() map[string]bool {
 
 // model is two people who change what they like in two folders on one tree.
 type model struct {
-	tree  *memTree
+	tree  *memTree // with all contents, and where faults come from
+	forks []*fork  // nil: tree is what all are on
 	boxes []*box
 	n     int
 	trace []string
@@ -144,7 +145,7 @@ func (m *model) step(rt *rapid.T, b *box) {
 		err = b.pull(ctx)
 	}
 	m.tree.fail = nil
-	m.note("%d: sync %s, crash at %q: %v; tree %s", m.number(b), what, crash, err, slices.Sorted(maps.Keys(m.tree.texts())))
+	m.note("%d: sync %s, crash at %q: %v; tree %s", m.number(b), what, crash, err, slices.Sorted(maps.Keys(b.tree.texts(m.tree))))
 	if err != nil && !errors.Is(err, errCrash) {
 		rt.Fatalf("%s: %v", what, err)
 	}
@@ -180,11 +181,23 @@ func (b *box) restartLosing(bytes int64) {
 	b.open()
 }
 
-func TestTwoFoldersConverge(t *testing.T) {
+func TestTwoFoldersConvergeOnOneTree(t *testing.T) { testConvergence(t, false) }
+
+// Here each folder has the tree as its device knows it, and now and then the devices
+// meet.
+func TestTwoFoldersConvergeOnTheirForks(t *testing.T) { testConvergence(t, true) }
+
+func testConvergence(t *testing.T, forks bool) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &model{tree: newMemTree()}
-		for range 2 {
-			m.boxes = append(m.boxes, newBox(t, m.tree, nil))
+		for n := range 2 {
+			if !forks {
+				m.boxes = append(m.boxes, newBox(t, m.tree, nil))
+				continue
+			}
+			f := newFork(m.tree, byte(n+1))
+			m.forks = append(m.forks, f)
+			m.boxes = append(m.boxes, newBoxOn(t, f.memTree, f, nil))
 		}
 		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
 			b := m.boxes[rapid.IntRange(0, len(m.boxes)-1).Draw(rt, "box")]
@@ -192,14 +205,29 @@ func TestTwoFoldersConverge(t *testing.T) {
 				m.user(rt, b)
 			}
 			m.step(rt, b)
+			if rapid.IntRange(0, 2).Draw(rt, "meet") == 0 {
+				m.meet(rt)
+			}
 		}
 		m.settle(rt)
 	})
 }
 
+// meet lets the devices tell each other what they know.
+func (m *model) meet(rt *rapid.T) {
+	if m.forks == nil {
+		return
+	}
+	if err := exchange(m.forks[0], m.forks[1]); err != nil {
+		rt.Fatal(err)
+	}
+	m.note("they meet: %s", slices.Sorted(maps.Keys(m.forks[0].texts(m.tree))))
+}
+
 // settle syncs until nothing changes and compares.
 func (m *model) settle(rt *rapid.T) {
 	for range 6 {
+		m.meet(rt)
 		for _, b := range m.boxes {
 			before := b.contents()
 			if err := b.Once(b.t.Context()); err != nil {
@@ -213,17 +241,25 @@ func (m *model) settle(rt *rapid.T) {
 			}
 		}
 	}
-	commits := m.tree.commits
-	want := m.tree.texts()
+	m.meet(rt)
+	commits := m.commits()
+	want := m.boxes[0].tree.texts(m.tree)
 	for i, b := range m.boxes {
 		b.once()
 		if got := b.texts(); !maps.Equal(got, want) {
+			for p := range want {
+				if _, ok := got[p]; !ok {
+					p = strings.TrimSuffix(p, "/")
+					r, known, err := b.idx.get(p)
+					m.note("%s: index %+v, %v, %v; pending %q; status %+v", p, r, known, err, b.idx.note(notePending), b.Status())
+				}
+			}
 			rt.Fatalf("%s\nfolder %d: %s", strings.Join(m.trace, "\n"), i, differences(got, want))
 		}
 		if s := b.Status(); len(s.Problems) > 0 {
 			rt.Fatalf("folder %d: problems %+v", i, s.Problems)
 		}
-		for e := range m.tree.Walk(b.t.Context()) {
+		for e := range b.tree.Walk(b.t.Context()) {
 			info, err := os.Lstat(b.path(e.Path))
 			if err != nil {
 				rt.Fatal(err)
@@ -233,9 +269,16 @@ func (m *model) settle(rt *rapid.T) {
 			}
 		}
 	}
-	if m.tree.commits != commits {
-		rt.Fatalf("%d commits although nothing changed", m.tree.commits-commits)
+	if m.commits() != commits {
+		rt.Fatalf("%s\n%d commits although nothing changed", strings.Join(m.trace, "\n"), m.commits()-commits)
 	}
+}
+
+func (m *model) commits() (n int) {
+	for _, b := range m.boxes {
+		n += b.tree.commits
+	}
+	return n
 }
 
 func differences(got, want map[string]string) string {

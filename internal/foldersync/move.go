@@ -65,9 +65,6 @@ func (p *pusher) findMoves(edits []edit) []move {
 		}
 	}
 	var moved []move
-	if len(gone) == 0 {
-		return nil
-	}
 	for _, dirs := range []bool{true, false} {
 		for i := range edits {
 			e := &edits[i]
@@ -89,7 +86,39 @@ func (p *pusher) findMoves(edits []edit) []move {
 			moved = append(moved, move{from: g.path, to: e.path, kind: e.kind, old: g.old, found: e.found})
 		}
 	}
-	return moved
+	return append(moved, p.sameContents(edits, moved)...)
+}
+
+// sameContents pairs files that are gone with new ones of the same content, which were
+// renamed by copying.
+func (p *pusher) sameContents(edits []edit, moved []move) (more []move) {
+	if len(moved) > 0 {
+		return nil // in the next round
+	}
+	sizes := make(map[uint64][]*edit)
+	for i := range edits {
+		if e := &edits[i]; e.kind == 0 && e.old.kind == kindFile && e.old.stat.size > 0 && e.old.version != (filetree.Version{}) {
+			sizes[e.old.stat.size] = append(sizes[e.old.stat.size], e)
+		}
+	}
+	for i := range edits {
+		e := &edits[i]
+		if e.known || e.kind != kindFile || len(sizes[e.stat.size]) == 0 {
+			continue
+		}
+		hash, err := p.f.hashFile(p.ctx, e.local)
+		if err != nil {
+			continue // it is found out when it is read
+		}
+		for j, g := range sizes[e.stat.size] {
+			if g.old.hash == hash {
+				sizes[e.stat.size] = slices.Delete(sizes[e.stat.size], j, j+1)
+				more = append(more, move{from: g.path, to: e.path, kind: e.kind, old: g.old, found: e.found})
+				break
+			}
+		}
+	}
+	return more
 }
 
 // renamed tells whether what was at one path is what is at another now. Renaming changes
@@ -127,10 +156,14 @@ func (p *pusher) commitMoves(moved []move) error {
 // something else, because others moved it too: pull looks.
 func (p *pusher) carry(m move) error {
 	f := p.f
+	moved, err := p.hasMoved(m)
+	if err != nil {
+		return err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var u update
-	var moved []string
+	var again []string
 	for r, err := range f.idx.records(m.from) {
 		if err != nil {
 			return err
@@ -143,8 +176,7 @@ func (p *pusher) carry(m move) error {
 		n.path = m.to + r.path[len(m.from):]
 		if r.path == m.from {
 			n.local = localOf(m.to, m.found.local)
-			n.stat.ino = m.found.stat.ino
-			if n.stat.mode == m.found.stat.mode {
+			if n.stat.ino == m.found.stat.ino && n.stat.mode == m.found.stat.mode {
 				n.stat.ctime = m.found.stat.ctime
 			}
 		}
@@ -152,10 +184,29 @@ func (p *pusher) carry(m move) error {
 			f.names.set(n.path, n.local)
 		}
 		u.put = append(u.put, n)
-		moved = append(moved, n.path)
+		if !moved {
+			again = append(again, r.path, n.path)
+		}
 	}
-	f.lookAgain(&u, moved...)
+	f.lookAgain(&u, again...)
 	return f.idx.apply(u)
+}
+
+// hasMoved tells whether the tree did no more and no less than what was asked for.
+func (p *pusher) hasMoved(m move) (bool, error) {
+	if _, still, err := p.f.tree.Lookup(p.ctx, m.from); still || err != nil {
+		return false, err
+	}
+	for r, err := range p.f.idx.records(m.from) {
+		if err != nil {
+			return false, err
+		}
+		e, ok, err := p.f.tree.Lookup(p.ctx, m.to+r.path[len(m.from):])
+		if err != nil || !ok || e.Version != r.version {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // sameContent tells whether an entry has what a record is about.

@@ -31,6 +31,9 @@ type Options struct {
 	// MaxDeletes stops the folder, with StateAsking, when one scan finds more files gone
 	// than this. 0: only when all are gone.
 	MaxDeletes int
+	// Patience is how long a content may bring nothing before it is given up for now,
+	// because nobody who has it can be reached. Default 20 seconds.
+	Patience time.Duration
 	// OnEvent, if set, is told what happens. It must return soon and may be called
 	// at the same time by several goroutines.
 	OnEvent func(Event)
@@ -54,6 +57,9 @@ func (o *Options) withDefaults() (Options, error) {
 	}
 	if c.Workers <= 0 {
 		c.Workers = 4
+	}
+	if c.Patience <= 0 {
+		c.Patience = defaultPatience
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

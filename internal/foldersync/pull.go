@@ -18,7 +18,7 @@ const pullChunk = 8192
 
 // maxPending is how many paths that could not be written are remembered. If there are
 // more, the whole tree is looked at next time.
-const maxPending = 20_000
+const maxPending = 50_000
 
 // pull puts what changed in the tree on disk.
 func (f *Folder) pull(ctx context.Context) error {
@@ -32,7 +32,7 @@ func (f *Folder) pull(ctx context.Context) error {
 			return err
 		}
 	}
-	p := &puller{f: f, ctx: ctx, pending: make(map[string]bool)}
+	p := &puller{f: f, ctx: ctx, pending: make(map[string]bool), patience: patience{most: f.opts.Patience}}
 	if err := p.ignoreFile(); err != nil {
 		return err
 	}
@@ -137,9 +137,10 @@ func (f *Folder) lookups(ctx context.Context, paths []string) iter.Seq2[Differen
 
 // puller carries out differences.
 type puller struct {
-	f       *Folder
-	ctx     context.Context
-	pending map[string]bool // guarded by f.mu
+	f        *Folder
+	ctx      context.Context
+	pending  map[string]bool // guarded by f.mu
+	patience patience
 	// reselect says that the selection is another than last time.
 	reselect bool
 }
@@ -240,14 +241,12 @@ func (p *puller) plan(c *chunk, d Difference) error {
 	case !covered && !known:
 		p.f.progress.solved(partPull, d.Path)
 	case !covered:
-		if r.version != (filetree.Version{}) || r.kind != kindDir {
-			c.remove = append(c.remove, d.Path)
-			if d.Exists {
-				if c.leave == nil {
-					c.leave = make(map[string]bool)
-				}
-				c.leave[d.Path] = true
+		c.remove = append(c.remove, d.Path)
+		if d.Exists {
+			if c.leave == nil {
+				c.leave = make(map[string]bool)
 			}
+			c.leave[d.Path] = true
 		}
 	case known && r.version == e.Version:
 		p.f.progress.solved(partPull, d.Path)

@@ -212,8 +212,11 @@ func (p *pusher) flush() error {
 	if len(p.batch) == 0 {
 		return nil
 	}
-	batch := p.batch
+	batch, err := p.f.current(p.batch)
 	p.batch, p.bytes, p.data = nil, 0, 0
+	if err != nil || len(batch) == 0 {
+		return err
+	}
 	if err := p.storeSmall(batch); err != nil {
 		return err
 	}
@@ -226,6 +229,26 @@ func (p *pusher) flush() error {
 		return err
 	}
 	return p.f.committed(batch, versions)
+}
+
+// current drops changes whose base is not what the index has any more: what the scan took
+// for an edit may have been a change of the tree that was just being written.
+func (f *Folder) current(batch []pending) ([]pending, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := batch[:0]
+	for _, c := range batch {
+		r, known, err := f.idx.get(c.edit.path)
+		if err != nil {
+			return nil, err
+		}
+		if known != c.edit.known || r.version != c.edit.old.version {
+			f.dirty.add(c.edit.path)
+			continue
+		}
+		out = append(out, c)
+	}
+	return out, nil
 }
 
 func (p *pusher) storeSmall(batch []pending) error {

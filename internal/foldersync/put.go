@@ -120,6 +120,9 @@ func isFile(err error) bool {
 
 // unreadable notes that a file could not be read, and tries it again later.
 func (f *Folder) unreadable(e edit, err error) {
+	if errors.Is(err, errBusy) {
+		return
+	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNotDir) || errors.Is(err, errLocal) {
 		f.dirty.add(e.path)
 		return
@@ -137,6 +140,15 @@ const (
 	changingRetry = time.Second
 	problemRetry  = 30 * time.Second
 )
+
+// Large files are read when they are quiet for longer: they are written in several
+// steps, and reading them in vain costs more.
+const (
+	busySize = 8 << 20
+	busyTime = time.Second
+)
+
+var errBusy = errors.New("it is being written")
 
 // prepare makes an edit a change. It returns nil if there is nothing to commit.
 func (f *Folder) prepare(ctx context.Context, e edit) (*pending, error) {
@@ -240,6 +252,12 @@ func (f *Folder) prepareFile(ctx context.Context, c *pending, now filetree.Entry
 	if !info.Mode().IsRegular() {
 		return fileError{fs.ErrNotExist} // it became something else
 	}
+	if f.watch.Load() != nil && before.size > busySize {
+		if quiet := time.Since(info.ModTime()); quiet >= 0 && quiet < busyTime {
+			f.dirty.after(c.edit.path, busyTime-quiet)
+			return fileError{errBusy}
+		}
+	}
 	if c.edit.known && c.edit.old.unsure && before.size < c.edit.old.stat.size {
 		cut, err := f.cutOff(ctx, h, c.edit, before, now, exists)
 		if err != nil {
@@ -318,16 +336,11 @@ func (f *Folder) readSmall(h *os.File, c *pending, size uint64) error {
 // readLarge has the tree store a content, unless it may know it: then it is read and
 // hashed first.
 func (f *Folder) readLarge(ctx context.Context, h *os.File, c *pending, before stat, now filetree.Entry, exists bool) error {
-	old := c.edit.old
-	if c.edit.known && old.stat.size == before.size || exists && now.Kind == kindFile && now.Size == before.size {
+	if f.idx.hasSize(before.size) || exists && now.Kind == kindFile && now.Size == before.size {
 		if err := f.hashLarge(ctx, h, c); err != nil {
 			return err
 		}
-		switch {
-		case c.edit.known && old.hash == c.after.hash && exists && now.Hash == c.after.hash:
-			c.change.Item.Content = now.Content
-			return nil
-		case exists && now.Hash == c.after.hash:
+		if exists && now.Hash == c.after.hash && len(now.Content) > 0 {
 			c.change.Item.Content = now.Content
 			return nil
 		}

@@ -4,13 +4,16 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/internal/filetree"
 )
 
-// renames carries out what the tree moved by renaming on disk: a version that is gone
-// from one path and is at another now. What cannot be renamed is left to be written.
+// renames carries out what the tree moved by renaming on disk: a version, or a content,
+// that is gone from one path and is at another now. What cannot be renamed is left to
+// be written.
 func (p *puller) renames(c *chunk, w *writer) error {
 	gone := make(map[filetree.Version]string)
+	contents := make(map[hypercrypto.Hash]string)
 	for _, path := range c.remove {
 		r, known, err := p.f.idx.get(path)
 		if err != nil {
@@ -18,6 +21,9 @@ func (p *puller) renames(c *chunk, w *writer) error {
 		}
 		if known && r.kind != kindDir && r.version != (filetree.Version{}) {
 			gone[r.version] = path
+			if r.kind == kindFile && r.stat.size > 0 {
+				contents[r.hash] = path
+			}
 		}
 	}
 	if len(gone) == 0 {
@@ -28,6 +34,10 @@ func (p *puller) renames(c *chunk, w *writer) error {
 	var err error
 	c.files = slices.DeleteFunc(c.files, func(e filetree.Entry) bool {
 		old, ok := gone[e.Version]
+		if !ok && e.Kind == kindFile {
+			old, ok = contents[e.Hash]
+			delete(contents, e.Hash)
+		}
 		if !ok || err != nil {
 			return false
 		}

@@ -108,6 +108,7 @@ func TestCopiesAndTouchesStoreNothing(t *testing.T) {
 	a.once()
 	stored := tree.stored
 	a.write("copy/small", "small")
+	a.write("copy/large", large)
 	a.write("large", large)
 	a.write("small", "small")
 	a.once()
@@ -117,4 +118,27 @@ func TestCopiesAndTouchesStoreNothing(t *testing.T) {
 	if !tree.entries["large"].Modified.Equal(a.mtime("large")) {
 		t.Error("the time of a file that was touched is not in the tree")
 	}
+}
+
+// Where the inode tells nothing the content does.
+func TestRenamesByCopyAreMoves(t *testing.T) {
+	tree := newMemTree()
+	a, b := newBox(t, tree, nil), newBox(t, tree, nil)
+	a.write("old", "the content")
+	a.write("unrelated", "some thing!")
+	a.once()
+	b.once()
+	version, stored, opened := tree.entries["old"].Version, tree.stored, tree.opened
+	a.write("new/name", "the content")
+	must(t, os.Remove(a.path("old")), os.Remove(a.path("unrelated")))
+	a.once()
+	b.once()
+	if a.Status().Moved != 1 || tree.stored != stored || tree.opened != opened {
+		t.Errorf("%d moves, %d bytes stored, %d contents opened", a.Status().Moved, tree.stored-stored, tree.opened-opened)
+	}
+	// The time of the copy follows.
+	if e := tree.entries["new/name"]; e.Version == version || !e.Modified.Equal(a.mtime("new/name")) {
+		t.Errorf("%+v", e)
+	}
+	wantEqual(t, "folder b", b.texts(), map[string]string{"new/": "", "new/name": "the content"})
 }

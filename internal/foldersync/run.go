@@ -51,6 +51,7 @@ func (f *Folder) Once(ctx context.Context) error {
 // tried again.
 func (f *Folder) Run(ctx context.Context) error {
 	w := f.startWatch()
+	f.progress.begin() // the first pass over the tree is due
 	kick := make(chan struct{}, 1)
 	marks := make(chan struct{}, 1)
 	var wg sync.WaitGroup
@@ -162,6 +163,12 @@ func (f *Folder) nextDirty(ctx context.Context, wake <-chan struct{}, full <-cha
 
 // pullLoop puts changes of the tree on disk.
 func (f *Folder) pullLoop(ctx context.Context, kick <-chan struct{}, marks chan<- struct{}) {
+	first := true
+	defer func() {
+		if first {
+			f.progress.end(nil)
+		}
+	}()
 	// What is on disk is looked at first: it is compared with the tree there.
 	select {
 	case <-kick:
@@ -173,6 +180,10 @@ func (f *Folder) pullLoop(ctx context.Context, kick <-chan struct{}, marks chan<
 		err := f.pass(ctx, func() error { return f.pull(ctx) })
 		if ctx.Err() != nil {
 			return
+		}
+		if first {
+			first = false
+			f.progress.end(err)
 		}
 		signal(marks)
 		var again <-chan time.Time

@@ -50,19 +50,11 @@ func (f *Folder) recover(ctx context.Context, local string) error {
 		return err
 	}
 	if info.Mode().IsRegular() {
-		h, err := os.OpenFile(name, os.O_RDONLY|openFlags, 0)
+		hash, err := f.hashFile(ctx, local)
 		if err != nil {
 			return err
 		}
-		defer h.Close()
-		sum := newHash()
-		n, err := io.Copy(sum, &contextReader{ctx: ctx, r: h})
-		if err != nil {
-			return err
-		}
-		var hash hypercrypto.Hash
-		sum.Sum(hash[:0])
-		_, known, err := f.tree.Find(ctx, hash, uint64(n))
+		_, known, err := f.tree.Find(ctx, hash, uint64(info.Size()))
 		if err != nil {
 			return err
 		}
@@ -77,4 +69,19 @@ func (f *Folder) recover(ctx context.Context, local string) error {
 	}
 	f.dirty.add(f.names.path(to))
 	return nil
+}
+
+// hashFile returns the hash of what a file on disk holds.
+func (f *Folder) hashFile(ctx context.Context, local string) (hash hypercrypto.Hash, err error) {
+	h, err := os.OpenFile(f.join(local), os.O_RDONLY|openFlags, 0)
+	if err != nil {
+		return hash, err
+	}
+	defer h.Close()
+	sum := newHash()
+	if _, err := io.Copy(sum, &contextReader{ctx: ctx, r: h}); err != nil {
+		return hash, err
+	}
+	sum.Sum(hash[:0])
+	return hash, nil
 }

@@ -317,10 +317,15 @@ func (m *memTree) delete(p string) {
 	}
 }
 
-// texts returns what is in the tree: folders end in a slash.
-func (m *memTree) texts() map[string]string {
+// texts returns what is in the tree: folders end in a slash. The contents are in pool,
+// if given.
+func (m *memTree) texts(pool ...*memTree) map[string]string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	contents := m.contents
+	if len(pool) > 0 {
+		contents = pool[0].contents
+	}
 	list := map[string]string{}
 	for p, e := range m.entries {
 		switch e.Kind {
@@ -329,7 +334,7 @@ func (m *memTree) texts() map[string]string {
 		case kindSymlink:
 			list[p] = "-> " + e.Target
 		default:
-			list[p] = string(m.contents[e.Hash])
+			list[p] = string(contents[e.Hash])
 		}
 	}
 	return list
@@ -347,4 +352,15 @@ func (c *changing) Store(ctx context.Context, r io.Reader, prev []byte) (Content
 		c.change()
 	}
 	return c.view.Store(ctx, r, prev)
+}
+
+// stalling has no content of what is missing.
+type stalling struct{ *view }
+
+func (s *stalling) Open(ctx context.Context, e filetree.Entry) (io.ReadCloser, error) {
+	if strings.HasPrefix(e.Path, "missing") {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return s.view.Open(ctx, e)
 }

@@ -123,15 +123,24 @@ func (x *watcher) run(ctx context.Context) {
 			return
 		case e, ok := <-x.w.Events:
 			if !ok {
+				x.ended(ctx)
 				return
 			}
 			x.event(e)
 		case _, ok := <-x.w.Errors:
 			if !ok {
+				x.ended(ctx)
 				return
 			}
 			x.f.dirty.after("", quietTime) // events were lost
 		}
+	}
+}
+
+func (x *watcher) ended(ctx context.Context) {
+	if ctx.Err() == nil {
+		x.fail(errors.New("the system stopped to tell"))
+		x.f.dirty.after("", quietTime)
 	}
 }
 

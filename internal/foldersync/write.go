@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/internal/fault"
 	"github.com/tradle/cloudpal/internal/filetree"
 )
@@ -84,9 +82,11 @@ type writer struct {
 	ctx context.Context // of one pull
 	at  *place
 	buf []byte
+
+	patience *patience // of the pull
 }
 
-func newWriter(p *puller) *writer { return &writer{f: p.f, ctx: p.ctx} }
+func newWriter(p *puller) *writer { return &writer{f: p.f, ctx: p.ctx, patience: &p.patience} }
 
 func (w *writer) close() {
 	w.at.close()
@@ -176,6 +176,9 @@ func (w *writer) forget(path string) error {
 // keepDir leaves a folder that holds something that is not in the tree. It is not new
 // because of that.
 func (w *writer) keepDir(r record) error {
+	if r.version == (filetree.Version{}) {
+		return nil
+	}
 	for c, err := range w.f.idx.records(r.path) {
 		if err != nil {
 			return err
@@ -285,8 +288,12 @@ func (w *writer) dir(e filetree.Entry) error {
 		if err := at.root.Chmod(local, mode); err != nil {
 			return err
 		}
+		if info, err = at.root.Lstat(local); err != nil {
+			return err
+		}
+		s, _ = statOf(info)
 	}
-	n := record{path: e.Path, local: localOf(e.Path, local), kind: kindDir, version: e.Version, stat: stat{ino: s.ino, mode: mode}}
+	n := record{path: e.Path, local: localOf(e.Path, local), kind: kindDir, version: e.Version, stat: stat{ino: s.ino, mode: s.mode}}
 	if err := w.f.idx.apply(update{put: []record{n}}); err != nil {
 		return fmt.Errorf("%w: %w", errIndex, err)
 	}
@@ -384,44 +391,6 @@ func (w *writer) temporary(at *place, name string, e filetree.Entry) (record, er
 	return n, errors.Join(err, h.Close())
 }
 
-// fill copies a content and checks it.
-func (w *writer) fill(h *os.File, e filetree.Entry) error {
-	r, err := w.f.tree.Open(w.ctx, e)
-	if err != nil {
-		return fmt.Errorf("fetch the content: %w", err)
-	}
-	defer r.Close()
-	if w.buf == nil {
-		w.buf = make([]byte, 256<<10)
-	}
-	sum := newHash()
-	var size uint64
-	for {
-		n, err := r.Read(w.buf)
-		if n > 0 {
-			if size += uint64(n); size > e.Size {
-				break
-			}
-			_, _ = sum.Write(w.buf[:n]) // never fails
-			if _, err := h.Write(w.buf[:n]); err != nil {
-				return err
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return fmt.Errorf("fetch the content: %w", err)
-		}
-	}
-	var got hypercrypto.Hash
-	sum.Sum(got[:0])
-	if size != e.Size || got != e.Hash {
-		return fault.New(fault.Corrupt, "the content is not what its author said it is")
-	}
-	return nil
-}
-
 // install gives a temporary file its name, if the disk is still what the index says.
 func (w *writer) install(at *place, temporary, local string, n record) error {
 	f := w.f
@@ -502,7 +471,6 @@ func (f *Folder) touchLocked(at *place, local string, r record, e filetree.Entry
 		if err := at.root.Chmod(local, mode); err != nil {
 			return r, err
 		}
-		r.stat.mode = mode
 	}
 	if e.Modified.UnixNano() != r.stat.mtime {
 		if err := at.root.Chtimes(local, time.Time{}, e.Modified); err != nil {
@@ -518,7 +486,7 @@ func (f *Folder) touchLocked(at *place, local string, r record, e filetree.Entry
 	if r.doubt {
 		f.dirty.add(e.Path)
 	}
-	r.stat.mtime, r.stat.ctime = s.mtime, s.ctime
+	r.stat.mtime, r.stat.ctime, r.stat.mode = s.mtime, s.ctime, s.mode
 	return r, nil
 }
 
@@ -551,10 +519,14 @@ func (f *Folder) adopt(c *pending, now filetree.Entry) error {
 	}
 	switch {
 	case n.kind == kindDir && !known && s.mode != now.Mode.Perm()|0o700:
-		n.stat.mode = now.Mode.Perm() | 0o700
-		if err := at.root.Chmod(local, n.stat.mode); err != nil {
+		if err := at.root.Chmod(local, now.Mode.Perm()|0o700); err != nil {
 			return fileError{err}
 		}
+		if info, err = at.root.Lstat(local); err != nil {
+			return fileError{err}
+		}
+		s, _ := statOf(info)
+		n.stat.mode = s.mode
 	default:
 		if n, err = f.touchLocked(at, local, n, now); err != nil {
 			return fileError{err}

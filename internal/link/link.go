@@ -13,6 +13,7 @@ import (
 const (
 	Invite = "invite"
 	Share  = "share" // of a recovery phrase
+	Space  = "space"
 )
 
 const scheme = "cloudpal://"

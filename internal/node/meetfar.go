@@ -27,13 +27,13 @@ type meetFar struct {
 	came     chan *secretstream.Conn // takes connections while somebody wants them
 }
 
-func newMeetFar(c *api.Swarm, log *slog.Logger) *meetFar {
+func newMeetFar(c *api.Swarm, bandwidth *bandwidth, log *slog.Logger) *meetFar {
 	m := &meetFar{came: make(chan *secretstream.Conn)}
 	m.settings, m.err = parseSwarm(c)
 	m.swarm = hyperswarm.New(m.offer, &hyperswarm.Options{
 		MaxPeers: maxVisitors, MaxServerConnections: maxVisitors, Log: log,
 		Relays: func() ([]hypercrypto.PublicKey, bool) { return m.settings.relays, m.settings.relayOnly },
-		Open:   func(changed func()) (*hyperdht.DHT, error) { return m.settings.open(changed, log) },
+		Open:   func(changed func()) (*hyperdht.DHT, error) { return m.settings.open(changed, bandwidth, log) },
 	})
 	return m
 }

@@ -19,11 +19,11 @@ func (n *Node) meet(m api.Meeting, listening func([]string)) (handoff.Rendezvous
 		m.LAN = nil // neighbours would see where this machine is
 	}
 	if m.LAN != nil || len(m.Listen) > 0 || len(m.Peers) > 0 {
-		ways = append(ways, &meetNearby{Meeting: m, links: &n.network.links, listening: listening, spare: m.Swarm != nil, log: n.opts.Log})
+		ways = append(ways, &meetNearby{Meeting: m, links: &n.network.links, listening: listening, spare: m.Swarm != nil, log: n.opts.Log, bandwidth: n.bandwidth})
 	}
 	leave := func() {}
 	if m.Swarm != nil {
-		far := newMeetFar(m.Swarm, n.opts.Log)
+		far := newMeetFar(m.Swarm, n.bandwidth, n.opts.Log)
 		ways, leave = append(ways, far), far.close
 	}
 	return ways, leave

@@ -25,6 +25,7 @@ type meetNearby struct {
 	listening func([]string)
 	spare     bool // there are other ways: it is no error if this one cannot be gone
 	log       *slog.Logger
+	bandwidth *bandwidth
 }
 
 // Limits of a meeting.
@@ -37,9 +38,11 @@ const (
 	roundPause = time.Second
 )
 
-// strangers are the options of a connection on which nobody shows an identity:
+// strangers returns the options of a connection on which nobody shows an identity:
 // each side makes a key for it alone.
-var strangers = &secretstream.Options{KeepAlive: 5 * time.Second, IdleTimeout: 30 * time.Second}
+func (l *bandwidth) strangers() *secretstream.Options {
+	return &secretstream.Options{KeepAlive: 5 * time.Second, IdleTimeout: 30 * time.Second, Outgoing: &l.up, Incoming: &l.down}
+}
 
 // Host implements [handoff.Rendezvous].
 func (m *meetNearby) Host(ctx context.Context, topic handoff.Topic, accept func(*secretstream.Conn)) error {
@@ -80,7 +83,7 @@ func (m *meetNearby) Host(ctx context.Context, topic handoff.Topic, accept func(
 			defer stop()
 		}
 		wg.Go(func() {
-			failed <- visitors(ctx, l, slots, func(conn *secretstream.Conn) { accept(conn) }, &wg)
+			failed <- m.visitors(ctx, l, slots, func(conn *secretstream.Conn) { accept(conn) }, &wg)
 		})
 	}
 	m.listening(addresses)
@@ -109,7 +112,7 @@ func listenAt(ctx context.Context, address string) (net.Listener, error) {
 }
 
 // visitors runs the handshake with all who come and hands them on.
-func visitors(ctx context.Context, l net.Listener, slots chan struct{}, accept func(*secretstream.Conn), wg *sync.WaitGroup) error {
+func (m *meetNearby) visitors(ctx context.Context, l net.Listener, slots chan struct{}, accept func(*secretstream.Conn), wg *sync.WaitGroup) error {
 	for {
 		conn, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) || ctx.Err() != nil {
@@ -130,7 +133,7 @@ func visitors(ctx context.Context, l net.Listener, slots chan struct{}, accept f
 		wg.Go(func() {
 			defer func() { <-slots }()
 			handshake, cancel := context.WithTimeout(ctx, handshakeTime)
-			stream, err := secretstream.Server(handshake, conn, strangers)
+			stream, err := secretstream.Server(handshake, conn, m.bandwidth.strangers())
 			cancel()
 			if err != nil {
 				return
@@ -181,7 +184,7 @@ func (m *meetNearby) Join(ctx context.Context, topic handoff.Topic) (*secretstre
 			list = append(list, hostPort)
 		}
 		for _, address := range list {
-			conn, err := dialStranger(ctx, address)
+			conn, err := m.dialStranger(ctx, address)
 			if err == nil {
 				return conn, nil
 			}
@@ -214,7 +217,7 @@ func (m *meetNearby) finder() (finder *lan.Node, release func(), err error) {
 	return finder, release, nil
 }
 
-func dialStranger(ctx context.Context, address string) (*secretstream.Conn, error) {
+func (m *meetNearby) dialStranger(ctx context.Context, address string) (*secretstream.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
 	var d net.Dialer
@@ -222,7 +225,7 @@ func dialStranger(ctx context.Context, address string) (*secretstream.Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	return secretstream.Client(ctx, conn, strangers)
+	return secretstream.Client(ctx, conn, m.bandwidth.strangers())
 }
 
 // places are where the topic was seen, in the order in which they appeared.

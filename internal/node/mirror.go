@@ -51,7 +51,7 @@ func (n *Node) mirror(ctx context.Context, r api.MirrorRequest, report func(api.
 		}
 		return explainOpen(n.opts.Home, err)
 	}
-	network := newNetwork(s.KeyPair(), s.Serve, nil, n.opts.Log)
+	network := newNetwork(s.KeyPair(), s.Serve, nil, n.bandwidth, n.opts.Log)
 	defer func() {
 		err = errors.Join(err, s.Close()) // which ends the announcements
 		a.wg.Wait()

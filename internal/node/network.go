@@ -31,12 +31,13 @@ type network struct {
 	// speak speaks with a peer until the connection ends.
 	speak func(ctx context.Context, s protomux.Stream) error
 	// finding tells readers that peers are looked for until done is called.
-	finding func() (done func())
-	keyPair *hypercrypto.KeyPair
-	log     *slog.Logger
-	swarm   *hyperswarm.Swarm // holds all connections, one per remote key
-	watches watches
-	links   links
+	finding   func() (done func())
+	keyPair   *hypercrypto.KeyPair
+	bandwidth *bandwidth
+	log       *slog.Logger
+	swarm     *hyperswarm.Swarm // holds all connections, one per remote key
+	watches   watches
+	links     links
 
 	ctx    context.Context // ends when the network closes
 	cancel context.CancelFunc
@@ -54,11 +55,11 @@ type network struct {
 
 // newNetwork returns the connections of the identity with that key pair. speak is
 // told of each of them. finding may be nil.
-func newNetwork(keyPair *hypercrypto.KeyPair, speak func(context.Context, protomux.Stream) error, finding func() func(), log *slog.Logger) *network {
+func newNetwork(keyPair *hypercrypto.KeyPair, speak func(context.Context, protomux.Stream) error, finding func() func(), bandwidth *bandwidth, log *slog.Logger) *network {
 	if finding == nil {
 		finding = func() func() { return func() {} }
 	}
-	n := &network{speak: speak, finding: finding, keyPair: keyPair, log: log, slots: make(chan struct{}, maxConnections),
+	n := &network{speak: speak, finding: finding, keyPair: keyPair, bandwidth: bandwidth, log: log, slots: make(chan struct{}, maxConnections),
 		links: links{log: log}, listeners: make(map[string]*listener), dialers: make(map[string]*dialer),
 		claimed: make(map[hypercrypto.PublicKey]bool), named: make(map[hypercrypto.PublicKey]bool)}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
@@ -252,7 +253,7 @@ func (n *network) peers() []api.Peer {
 
 // options returns those of a handshake with a peer that came.
 func (n *network) options() *secretstream.Options {
-	return &secretstream.Options{KeyPair: n.keyPair, Verify: func(remote hypercrypto.PublicKey) error {
+	return &secretstream.Options{KeyPair: n.keyPair, Outgoing: &n.bandwidth.up, Incoming: &n.bandwidth.down, Verify: func(remote hypercrypto.PublicKey) error {
 		if remote == n.keyPair.Public {
 			return errSelf
 		}
@@ -268,7 +269,7 @@ var errSelf = fault.New(fault.Usage, "the address is this node's own")
 // called when the connection is adopted or there is none.
 func (n *network) dialOptions() (o *secretstream.Options, release func()) {
 	var mine *hypercrypto.PublicKey // guarded by n.mu
-	return &secretstream.Options{KeyPair: n.keyPair, Verify: func(remote hypercrypto.PublicKey) error {
+	return &secretstream.Options{KeyPair: n.keyPair, Outgoing: &n.bandwidth.up, Incoming: &n.bandwidth.down, Verify: func(remote hypercrypto.PublicKey) error {
 			if remote == n.keyPair.Public {
 				return errSelf
 			}

@@ -25,6 +25,7 @@ import (
 	"github.com/tradle/cloudpal/internal/files"
 	"github.com/tradle/cloudpal/internal/folders"
 	"github.com/tradle/cloudpal/internal/identity"
+	"github.com/tradle/cloudpal/internal/metrics"
 	"github.com/tradle/cloudpal/internal/space"
 	"github.com/tradle/cloudpal/internal/spacefs"
 )
@@ -41,26 +42,28 @@ type Options struct {
 
 // Node is an open data folder. It is safe for concurrent use.
 type Node struct {
-	opts    Options
-	started time.Time
-	store   *corestore.Store
-	files   *files.Library
-	network *network
-	mirrors *blindpeer.Client
-	pairing *blindpairing.Pairing
-	bases   *base.Library
-	person  *person
-	spaces  *space.Library
-	content *spacefs.Library
-	folders *folders.Library
-	handler http.Handler
-	socket  string
-	server  *http.Server
-	served  chan error // the result of serving the socket
+	opts      Options
+	started   time.Time
+	store     *corestore.Store
+	files     *files.Library
+	network   *network
+	bandwidth *bandwidth
+	mirrors   *blindpeer.Client
+	pairing   *blindpairing.Pairing
+	bases     *base.Library
+	person    *person
+	spaces    *space.Library
+	content   *spacefs.Library
+	folders   *folders.Library
+	metrics   *metrics.Metrics
+	handler   http.Handler
+	socket    string
+	server    *http.Server
+	served    chan error // the result of serving the socket
 
 	ctx    context.Context // ends when the node closes; requests end with it
 	cancel context.CancelFunc
-	mu     sync.Mutex     // guards adding to wg
+	mu     sync.Mutex     // guards adding to wg, and is held while settings change
 	wg     sync.WaitGroup // mirrors that run
 	once   sync.Once
 	err    error // of Close
@@ -85,6 +88,11 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err := makeHome(n.opts.Home); err != nil {
 		return err
 	}
+	s, err := loadSettings(n.opts.Home)
+	if err != nil {
+		return err
+	}
+	n.bandwidth = newBandwidth(s.Limits)
 	n.store, err = corestore.Open(ctx, filepath.Join(n.opts.Home, storeFolder), &corestore.Options{Log: n.opts.Log})
 	if err != nil {
 		return explainOpen(n.opts.Home, err)
@@ -92,7 +100,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if n.files, err = files.Open(ctx, n.store, &files.Options{Home: n.opts.Home, Log: n.opts.Log}); err != nil {
 		return err
 	}
-	n.network = newNetwork(n.store.KeyPair("cloudpal/node"), n.speak, n.store.FindingPeers, n.opts.Log)
+	n.network = newNetwork(n.store.KeyPair("cloudpal/node"), n.speak, n.store.FindingPeers, n.bandwidth, n.opts.Log)
 	n.mirrors = blindpeer.NewClient(n.network)
 	n.pairing = blindpairing.New(pairing{n.network}, &blindpairing.Options{Poll: pairingPoll, Log: n.opts.Log})
 	if n.bases, err = base.Open(ctx, n.store, base.Options{Pairing: n.pairing, Log: n.opts.Log}); err != nil {
@@ -107,8 +115,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if n.folders, err = folders.Open(ctx, n.store, folders.Options{Home: n.opts.Home, Tree: n.treeOf, Log: n.opts.Log}); err != nil {
 		return err
 	}
+	n.metrics = metrics.New(n.state)
 	n.handler = n.bounded(api.New(api.Backend{Files: n.files, Network: n.network, Web: &web{files: n.files, log: n.opts.Log}, Meet: n.meet, Info: n.info,
-		Mirrors: n.mirrors, Mirror: n.mirror, Bases: n.bases,
+		Mirrors: n.mirrors, Mirror: n.mirror, Limits: n.changeLimits, Metrics: n.metrics, Observe: n.metrics.Request, Bases: n.bases,
 		Identity: n.person.store, Person: n.person, Spaces: n.spaces, SpaceFiles: n.content, Folders: n.folders, Together: n.together}))
 	return n.listen()
 }

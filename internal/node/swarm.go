@@ -52,8 +52,8 @@ func parseSwarm(c *api.Swarm) (*dhtSettings, error) {
 }
 
 // open starts a node with these settings.
-func (s *dhtSettings) open(changed func(), log *slog.Logger) (*hyperdht.DHT, error) {
-	o := &hyperdht.Options{Changed: changed, Log: log}
+func (s *dhtSettings) open(changed func(), bandwidth *bandwidth, log *slog.Logger) (*hyperdht.DHT, error) {
+	o := &hyperdht.Options{Changed: changed, Outgoing: &bandwidth.up, Incoming: &bandwidth.down, Log: log}
 	if len(s.bootstrap) > 0 {
 		o.Bootstrap = s.bootstrap
 	}
@@ -98,7 +98,7 @@ func (n *network) openDHT(changed func()) (*hyperdht.DHT, error) {
 	n.mu.Lock()
 	s := n.dht
 	n.mu.Unlock()
-	d, err := s.open(changed, n.log)
+	d, err := s.open(changed, n.bandwidth, n.log)
 	if err != nil {
 		return nil, err
 	}
@@ -210,6 +210,7 @@ func (w *watches) tell(p api.Peer) {
 
 // replicate speaks with a peer, however the connection was made, until it goes.
 func (n *network) replicate(ctx context.Context, c *hyperswarm.Conn) {
+	defer n.bandwidth.carried.begin(c)()
 	p := describe(c)
 	fromSwarm := !strings.HasPrefix(p.Address, "tcp:")
 	if fromSwarm {

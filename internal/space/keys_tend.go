@@ -10,7 +10,8 @@ import (
 	"github.com/tradle/cloudpal/internal/fault"
 )
 
-// keyState is what the state says of epochs of keys.
+// keyState is what the state says of epochs of keys. Nobody is listed while there is
+// nothing to do.
 type keyState struct {
 	epoch   uint64
 	due     bool                             // somebody went since the epoch began
@@ -32,19 +33,29 @@ func (s *Space) keyState(ctx context.Context) (*keyState, error) {
 	if err != nil {
 		return nil, err
 	}
-	k.due = since != 0
+	if k.due = since != 0; !k.due && k.epoch == 0 {
+		return k, nil
+	}
 	if k.devices, err = r.present(ctx); err != nil {
 		return nil, err
 	}
 	if k.owners, err = r.owners(ctx); err != nil {
 		return nil, err
 	}
-	for _, d := range k.devices {
-		has, err := r.keysOf(ctx, d.key)
+	has := make(map[hypercrypto.Key]uint64)
+	for e, err := range tree.Entries(ctx, all(prefixEpoch)) {
 		if err != nil {
 			return nil, err
 		}
-		if has < k.epoch {
+		if len(e.Key) != 33 {
+			continue
+		}
+		if has[hypercrypto.Key(e.Key[1:])], err = decodeNumber(e.Value); err != nil {
+			return nil, err
+		}
+	}
+	for _, d := range k.devices {
+		if has[d.key] < k.epoch {
 			k.lacking = append(k.lacking, d)
 		}
 	}
@@ -60,13 +71,15 @@ const (
 // without. Devices do it in turns, so that the first that is online does.
 func (w *steward) tendKeys(ctx context.Context, p *person) error {
 	s := w.s
-	st := s.base.Status()
-	if !p.role.writes() || !st.Writable || len(st.Missing) > 0 {
-		return nil
-	}
 	k, err := s.keyState(ctx)
 	if err != nil {
 		return err
+	}
+	st := s.base.Status()
+	if !k.due && len(k.lacking) == 0 || !p.role.writes() || !st.Writable || len(st.Missing) > 0 {
+		delete(w.due, dueRotate)
+		delete(w.due, dueGive)
+		return nil
 	}
 	list, _, err := s.candidates(ctx)
 	if err != nil {
@@ -160,7 +173,8 @@ func (s *Space) giveKeys(ctx context.Context, log hypercrypto.Key) error {
 }
 
 // Unlock reads the keys of the space with the phrase of an owner, where nobody is left
-// who could give them to this device. It waits until no key is missing.
+// who could give them to this device. It waits until no key is missing for what has
+// arrived.
 func (s *Space) Unlock(ctx context.Context, keys *identitykey.Keys) error {
 	s.app.phrase.Store(&phrase{keys.Identity.Public, keys.Identity.Box()})
 	s.base.KeysChanged()

@@ -29,19 +29,21 @@ func waitRemoved(t testing.TB, s *Space) {
 	until(t, "to be removed", func() bool { return roleOf(t, s) == 0 })
 }
 
+// lengthAt returns how much of a log is known at a device.
+func lengthAt(t testing.TB, s *Space, log hypercrypto.Key) uint64 {
+	t.Helper()
+	c, err := s.store.Get(t.Context(), corestore.GetOptions{Key: &log, Passive: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return c.Length()
+}
+
 // waitLog waits until a space has all that another device wrote.
 func waitLog(t testing.TB, s, of *Space) {
 	t.Helper()
-	lengthAt := func(s *Space) uint64 {
-		key := of.Log()
-		c, err := s.store.Get(t.Context(), corestore.GetOptions{Key: &key, Passive: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		return c.Length()
-	}
-	until(t, "a log", func() bool { return lengthAt(s) == lengthAt(of) })
+	until(t, "a log", func() bool { return lengthAt(t, s, of.Log()) == lengthAt(t, of, of.Log()) })
 	if err := s.Update(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -347,9 +349,18 @@ func TestThePhraseOpensTheKeys(t *testing.T) {
 	ada.at = ada.at.Add(5e9)
 	n := newMachine(t, ada, "new laptop")
 	connect(t, b, n)
-	y := n.openLink(x)
+	y, err := n.add(t.Context(), Record{Name: "plans", Key: x.Key(), Encryption: x.Record().Encryption, namespace: "n"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	until(t, "a key to be missing", func() bool { return len(y.base.Status().Missing) > 0 })
-	if err := y.Recover(patient(t), ada.keys, []hypercrypto.Key{s.Log()}); err != nil {
+	lost := s.Log()
+	until(t, "the log of the lost device", func() bool { return lengthAt(t, y, lost) == lengthAt(t, x, lost) })
+	if err := y.Unlock(patient(t), ada.keys); err != nil {
+		t.Fatal(err)
+	}
+	agree2(t, x, y)
+	if err := y.Recover(patient(t), ada.keys, []hypercrypto.Key{lost}); err != nil {
 		t.Fatal(err)
 	}
 	wantNotes(t, y, "a=2")
@@ -365,6 +376,29 @@ func TestThePhraseOpensTheKeys(t *testing.T) {
 	y = n.get(y.Key().String())
 	write(t, y, "n=3")
 	agree(t, x, y)
+}
+
+func TestALinkHasTheKeys(t *testing.T) {
+	ada, bob, cyd := newHuman("Ada"), newHuman("Bob"), newHuman("Cyd")
+	a, b, c := newMachine(t, ada, "laptop"), newMachine(t, bob, "phone"), newMachine(t, cyd, "pc")
+	s := a.create("plans")
+	connect(t, a, b, c)
+	b.joinRole(s, Viewer)
+	if err := s.Remove(t.Context(), bob.key()); err != nil {
+		t.Fatal(err)
+	}
+	write(t, s, "a=1")
+	y, err := c.OpenLink(t.Context(), s.Link(), "", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	agree(t, s, y)
+	wantNotes(t, y, "a=1")
+	for _, text := range []string{"", "cloudpal://space/yb", s.Link()[:60], "hyper://abc"} {
+		if _, err := c.OpenLink(t.Context(), text, "x", false); fault.KindOf(err) != fault.Usage {
+			t.Errorf("link %q: %v", text, err)
+		}
+	}
 }
 
 func TestKeysAreKept(t *testing.T) {
