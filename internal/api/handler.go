@@ -81,6 +81,8 @@ type Backend struct {
 	// Limits changes the limits of the node and returns them; it is called with nil to
 	// change nothing.
 	Limits func(*Limits) (Limits, error)
+	// Bundle writes a [BundleRequest]'s answer.
+	Bundle func(ctx context.Context, w io.Writer) error
 	// Metrics answers with the node's metrics in the text format of Prometheus.
 	Metrics http.Handler
 	// Observe is told of every request, by the path of its route, empty if there is

@@ -43,6 +43,7 @@ func (h *handler) routes() []Route {
 		{Method: "GET", Path: "/v1/openapi.json", Answer: map[string]any{}, ContentType: "application/json", About: "This description.", Handler: "openAPI", serve: h.openAPI},
 		{Method: "GET", Path: "/metrics", Answer: "", ContentType: "text/plain", About: "The node's metrics in the text format of Prometheus.", Handler: "metrics", serve: h.metrics},
 		{Method: "POST", Path: "/v1/content", Request: ContentRequest{}, Answer: []byte{}, ContentType: "application/octet-stream", Handler: "content", serve: h.content},
+		{Method: "POST", Path: "/v1/bundle", Request: BundleRequest{}, Answer: []byte{}, ContentType: "application/gzip", Handler: "bundle", serve: h.bundle},
 		post("/v1/limits", h.limits, TypeLimits),
 		post("/v1/drives", h.drives, TypeDrive),
 		post("/v1/list", h.list, with(joins, TypeEntry)...),

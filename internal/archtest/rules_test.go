@@ -281,6 +281,11 @@ var rules = []rule{
 		why:      "numbers are handed in; whose they are does not matter",
 	},
 	{
+		packages: []string{"internal/logring"},
+		own:      []string{"internal/fault"},
+		why:      "a log is kept without knowing what it is about",
+	},
+	{
 		packages: []string{"internal/service"},
 		own:      []string{"internal/fault"},
 		why:      "what service managers want to know has nothing to do with what a node is",

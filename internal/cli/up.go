@@ -85,8 +85,7 @@ func runUp(ctx context.Context, g *globals, o *upOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.Close()) }()
-	limits, err := n.Limit(o.limits.change())
-	if err != nil {
+	if _, err := n.Limit(o.limits.change()); err != nil {
 		return err
 	}
 	if err := g.whoIsUp(ctx, n, o, log); err != nil {
@@ -97,7 +96,6 @@ func runUp(ctx context.Context, g *globals, o *upOptions) (err error) {
 	defer watching.Wait()
 	defer cancel(nil)
 	err = n.Up(ctx, node.UpOptions{Connect: o.connectFlags.request(), HTTP: o.http, Exposed: o.exposed}, func(up api.Up) {
-		log.Info("up", "version", version(), "home", up.Home, "http", up.HTTP, "upLimit", limits.Up, "downLimit", limits.Down)
 		if err := g.showUp(&up); err != nil {
 			cancel(err)
 			return
@@ -114,7 +112,6 @@ func runUp(ctx context.Context, g *globals, o *upOptions) (err error) {
 	if cause := context.Cause(ctx); err == nil && !errors.Is(cause, context.Canceled) {
 		err = cause
 	}
-	log.Info("stopping", "err", err)
 	if e := notifier.Stopping(); e != nil {
 		log.Debug("not told to stop", "err", e)
 	}

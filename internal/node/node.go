@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -25,6 +26,7 @@ import (
 	"github.com/tradle/cloudpal/internal/files"
 	"github.com/tradle/cloudpal/internal/folders"
 	"github.com/tradle/cloudpal/internal/identity"
+	"github.com/tradle/cloudpal/internal/logring"
 	"github.com/tradle/cloudpal/internal/metrics"
 	"github.com/tradle/cloudpal/internal/space"
 	"github.com/tradle/cloudpal/internal/spacefs"
@@ -56,6 +58,7 @@ type Node struct {
 	content   *spacefs.Library
 	folders   *folders.Library
 	metrics   *metrics.Metrics
+	logs      *logring.Ring
 	handler   http.Handler
 	socket    string
 	server    *http.Server
@@ -75,7 +78,9 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	n := &Node{opts: opts, started: time.Now()}
+	n := &Node{started: time.Now(), logs: logring.New(opts.Log.Handler(), logBytes)}
+	opts.Log = slog.New(n.logs)
+	n.opts = opts
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.Close())
@@ -118,7 +123,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	n.metrics = metrics.New(n.state)
 	n.handler = n.bounded(api.New(api.Backend{Files: n.files, Network: n.network, Web: &web{files: n.files, log: n.opts.Log}, Meet: n.meet, Info: n.info,
 		Mirrors: n.mirrors, Mirror: n.mirror, Limits: n.changeLimits, Metrics: n.metrics, Observe: n.metrics.Request, Bases: n.bases,
-		Identity: n.person.store, Person: n.person, Spaces: n.spaces, SpaceFiles: n.content, Folders: n.folders, Together: n.together}))
+		Identity: n.person.store, Bundle: n.bundle, Person: n.person, Spaces: n.spaces, SpaceFiles: n.content, Folders: n.folders, Together: n.together}))
 	return n.listen()
 }
 
@@ -186,10 +191,22 @@ func (n *Node) listen() error {
 	if err := os.Chmod(path, 0o600); err != nil {
 		return errors.Join(err, l.Close())
 	}
-	n.server = &http.Server{Handler: n.handler, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(n.opts.Log.Handler(), slog.LevelDebug)}
+	n.server = &http.Server{Handler: n.handler, ReadHeaderTimeout: 10 * time.Second, ErrorLog: serverLog(n.opts.Log)}
 	n.served = make(chan error, 1)
 	go func() { n.served <- n.server.Serve(l) }()
 	return nil
+}
+
+// serverLog takes what servers of net/http have to say, which are texts.
+func serverLog(to *slog.Logger) *log.Logger {
+	return log.New(serverTexts{to}, "", 0)
+}
+
+type serverTexts struct{ log *slog.Logger }
+
+func (s serverTexts) Write(b []byte) (int, error) {
+	s.log.Debug("http server", "text", strings.TrimSpace(string(b)))
+	return len(b), nil
 }
 
 // Handler returns the API.

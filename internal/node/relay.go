@@ -69,7 +69,7 @@ func RunRelay(ctx context.Context, o RelayOptions, ready func(url string, expose
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(o.DHT.Log.Handler(), slog.LevelDebug),
+		ErrorLog:          serverLog(o.DHT.Log),
 	}
 	serve, scheme := func() error { return server.Serve(l) }, "ws://"
 	if o.Cert != "" {

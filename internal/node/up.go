@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -33,11 +32,13 @@ func (n *Node) Up(ctx context.Context, o UpOptions, ready func(api.Up)) error {
 		if listen == nil {
 			listen = []string{}
 		}
+		n.opts.Log.Info("up", "version", n.opts.Version, "home", n.opts.Home, "http", url)
 		ready(api.Up{Type: api.TypeUp, Home: n.opts.Home, Socket: n.socket, HTTP: url, ID: n.network.keyPair.Public.String(), Listen: listen})
 	})
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		return nil
+		err = nil
 	}
+	n.opts.Log.Info("stopping", "err", err)
 	return err
 }
 
@@ -93,7 +94,7 @@ func (n *Node) serveHTTP(ctx context.Context, o *UpOptions, ready func(url strin
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(n.opts.Log.Handler(), slog.LevelDebug),
+		ErrorLog:          serverLog(n.opts.Log),
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()

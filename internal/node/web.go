@@ -54,7 +54,7 @@ func (w *web) Serve(ctx context.Context, r api.ServeRequest, ready func(url stri
 		// Slow readers may take their time; slow senders of headers may not.
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(w.log.Handler(), slog.LevelDebug),
+		ErrorLog:          serverLog(w.log),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}
 	served := make(chan error, 1)

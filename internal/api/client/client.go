@@ -46,7 +46,18 @@ func (c *Client) Info(ctx context.Context) (api.Info, error) {
 // what it will give. A content that breaks off gives an error, never a short
 // read.
 func (c *Client) Content(ctx context.Context, r api.ContentRequest) (body io.ReadCloser, size uint64, err error) {
-	res, err := c.do(ctx, http.MethodPost, "/v1/content", r)
+	return c.download(ctx, "/v1/content", r)
+}
+
+// Bundle opens what helps to find out what is wrong with the node, as [Client.Content]
+// opens a file.
+func (c *Client) Bundle(ctx context.Context) (body io.ReadCloser, size uint64, err error) {
+	return c.download(ctx, "/v1/bundle", api.BundleRequest{})
+}
+
+// download opens an answer that is no JSON.
+func (c *Client) download(ctx context.Context, path string, r any) (body io.ReadCloser, size uint64, err error) {
+	res, err := c.do(ctx, http.MethodPost, path, r)
 	if err != nil {
 		return nil, 0, err
 	}
