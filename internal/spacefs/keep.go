@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -102,12 +101,18 @@ type keeper struct {
 	seen    filetree.Mark // of the operations up to seq
 	seq     uint64
 	whole   bool // the whole tree was looked at
-	missing map[hypercrypto.Hash]uint64
+	missing map[wanted]struct{}
+}
+
+// wanted is a content. Of one hash there may be several sizes: all but one are lies.
+type wanted struct {
+	hash hypercrypto.Hash
+	size uint64
 }
 
 // keep is the goroutine of a keeper.
 func (f *Files) keep(ctx context.Context) {
-	k := &keeper{f: f, missing: make(map[hypercrypto.Hash]uint64)}
+	k := &keeper{f: f, missing: make(map[wanted]struct{})}
 	for ctx.Err() == nil {
 		changed, wake, policy := f.space.Changed(), f.woken(), f.Policy()
 		if !slices.Equal(policy.Paths, k.policy.Paths) || policy.Everything != k.policy.Everything {
@@ -182,8 +187,7 @@ func (k *keeper) all(ctx context.Context, v *filetree.View) error {
 				return err
 			}
 			for _, ref := range decodeAll(live) {
-				k.missing[live.Hash] = ref.Size
-				break
+				k.missing[wanted{live.Hash, ref.Size}] = struct{}{}
 			}
 		}
 		return nil
@@ -200,7 +204,7 @@ func (k *keeper) all(ctx context.Context, v *filetree.View) error {
 // want notes an entry that the policy covers.
 func (k *keeper) want(e filetree.Entry) {
 	if e.Kind == filetree.File && e.Size > 0 && k.policy.covers(e.Path) {
-		k.missing[e.Hash] = e.Size
+		k.missing[wanted{e.Hash, e.Size}] = struct{}{}
 	}
 }
 
@@ -251,13 +255,13 @@ func (k *keeper) some(ctx context.Context) ([]content.Ref, error) {
 	v, release := k.f.View()
 	defer release()
 	var refs []content.Ref
-	for _, hash := range slices.Collect(maps.Keys(k.missing)) {
-		list, err := k.f.places(ctx, v, hash, k.missing[hash])
+	for w := range k.missing {
+		list, err := k.f.places(ctx, v, w.hash, w.size)
 		if err != nil {
 			return nil, err
 		}
 		if len(list) == 0 || list[0].whole() {
-			delete(k.missing, hash)
+			delete(k.missing, w)
 			continue
 		}
 		if refs = append(refs, list[0].Ref); len(refs) == keepAtOnce {

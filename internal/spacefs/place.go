@@ -1,6 +1,7 @@
 package spacefs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -38,14 +39,15 @@ func (f *Files) places(ctx context.Context, v *filetree.View, hash hypercrypto.H
 			list = append(list, b)
 		}
 	}
-	return f.sorted(ctx, hash, size, list)
+	return f.sorted(ctx, hash, list, func(ref content.Ref) bool { return ref.Size == size })
 }
 
-func (f *Files) sorted(ctx context.Context, hash hypercrypto.Hash, size uint64, list [][]byte) ([]place, error) {
+// sorted returns the places that are fit, in the order of [Files.places].
+func (f *Files) sorted(ctx context.Context, hash hypercrypto.Hash, list [][]byte, fit func(content.Ref) bool) ([]place, error) {
 	var good, bad []place
 	for _, b := range list {
 		ref, err := content.Decode(hash, b)
-		if err != nil || ref.Size != size {
+		if err != nil || !fit(ref) {
 			continue
 		}
 		held, _, err := f.store.Has(ctx, ref)
@@ -64,12 +66,14 @@ func (f *Files) sorted(ctx context.Context, hash hypercrypto.Hash, size uint64, 
 	}
 	slices.SortStableFunc(good, func(a, b place) int {
 		switch {
-		case a.held > b.held:
-			return -1
-		case a.held < b.held:
+		case a.whole() != b.whole():
+			if a.whole() {
+				return -1
+			}
 			return 1
+		default:
+			return cmp.Compare(b.held, a.held)
 		}
-		return 0
 	})
 	return append(good, bad...), nil
 }

@@ -3,6 +3,7 @@ package spacefs
 import (
 	"context"
 
+	"github.com/tradle/cloudpal/internal/content"
 	"github.com/tradle/cloudpal/internal/filetree"
 )
 
@@ -34,11 +35,7 @@ func (f *Files) Held(ctx context.Context) (Held, error) {
 		if err != nil {
 			return h, err
 		}
-		refs := decodeAll(live)
-		if len(refs) == 0 {
-			continue
-		}
-		list, err := f.sorted(ctx, live.Hash, refs[0].Size, live.Contents)
+		list, err := f.sorted(ctx, live.Hash, live.Contents, func(content.Ref) bool { return true })
 		if err != nil {
 			return h, err
 		}
