@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -123,12 +124,11 @@ func (m *model) step(rt *rapid.T, b *box) {
 	m.tree.fail = nil
 	crash := rapid.SampledFrom([]string{"", "", "", "commit", "after commit", "open", "lookup"}).Draw(rt, "crash")
 	if crash != "" {
-		left := rapid.IntRange(0, 3).Draw(rt, "left")
+		var left atomic.Int64
+		left.Store(rapid.Int64Range(0, 3).Draw(rt, "left"))
 		m.tree.fail = func(op, path string) error {
-			if op == crash {
-				if left--; left < 0 {
-					return errCrash
-				}
+			if op == crash && left.Add(-1) < 0 {
+				return errCrash
 			}
 			return nil
 		}

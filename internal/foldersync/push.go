@@ -40,7 +40,7 @@ func (f *Folder) push(ctx context.Context, paths []string) error {
 	if err := p.deletes(edits); err != nil {
 		return err
 	}
-	return p.puts(edits)
+	return p.committing(func() error { return p.puts(edits) })
 }
 
 // scanAll returns the edits at some paths. It is sure of what is gone: the folder was
@@ -63,10 +63,8 @@ func (f *Folder) scanAll(ctx context.Context, paths []string) ([]edit, error) {
 			f.progress.update(func(s *Status) { s.LastScan = time.Now() })
 		}
 		edits = append(edits, s.edits...)
-		if len(s.ignored) > 0 {
-			if err := f.idx.apply(update{delete: s.ignored}); err != nil {
-				return nil, err
-			}
+		if err := f.scanned(s); err != nil {
+			return nil, err
 		}
 	}
 	if slices.ContainsFunc(edits, func(e edit) bool { return e.kind == 0 }) {
@@ -79,6 +77,15 @@ func (f *Folder) scanAll(ctx context.Context, paths []string) ([]edit, error) {
 		f.sweep(ctx)
 	}
 	return edits, nil
+}
+
+// scanned notes what a scan found beside edits.
+func (f *Folder) scanned(s *scanner) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	u := update{delete: s.ignored}
+	f.lookAgain(&u, s.emptied...) // they go
+	return f.idx.apply(u)
 }
 
 // guardFiles is how many files must be gone for a folder that has become empty to be
@@ -142,9 +149,10 @@ type pusher struct {
 	f   *Folder
 	ctx context.Context
 
-	batch []pending
-	bytes int // of paths and references in batch
-	data  int // bytes of small contents in batch
+	batch   []pending
+	commits chan<- []pending // nil: batches are committed by who flushes
+	bytes   int              // of paths and references in batch
+	data    int              // bytes of small contents in batch
 }
 
 // pending is a change that waits to be committed.
@@ -212,12 +220,55 @@ func (p *pusher) flush() error {
 	if len(p.batch) == 0 {
 		return nil
 	}
-	batch, err := p.f.current(p.batch)
+	batch := p.batch
 	p.batch, p.bytes, p.data = nil, 0, 0
-	if err != nil || len(batch) == 0 {
+	if err := p.storeSmall(batch); err != nil {
 		return err
 	}
-	if err := p.storeSmall(batch); err != nil {
+	if p.commits == nil {
+		return p.commit(batch)
+	}
+	select {
+	case p.commits <- batch:
+		return nil
+	case <-p.ctx.Done():
+		return context.Cause(p.ctx)
+	}
+}
+
+// committing calls fn while what it flushes is committed on another goroutine, so that
+// contents are stored meanwhile.
+func (p *pusher) committing(fn func() error) error {
+	ctx, commits := p.ctx, make(chan []pending)
+	inner, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		for batch := range commits {
+			if err == nil {
+				if err = p.commit(batch); err != nil {
+					cancel(err)
+				}
+			}
+		}
+		done <- err
+	}()
+	p.ctx, p.commits = inner, commits
+	err := fn()
+	close(commits)
+	failed := <-done
+	p.ctx, p.commits = ctx, nil
+	if failed != nil {
+		return failed
+	}
+	return err
+}
+
+// commit commits a batch.
+func (p *pusher) commit(batch []pending) error {
+	batch, err := p.f.current(batch)
+	if err != nil || len(batch) == 0 {
 		return err
 	}
 	changes := make([]filetree.Change, len(batch))
@@ -268,6 +319,7 @@ func (p *pusher) storeSmall(batch []pending) error {
 	for i := range batch {
 		if batch[i].small != nil {
 			batch[i].change.Item.Content, refs = refs[0], refs[1:]
+			batch[i].small = nil
 		}
 	}
 	return nil

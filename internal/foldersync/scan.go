@@ -42,6 +42,8 @@ type scanner struct {
 	more     bool
 	edits    []edit
 	ignored  []string // what the index has and is ignored now
+	implied  string   // the folder that is looked at, if the tree does not list it
+	emptied  []string // such folders with nothing in them any more
 	problems map[string]bool
 	files    int // seen on disk
 }
@@ -169,6 +171,9 @@ func (s *scanner) dir(ctx context.Context, path, local string) error {
 	case err != nil:
 		return s.unreadable(path, err)
 	}
+	if len(list) == 0 && path != "" && path == s.implied {
+		s.emptied = append(s.emptied, path)
+	}
 	for _, c := range s.children(list, path, local) {
 		if s.f.outside(c.local) {
 			if err := s.skip(c.path); err != nil {
@@ -271,6 +276,9 @@ func (s *scanner) visit(ctx context.Context, path, local string, info fs.FileInf
 		s.edits = append(s.edits, edit{found: here, old: old, known: known})
 	}
 	if kind == kindDir {
+		if known && old.kind == kindDir && old.version == (filetree.Version{}) {
+			s.implied = path
+		}
 		return s.dir(ctx, path, local)
 	}
 	return nil

@@ -32,9 +32,10 @@ type Tree interface {
 	// It is the same channel every time and may drop what nobody waits for, but holds
 	// one value.
 	Changed() <-chan struct{}
-	// Commit appends an operation of at most MaxChanges changes and MaxBytes. It is
-	// durable when it returns. It returns the version that each Put made, also if it
-	// became a conflict copy elsewhere. A Move takes versions along.
+	// Commit makes at most MaxChanges changes with MaxBytes, in their order. They are
+	// durable when it returns; after an error some may be. It returns the version that
+	// each Put made, also if it became a conflict copy elsewhere. A Move takes versions
+	// along.
 	Commit(ctx context.Context, changes []filetree.Change) ([]filetree.Version, error)
 	// Store stores a content. prev, if not nil, is a reference to an earlier content
 	// of which most may be the same.
@@ -53,8 +54,8 @@ var ErrPosition = errors.New("foldersync: position not known")
 
 // Limits of one commit.
 const (
-	MaxChanges = 1000
-	MaxBytes   = 768 << 10 // of paths, references and link targets
+	MaxChanges = 4000
+	MaxBytes   = 4 << 20 // of paths, references and link targets
 )
 
 // Difference is a path at which two states of a tree differ.
