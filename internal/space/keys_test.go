@@ -123,8 +123,7 @@ func TestRemovalChangesTheKeys(t *testing.T) {
 	x, y := b.joinRole(s, Editor), c.joinRole(s, Viewer)
 	write(t, x, "b=1")
 	agree(t, s, x, y)
-	blob, err := s.BlobLog().Append(t.Context(), []byte("contents from before"))
-	if err != nil {
+	if _, err := s.BlobLog().Append(t.Context(), []byte("contents from before")); err != nil {
 		t.Fatal(err)
 	}
 	if n := s.base.KeyEpoch(); n != 0 {
@@ -137,7 +136,8 @@ func TestRemovalChangesTheKeys(t *testing.T) {
 		t.Fatalf("epoch %d", epochOf(t, s))
 	}
 	write(t, s, "secret=after")
-	if blob, err = s.BlobLog().Append(t.Context(), []byte("contents from after")); err != nil {
+	blob, err := s.BlobLog().Append(t.Context(), []byte("contents from after"))
+	if err != nil {
 		t.Fatal(err)
 	}
 	agree(t, s, y)
