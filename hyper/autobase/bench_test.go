@@ -28,6 +28,34 @@ func BenchmarkAppendOneWriter(b *testing.B) {
 	}
 }
 
+// BenchmarkAppendInEpochs is BenchmarkAppendOneWriter on an encrypted base, without a
+// ring, with one in epoch 0 and in an epoch.
+func BenchmarkAppendInEpochs(b *testing.B) {
+	for _, epoch := range []string{"no ring", "0", "1"} {
+		b.Run(epoch, func(b *testing.B) {
+			o := Options{EncryptionKey: &testSecret}
+			if epoch != "no ring" {
+				o.Keys = newRing(1)
+			}
+			p := newPeers(b, 1, o)
+			if epoch == "1" {
+				p.append(0, opEpoch(1))
+			}
+			values := make([][]byte, 100)
+			n := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				for i := range values {
+					n++
+					values[i] = opPut(fmt.Sprint("key ", n%1000), fmt.Sprint("value ", n))
+				}
+				p.append(0, values...)
+			}
+			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "values/s")
+		})
+	}
+}
+
 // BenchmarkThreeWriters has three indexers that append in turns, each hearing
 // of the others before.
 func BenchmarkThreeWriters(b *testing.B) {

@@ -67,6 +67,9 @@ func (x *execution) member(ctx context.Context, act action) error {
 	if x.w.outside {
 		return refuse("log %s is no writer's", x.n.From)
 	}
+	if act, ok := act.(*rotateAction); ok {
+		x.hear(act)
+	}
 	if err := x.w.may(Owner); err != nil {
 		return err
 	}

@@ -269,6 +269,38 @@ func TestRemovalsApartEndInOneEpoch(t *testing.T) {
 	}
 }
 
+// What an owner writes who was made an editor meanwhile, and changed the keys before
+// knowing, is read.
+func TestAnOwnerWhoIsNoneMeanwhileIsRead(t *testing.T) {
+	for range 3 { // the order depends on random keys
+		ada, bob, cyd, dan := newHuman("Ada"), newHuman("Bob"), newHuman("Cyd"), newHuman("Dan")
+		a, b, c, d := newMachine(t, ada, "laptop"), newMachine(t, bob, "phone"), newMachine(t, cyd, "pc"), newMachine(t, dan, "tablet")
+		s := a.create("plans")
+		cut := connect(t, a, b, c)
+		x := b.joinRole(s, Owner)
+		y := c.joinRole(s, Viewer)
+		agree(t, s, x, y)
+		cut()
+		if err := s.SetRole(t.Context(), bob.key(), Editor); err != nil {
+			t.Fatal(err)
+		}
+		write(t, s, "a=1")
+		if err := x.Remove(t.Context(), cyd.key()); err != nil {
+			t.Fatal(err)
+		}
+		write(t, x, "b=1")
+		connect(t, a, b, d)
+		agree(t, s, x)
+		wantNotes(t, s, "a=1", "b=1")
+		write(t, x, "b=2")
+		agree(t, s, x)
+		wantNotes(t, s, "a=1", "b=2")
+		z := d.joinRole(s, Editor)
+		agree(t, s, x, z)
+		wantNotes(t, z, "a=1", "b=2")
+	}
+}
+
 // A member lets somebody in and does not know that the keys changed.
 func TestAnInviteMayCrossAChangeOfKeys(t *testing.T) {
 	ada, bob, cyd, dan := newHuman("Ada"), newHuman("Bob"), newHuman("Cyd"), newHuman("Dan")

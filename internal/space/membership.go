@@ -324,6 +324,7 @@ func (x *execution) changeRole(ctx context.Context, act *roleAction) error {
 		}
 	}
 	before := p.role.writes()
+	p.owned = p.role == Owner && act.role != Owner || p.owned && act.role != Owner
 	p.role = act.role
 	if before != p.role.writes() {
 		if err := x.writers(ctx, act.person, p.role.writes()); err != nil {

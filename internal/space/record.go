@@ -19,24 +19,26 @@ func finish[T any](r *compact.Reader, what string, v *T) (*T, error) {
 }
 
 // person is the record of a person or a mirror: uint role, string name, uint epoch,
-// uint since, uint until.
+// uint since, uint until, uint flags (1: was an owner).
 type person struct {
 	role  Role
 	name  string
 	epoch uint64 // newest of the proofs
 	since uint64 // position at which the person came
 	until uint64 // position at which the person went, 0 while there
+	owned bool   // was an owner, and is none any more
 }
 
 func (p *person) appendTo(b []byte) []byte {
 	b = compact.AppendString(compact.AppendUint(b, uint64(p.role)), p.name)
 	b = compact.AppendUint(compact.AppendUint(b, p.epoch), p.since)
-	return compact.AppendUint(b, p.until)
+	return compact.AppendUint(compact.AppendUint(b, p.until), flag(p.owned, 1))
 }
 
 func decodePerson(b []byte) (*person, error) {
 	r := compact.NewReader(b)
 	p := &person{role: Role(r.Uint()), name: r.String(), epoch: r.Uint(), since: r.Uint(), until: r.Uint()}
+	p.owned = r.Uint()&1 != 0
 	return finish(&r, "a person", p)
 }
 
