@@ -124,6 +124,7 @@ type baseOptions struct {
 	encryption  string
 	fastForward bool
 	optimistic  bool
+	acks        time.Duration // how often ours acknowledge by themselves; 0: never
 }
 
 // basePeer is a peer of either kind.
@@ -203,6 +204,9 @@ func (g *goBase) start(t *testing.T) {
 		if e.Err != nil {
 			fmt.Fprintln(os.Stderr, g.n, "event", e.Type, e.Key, e.Length, e.Err)
 		}
+	}
+	if g.opts.acks > 0 {
+		o.AckInterval = g.opts.acks
 	}
 	if g.opts.encryption != "" {
 		k := hypercrypto.EncryptionKey(parseKey(t, g.opts.encryption))

@@ -180,8 +180,8 @@ func (e *engine) update(ctx context.Context) error {
 		n := len(e.due)
 		if stopped {
 			// What becomes of a node that is left out shows with all that is confirmed
-			// together; in another epoch the order is another one.
-			n = e.nodesToEpochEnd()
+			// together. No epoch ended, or it would not have come to the node that waits.
+			n = 0
 		}
 		ended, err := e.confirm(ctx, n)
 		if err != nil {
@@ -263,17 +263,6 @@ func (e *engine) reached() *point {
 		return e.applied[n-1].after
 	}
 	return e.indexed
-}
-
-// nodesToEpochEnd returns how many applied nodes there are up to the first change of
-// the indexers, 0 if there is none.
-func (e *engine) nodesToEpochEnd() (n int) {
-	for i := range e.applied {
-		if n += len(e.applied[i].nodes); e.applied[i].updated {
-			return n
-		}
-	}
-	return 0
 }
 
 // undo takes back all but the first u applied units.
