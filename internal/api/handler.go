@@ -84,6 +84,8 @@ type Backend struct {
 	// Limits changes the limits of the node and returns them; it is called with nil to
 	// change nothing.
 	Limits func(*Limits) (Limits, error)
+	// Checks are made by an audit after that of the logs.
+	Checks []Check
 	// Bundle writes a [BundleRequest]'s answer.
 	Bundle func(ctx context.Context, w io.Writer) error
 	// Metrics answers with the node's metrics in the text format of Prometheus.

@@ -147,8 +147,8 @@ type ServeRequest struct {
 	All bool `json:"all,omitempty"`
 }
 
-// AuditRequest checks all logs and repairs what it can. The answer holds an
-// [Audit] for each.
+// AuditRequest checks all logs, and then what else is kept, and repairs what it can.
+// The answer holds an [Audit] for each log and a [Checked] for each other check.
 type AuditRequest struct {
 	// Check only reports.
 	Check bool `json:"check,omitempty"`

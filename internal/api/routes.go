@@ -84,7 +84,7 @@ func (h *handler) routes() []Route {
 		post("/v1/sync/folders", h.syncFolders, TypeSyncFolder),
 		post("/v1/sync/stop", h.stopSync),
 		post("/v1/sync/answer", h.answerSync),
-		post("/v1/audit", h.audit, TypeAudit),
+		post("/v1/audit", h.audit, TypeAudit, TypeChecked),
 		post("/v1/send", h.send, with([]string{TypeListening}, TypeCode, TypeMet, TypeProgress, TypeWarning, TypeSent)...),
 		post("/v1/receive", h.receive, with([]string{TypeListening}, TypeCode, TypeMet, TypeOffer, TypeProgress, TypeWarning, TypeReceived)...),
 		post("/v1/decide", h.decide),
@@ -103,7 +103,7 @@ func (h *handler) routes() []Route {
 
 // Events are zero values of the events, by their names.
 var Events = map[string]any{
-	TypeDone: Done{}, TypeLimits: LimitsNow{}, TypeListening: Listening{}, TypePeer: Peer{}, TypeProgress: Progress{}, TypeWarning: Warning{}, TypeShared: Shared{},
+	TypeDone: Done{}, TypeLimits: LimitsNow{}, TypeChecked: Checked{}, TypeListening: Listening{}, TypePeer: Peer{}, TypeProgress: Progress{}, TypeWarning: Warning{}, TypeShared: Shared{},
 	TypeUpdated: Updated{}, TypeGot: Got{}, TypeEntry: Entry{}, TypeVersion: Version{}, TypeChange: Change{}, TypeRestored: Restored{},
 	TypeServing: Serving{}, TypeDrive: Drive{}, TypeInfo: Info{}, TypeAudit: Audit{}, TypeSeeding: Seeding{}, TypeMirroring: Mirroring{},
 	TypeMirrorStats: MirrorStats{}, TypeMirrored: Mirrored{}, TypeUnmirrored: Unmirrored{}, TypeBase: Base{}, TypePair: Pair{},

@@ -195,6 +195,13 @@ func (h *handler) audit(ctx context.Context, r AuditRequest, s *Stream) error {
 			damaged++
 		}
 	}
+	bad, err := h.check(ctx, !r.Check, s)
+	if err != nil {
+		return err
+	}
+	if damaged == 0 && bad > 0 {
+		return fault.New(fault.Corrupt, "%d of %d checks found something that is not repaired", bad, len(h.Checks))
+	}
 	if damaged == 0 {
 		return nil
 	}

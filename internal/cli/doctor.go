@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +19,8 @@ func newDoctor(g *globals) *cobra.Command {
 		Long: `Doctor reads every stored block and checks it against the tree of hashes that the
 owner signed. Damaged blocks of fetched drives are dropped, so that they are
 fetched again; those of own drives are restored from the files on disk that they
-came from, if these are still the same. With --check it only reports.
+came from, if these are still the same. Then it looks whether others can read what is
+secret, and whether the identity can be used. With --check it only reports.
 
 What is damaged beyond repair ends it with exit status 6.`,
 		Example: `  cloudpal doctor
@@ -31,7 +33,7 @@ What is damaged beyond repair ends it with exit status 6.`,
 }
 
 func runDoctor(ctx context.Context, g *globals, check bool) error {
-	var logs, problems, repaired uint64
+	var logs, checks, problems, repaired uint64
 	tally := func(e client.Event) (api.Audit, error) {
 		var v api.Audit
 		if err := e.Decode(&v); err != nil {
@@ -43,6 +45,19 @@ func runDoctor(ctx context.Context, g *globals, check bool) error {
 		return v, nil
 	}
 	err := g.streamAll(ctx, "/v1/audit", api.AuditRequest{Check: check}, func(e client.Event) error {
+		if e.Type == api.TypeChecked {
+			var v api.Checked
+			if err := e.Decode(&v); err != nil {
+				return err
+			}
+			checks++
+			problems += uint64(len(v.Problems))
+			repaired += uint64(len(v.Repaired))
+			if g.json {
+				return nil
+			}
+			return g.showFinding(v.Name, v.Problems, v.Repaired)
+		}
 		if e.Type != api.TypeAudit {
 			return nil
 		}
@@ -54,27 +69,32 @@ func runDoctor(ctx context.Context, g *globals, check bool) error {
 		if name == "" {
 			name = v.Key
 		}
-		verdict := "good"
-		if len(v.Problems) > 0 {
-			verdict = "damaged"
-		}
-		if err := g.print("%-8s %s: %s of %d held", verdict, plain(name), count(v.Blocks, "block"), v.Length); err != nil {
-			return err
-		}
-		for _, s := range v.Problems {
-			if err := g.print("  problem: %s", plain(s)); err != nil {
-				return err
-			}
-		}
-		for _, s := range v.Repaired {
-			if err := g.print("  repaired: %s", plain(s)); err != nil {
-				return err
-			}
-		}
-		return nil
+		return g.showFinding(fmt.Sprintf("%s: %s of %d held", plain(name), count(v.Blocks, "block"), v.Length), v.Problems, v.Repaired)
 	})
 	if err != nil || g.json {
 		return err
 	}
-	return g.print("%s checked, %s, %d repaired", count(logs, "log"), count(problems, "problem"), repaired)
+	return g.print("%s and %s checked, %s, %d repaired", count(logs, "log"), count(checks, "other thing"), count(problems, "problem"), repaired)
+}
+
+// showFinding prints what was found about something.
+func (g *globals) showFinding(what string, problems, repaired []string) error {
+	verdict := "good"
+	if len(problems) > 0 {
+		verdict = "damaged"
+	}
+	if err := g.print("%-8s %s", verdict, what); err != nil {
+		return err
+	}
+	for _, s := range problems {
+		if err := g.print("  problem: %s", plain(s)); err != nil {
+			return err
+		}
+	}
+	for _, s := range repaired {
+		if err := g.print("  repaired: %s", plain(s)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

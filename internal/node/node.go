@@ -123,7 +123,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	n.metrics = metrics.New(n.state)
 	n.handler = n.bounded(api.New(api.Backend{Files: n.files, Network: n.network, Web: &web{files: n.files, log: n.opts.Log}, Meet: n.meet, Info: n.info,
 		Mirrors: n.mirrors, Mirror: n.mirror, Limits: n.changeLimits, Metrics: n.metrics, Observe: n.metrics.Request, Bases: n.bases,
-		Identity: n.person.store, Bundle: n.bundle, Person: n.person, Spaces: n.spaces, SpaceFiles: n.content, Folders: n.folders, Together: n.together, HeldBy: n.heldBy}))
+		Identity: n.person.store, Bundle: n.bundle, Checks: n.checks(), Person: n.person, Spaces: n.spaces, SpaceFiles: n.content, Folders: n.folders, Together: n.together, HeldBy: n.heldBy}))
 	return n.listen()
 }
 
