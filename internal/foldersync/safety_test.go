@@ -4,11 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -295,10 +293,7 @@ func TestLeftoversOfACrash(t *testing.T) {
 	wantEqual(t, "tree", tree.texts(), got)
 }
 
-func TestUnreadableAndReadOnlyPartsAreReportedAndTriedAgain(t *testing.T) {
-	if os.Getuid() == 0 {
-		t.Log("as root nothing is unreadable: a folder is in the way instead")
-	}
+func TestWhatCannotBeWrittenIsReportedAndTriedAgain(t *testing.T) {
 	tree := newMemTree()
 	b := newBox(t, tree, nil)
 	b.write("dir/a", "1")
@@ -316,104 +311,6 @@ func TestUnreadableAndReadOnlyPartsAreReportedAndTriedAgain(t *testing.T) {
 	must(t, os.RemoveAll(b.path("dir")))
 	b.once()
 	wantEqual(t, "folder", b.texts(), tree.texts())
-	if p := b.Status().Problems; len(p) > 0 {
-		t.Errorf("%+v", p)
-	}
-}
-
-func TestImmutableFolderIsReportedAndTriedAgain(t *testing.T) {
-	tree := newMemTree()
-	b := newBox(t, tree, nil)
-	disk := smallDisk(t, b.path("ro-parent"), "1m")
-	_ = disk
-	// Another disk in the folder is not crossed, neither way.
-	must(t, os.WriteFile(b.path("ro-parent/x"), []byte("x"), 0o644))
-	tree.put("ro-parent/y", "y")
-	b.once()
-	if got := tree.texts(); got["ro-parent/x"] != "" || len(got) != 2 {
-		t.Errorf("%q", got)
-	}
-	if _, err := os.Lstat(b.path("ro-parent/y")); err == nil {
-		t.Error("written to another disk")
-	}
-	if !strings.Contains(b.problem("ro-parent"), "another disk") {
-		t.Errorf("%+v", b.Status().Problems)
-	}
-	must(t, syscall.Unmount(b.path("ro-parent"), 0))
-	b.once()
-	wantEqual(t, "folder", b.texts(), map[string]string{"ro-parent/": "", "ro-parent/y": "y"})
-	if p := b.Status().Problems; len(p) > 0 {
-		t.Errorf("%+v", p)
-	}
-}
-
-// smallDisk mounts a disk of its own on a folder that it makes.
-func smallDisk(t testing.TB, dir, size string) string {
-	t.Helper()
-	must(t, os.MkdirAll(dir, 0o755))
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
-		t.Fatalf("mount a small disk (the test needs to be root): %v", err)
-	}
-	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) }) // it may have been unmounted
-	return dir
-}
-
-func TestFullDiskWaits(t *testing.T) {
-	tree := newMemTree()
-	b := newBox(t, tree, nil)
-	smallDisk(t, b.root, "1m")
-	tree.put("a", "small")
-	tree.put("large", strings.Repeat("x", 2<<20))
-	err := b.Once(t.Context())
-	if !errors.Is(err, errFull) || b.Status().State != StateFull {
-		t.Fatalf("got %v, %+v", err, b.Status())
-	}
-	// What is on disk is still sent.
-	b.write("b", "mine")
-	must(t, b.push(t.Context(), []string{""}))
-	if tree.texts()["b"] != "mine" {
-		t.Error("not sent")
-	}
-	tree.put("large", strings.Repeat("x", 200_000))
-	b.once()
-	wantEqual(t, "folder", b.texts(), tree.texts())
-}
-
-func TestFloorOfFreeSpace(t *testing.T) {
-	tree := newMemTree()
-	b := newBox(t, tree, &Options{MinFree: 600 << 10})
-	smallDisk(t, b.root, "1m")
-	tree.put("large", strings.Repeat("x", 500_000))
-	if err := b.Once(t.Context()); !errors.Is(err, errFull) {
-		t.Fatalf("got %v", err)
-	}
-	if got := b.texts(); len(got) > 0 {
-		t.Errorf("%q", slicesOf(got))
-	}
-	tree.put("large", strings.Repeat("x", 100_000))
-	b.once()
-	wantEqual(t, "folder", b.texts(), tree.texts())
-}
-
-func slicesOf(m map[string]string) (names []string) {
-	for p := range maps.Keys(m) {
-		names = append(names, p)
-	}
-	return names
-}
-
-func TestSpecialFilesAreSkippedAndReported(t *testing.T) {
-	tree := newMemTree()
-	b := newBox(t, tree, nil)
-	b.write("a", "1")
-	must(t, syscall.Mkfifo(b.path("pipe"), 0o644))
-	b.once()
-	wantEqual(t, "tree", tree.texts(), map[string]string{"a": "1"})
-	if b.problem("pipe") != "a named pipe is not kept in sync" {
-		t.Errorf("%+v", b.Status().Problems)
-	}
-	must(t, os.Remove(b.path("pipe")))
-	b.once()
 	if p := b.Status().Problems; len(p) > 0 {
 		t.Errorf("%+v", p)
 	}

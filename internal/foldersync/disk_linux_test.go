@@ -1,0 +1,106 @@
+package foldersync
+
+import (
+	"errors"
+	"maps"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestOtherDisksAreNotEntered(t *testing.T) {
+	tree := newMemTree()
+	b := newBox(t, tree, nil)
+	smallDisk(t, b.path("mounted"), "1m")
+	// Another disk in the folder is not crossed, neither way.
+	must(t, os.WriteFile(b.path("mounted/x"), []byte("x"), 0o644))
+	tree.put("mounted/y", "y")
+	b.once()
+	if got := tree.texts(); got["mounted/x"] != "" || len(got) != 2 {
+		t.Errorf("%q", got)
+	}
+	if _, err := os.Lstat(b.path("mounted/y")); err == nil {
+		t.Error("written to another disk")
+	}
+	if !strings.Contains(b.problem("mounted"), "another disk") {
+		t.Errorf("%+v", b.Status().Problems)
+	}
+	must(t, syscall.Unmount(b.path("mounted"), 0))
+	b.once()
+	wantEqual(t, "folder", b.texts(), map[string]string{"mounted/": "", "mounted/y": "y"})
+	if p := b.Status().Problems; len(p) > 0 {
+		t.Errorf("%+v", p)
+	}
+}
+
+// smallDisk mounts a disk of its own on a folder that it makes.
+func smallDisk(t testing.TB, dir, size string) {
+	t.Helper()
+	must(t, os.MkdirAll(dir, 0o755))
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
+		t.Fatalf("mount a small disk (the test needs to be root): %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) }) // it may have been unmounted
+}
+
+func TestFullDiskWaits(t *testing.T) {
+	tree := newMemTree()
+	b := newBox(t, tree, nil)
+	smallDisk(t, b.root, "1m")
+	tree.put("a", "small")
+	tree.put("large", strings.Repeat("x", 2<<20))
+	err := b.Once(t.Context())
+	if !errors.Is(err, errFull) || b.Status().State != StateFull {
+		t.Fatalf("got %v, %+v", err, b.Status())
+	}
+	// What is on disk is still sent.
+	b.write("b", "mine")
+	must(t, b.push(t.Context(), []string{""}))
+	if tree.texts()["b"] != "mine" {
+		t.Error("not sent")
+	}
+	tree.put("large", strings.Repeat("x", 200_000))
+	b.once()
+	wantEqual(t, "folder", b.texts(), tree.texts())
+}
+
+func TestFloorOfFreeSpace(t *testing.T) {
+	tree := newMemTree()
+	b := newBox(t, tree, &Options{MinFree: 600 << 10})
+	smallDisk(t, b.root, "1m")
+	tree.put("large", strings.Repeat("x", 500_000))
+	if err := b.Once(t.Context()); !errors.Is(err, errFull) {
+		t.Fatalf("got %v", err)
+	}
+	if got := b.texts(); len(got) > 0 {
+		t.Errorf("%q", slicesOf(got))
+	}
+	tree.put("large", strings.Repeat("x", 100_000))
+	b.once()
+	wantEqual(t, "folder", b.texts(), tree.texts())
+}
+
+func slicesOf(m map[string]string) (names []string) {
+	for p := range maps.Keys(m) {
+		names = append(names, p)
+	}
+	return names
+}
+
+func TestSpecialFilesAreSkippedAndReported(t *testing.T) {
+	tree := newMemTree()
+	b := newBox(t, tree, nil)
+	b.write("a", "1")
+	must(t, syscall.Mkfifo(b.path("pipe"), 0o644))
+	b.once()
+	wantEqual(t, "tree", tree.texts(), map[string]string{"a": "1"})
+	if b.problem("pipe") != "a named pipe is not kept in sync" {
+		t.Errorf("%+v", b.Status().Problems)
+	}
+	must(t, os.Remove(b.path("pipe")))
+	b.once()
+	if p := b.Status().Problems; len(p) > 0 {
+		t.Errorf("%+v", p)
+	}
+}
