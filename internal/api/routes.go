@@ -75,6 +75,7 @@ func (h *handler) routes() []Route {
 		post("/v1/space/undo", h.undo, TypeKept),
 		post("/v1/space/conflicts", h.conflicts, TypeConflict, TypeKept),
 		post("/v1/space/trash", h.trash, TypeDeleted, TypeKept),
+		post("/v1/space/publish", h.publish, TypePublished),
 		post("/v1/space/snapshots", h.snapshots, TypeSnapshot),
 		post("/v1/join", h.joinSpace, with(joins, TypeCode, TypeMet, TypeWarning, TypeProgress, TypeIdentity, TypeSpace)...),
 		post("/v1/devices", h.devices, with(joins, TypeDevice)...),
@@ -109,7 +110,7 @@ var Events = map[string]any{
 	TypeMirrorStats: MirrorStats{}, TypeMirrored: Mirrored{}, TypeUnmirrored: Unmirrored{}, TypeBase: Base{}, TypePair: Pair{},
 	TypeMember: Member{}, TypeInvited: Invited{}, TypeJoined: Joined{}, TypeCode: Code{}, TypeMet: Met{}, TypeOffer: Offer{}, TypeSent: Sent{},
 	TypeReceived: Received{}, TypePhrase: Phrase{}, TypeIdentity: Identity{}, TypeKeyring: Keyring{}, TypeShare: PhraseShare{},
-	TypeSpace: Space{}, TypePerson: Person{}, TypeDevice: Device{}, TypeInvitation: Invitation{}, TypeAdded: Added{}, TypeSyncFolder: SyncFolder{}, TypeKept: Kept{}, TypeConflict: Conflict{}, TypeDeleted: Deleted{}, TypeSnapshot: Snapshot{}, TypeSpaceFiles: SpaceFiles{}, TypeCopy: Copy{},
+	TypeSpace: Space{}, TypePerson: Person{}, TypeDevice: Device{}, TypeInvitation: Invitation{}, TypeAdded: Added{}, TypeSyncFolder: SyncFolder{}, TypeKept: Kept{}, TypeConflict: Conflict{}, TypeDeleted: Deleted{}, TypeSnapshot: Snapshot{}, TypeSpaceFiles: SpaceFiles{}, TypeCopy: Copy{}, TypePublished: Published{},
 }
 
 // with returns all names.

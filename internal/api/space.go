@@ -227,6 +227,9 @@ func (h *handler) spaces(ctx context.Context, _ SpacesRequest, s *Stream) error 
 }
 
 func (h *handler) createSpace(ctx context.Context, r CreateSpaceRequest, s *Stream) error {
+	if _, err := h.Spaces.Get(r.Name); fault.KindOf(err) != fault.NotFound || err == nil {
+		return fault.New(fault.Conflict, "there is a space %q here already", r.Name).Hint("choose another name")
+	}
 	sp, err := h.Spaces.Create(ctx, r.Name)
 	if err != nil {
 		return err

@@ -36,6 +36,12 @@ func (h *handler) ofSpace(ref, dir string) (t spaceTarget, ok bool, err error) {
 	if strings.Contains(ref, "://") {
 		return t, false, nil
 	}
+	if sp, err := h.Spaces.Get(ref); err == nil {
+		// A drive of that name, or a path, was meant before there were spaces.
+		if _, err := h.Files.Find(ref, dir); fault.KindOf(err) == fault.NotFound {
+			return spaceTarget{space: sp}, true, nil
+		}
+	}
 	if !filepath.IsAbs(ref) {
 		if dir == "" {
 			return t, false, nil

@@ -104,7 +104,7 @@ func newRoot(g *globals) *cobra.Command {
 	cmd.SetHelpCommandGroupID("care")
 	cmd.SetCompletionCommandGroupID("care")
 	cmd.AddCommand(
-		newShare(g), newGet(g), newSeed(g), newServe(g), newSend(g), newReceive(g), newBase(g), newMirror(g), newUp(g), newSync(g), newSpace(g), newDevice(g), newJoin(g),
+		newShare(g), newGet(g), newSeed(g), newServe(g), newSend(g), newReceive(g), newBase(g), newMirror(g), newUp(g), newSync(g), newSpace(g), newDevice(g), newJoin(g), newPublish(g),
 		newLs(g), newCat(g), newLog(g), newDiff(g), newRestore(g), newUndo(g), newRedo(g), newConflicts(g), newTrash(g), newSnapshot(g),
 		newInfo(g), newStatus(g), newDoctor(g), newLimit(g), newService(g), newDebug(g), newNet(g), newDHT(g), newIdentity(g), newVersion(g), newMan(g),
 	)

@@ -312,6 +312,21 @@ func waitForText(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// waitfile FILE WANT: waits until a file has the content of another one.
+func waitForFile(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := os.ReadFile(ts.MkAbs(args[1]))
+	ts.Check(err)
+	for until := time.Now().Add(patient); ; time.Sleep(20 * time.Millisecond) {
+		got, err := os.ReadFile(ts.MkAbs(args[0]))
+		if err == nil && bytes.Equal(got, want) {
+			return
+		}
+		if time.Now().After(until) {
+			ts.Fatalf("%s has %q: %v", args[0], got, err)
+		}
+	}
+}
+
 // base_link: sets link to that of the only base of the node.
 func baseLink(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(ts.Exec("cloudpal", "base", "ls", "--json"))

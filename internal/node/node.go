@@ -116,7 +116,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 		Collections: []space.Collection{spacefs.Collection()}, Log: n.opts.Log}); err != nil {
 		return err
 	}
-	n.content = spacefs.NewLibrary(&spacefs.Options{Log: n.opts.Log})
+	n.content = spacefs.NewLibrary(&spacefs.Options{Drives: n.store, Log: n.opts.Log})
 	if n.folders, err = folders.Open(ctx, n.store, folders.Options{Home: n.opts.Home, Tree: n.treeOf, Log: n.opts.Log}); err != nil {
 		return err
 	}

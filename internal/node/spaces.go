@@ -62,8 +62,7 @@ func (n *Node) meetMembers(ctx context.Context, c api.Connect, report func(api.P
 	for {
 		changed := n.spaces.Changed()
 		here := make(map[hypercrypto.Key]bool)
-		for _, s := range n.spaces.Spaces() {
-			key := s.Key()
+		for _, key := range n.meetingPlaces() {
 			here[key] = true
 			if rooms[key] != nil {
 				continue
@@ -71,7 +70,7 @@ func (n *Node) meetMembers(ctx context.Context, c api.Connect, report func(api.P
 			c.Rooms = []api.Room{{Topic: key.Discovery(), Announce: true}}
 			_, leave, err := n.network.Join(ctx, c, report)
 			if err != nil {
-				n.opts.Log.Warn("the members of a space are not met", "space", key.Discovery(), "err", err)
+				n.opts.Log.Warn("the members of a space, or readers of a drive, are not met", "topic", key.Discovery(), "err", err)
 				continue
 			}
 			rooms[key] = leave
@@ -88,6 +87,18 @@ func (n *Node) meetMembers(ctx context.Context, c api.Connect, report func(api.P
 			return
 		}
 	}
+}
+
+// meetingPlaces returns the keys of all spaces, and of the drives that their folders are
+// published as. The files of spaces are cared for from here on.
+func (n *Node) meetingPlaces() (keys []hypercrypto.Key) {
+	for _, s := range n.spaces.Spaces() {
+		keys = append(keys, s.Key())
+		for _, p := range n.content.Of(s).Published() {
+			keys = append(keys, p.Key)
+		}
+	}
+	return keys
 }
 
 // treeOf implements [folders.Options].Tree.
