@@ -71,6 +71,9 @@ func (h *handler) routes() []Route {
 		post("/v1/space/set", h.setSpace, TypeSpace),
 		post("/v1/space/add-mirror", h.addMirror, TypeSpace),
 		post("/v1/space/copies", h.copies, TypeSpaceFiles, TypeCopy),
+		post("/v1/space/link", h.spaceLink, TypeSpaceLink),
+		post("/v1/space/open", h.openSpace, TypeSpace),
+		post("/v1/space/recover", h.recoverSpace, with(joins, TypeSpace)...),
 		post("/v1/space/leave", h.leaveSpace, joins...),
 		post("/v1/space/undo", h.undo, TypeKept),
 		post("/v1/space/conflicts", h.conflicts, TypeConflict, TypeKept),
@@ -110,7 +113,7 @@ var Events = map[string]any{
 	TypeMirrorStats: MirrorStats{}, TypeMirrored: Mirrored{}, TypeUnmirrored: Unmirrored{}, TypeBase: Base{}, TypePair: Pair{},
 	TypeMember: Member{}, TypeInvited: Invited{}, TypeJoined: Joined{}, TypeCode: Code{}, TypeMet: Met{}, TypeOffer: Offer{}, TypeSent: Sent{},
 	TypeReceived: Received{}, TypePhrase: Phrase{}, TypeIdentity: Identity{}, TypeKeyring: Keyring{}, TypeShare: PhraseShare{},
-	TypeSpace: Space{}, TypePerson: Person{}, TypeDevice: Device{}, TypeInvitation: Invitation{}, TypeAdded: Added{}, TypeSyncFolder: SyncFolder{}, TypeKept: Kept{}, TypeConflict: Conflict{}, TypeDeleted: Deleted{}, TypeSnapshot: Snapshot{}, TypeSpaceFiles: SpaceFiles{}, TypeCopy: Copy{}, TypePublished: Published{},
+	TypeSpace: Space{}, TypePerson: Person{}, TypeDevice: Device{}, TypeInvitation: Invitation{}, TypeAdded: Added{}, TypeSyncFolder: SyncFolder{}, TypeKept: Kept{}, TypeConflict: Conflict{}, TypeDeleted: Deleted{}, TypeSnapshot: Snapshot{}, TypeSpaceFiles: SpaceFiles{}, TypeCopy: Copy{}, TypePublished: Published{}, TypeSpaceLink: SpaceLink{},
 }
 
 // with returns all names.

@@ -25,7 +25,7 @@ down, and give shares of them to friends in case you lose what you wrote.
 A device has a key of its own, which it never gives away, and a proof that it belongs
 to the person. A device that is lost is made worthless by "restore" on another.`,
 	}
-	cmd.AddCommand(newIdentityNew(g), newIdentityShow(g), newIdentityPassphrase(g), newIdentityPhrase(g), newIdentityRestore(g), newIdentityShares(g), newIdentityCombine(g))
+	cmd.AddCommand(newIdentityNew(g), newIdentityShow(g), newIdentityUnlock(g), newIdentityPassphrase(g), newIdentityPhrase(g), newIdentityRestore(g), newIdentityShares(g), newIdentityCombine(g))
 	return cmd
 }
 
@@ -126,4 +126,32 @@ func one[T any](ctx context.Context, c *client.Client, path string, request any)
 		return v, err
 	}
 	return list[0], nil
+}
+
+func newIdentityUnlock(g *globals) *cobra.Command {
+	var p passphraseFlag
+	cmd := &cobra.Command{
+		Use:   "unlock",
+		Short: "Open the key of this device for the running node",
+		Long: `Unlock opens a key that has a passphrase, for as long as "cloudpal up" runs. The node needs
+it to make and join spaces, and to let in other devices of yours; "up" asks for it by
+itself at a terminal. Without one the passphrase is the first line of standard input.`,
+		Example: `  cloudpal identity unlock`,
+		Args:    args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return g.with(cmd.Context(), func(c *client.Client) error { return g.unlock(cmd.Context(), c, &p) })
+		},
+	}
+	p.add(cmd.Flags())
+	return cmd
+}
+
+// unlock opens the device's key for the node.
+func (g *globals) unlock(ctx context.Context, c *client.Client, p *passphraseFlag) error {
+	passphrase, err := p.read(ctx, g, "Passphrase: ")
+	if err != nil {
+		return err
+	}
+	_, err = one[api.Identity](ctx, c, "/v1/identity/unlock", api.UnlockRequest{Passphrase: passphrase})
+	return err
 }

@@ -30,7 +30,7 @@ always-on machine that keeps a space without being able to read it.
   cloudpal sync ~/Family --space family`,
 	}
 	cmd.AddCommand(newSpaceCreate(g), newSpaceLs(g), newSpaceInvite(g), newSpaceInvites(g), newSpaceMembers(g), newSpaceRole(g), newSpaceRemove(g),
-		newSpaceStatus(g), newSpaceSet(g), newSpaceAddMirror(g), newSpaceLeave(g))
+		newSpaceStatus(g), newSpaceSet(g), newSpaceAddMirror(g), newSpaceLink(g), newSpaceOpen(g), newSpaceRecover(g), newSpaceLeave(g))
 	return cmd
 }
 

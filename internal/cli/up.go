@@ -118,11 +118,19 @@ func runUp(ctx context.Context, g *globals, o *upOptions) (err error) {
 	return err
 }
 
-// whoIsUp makes an identity at a terminal, when there is none.
+// whoIsUp makes an identity at a terminal, when there is none, and opens the key of one
+// that has a passphrase, if that is at hand.
 func (g *globals) whoIsUp(ctx context.Context, n *node.Node, o *upOptions, log *slog.Logger) error {
 	c := client.New(client.Memory(n.Handler()))
 	defer c.Close()
-	_, err := one[api.Identity](ctx, c, "/v1/identity/show", api.ShowIdentityRequest{})
+	i, err := one[api.Identity](ctx, c, "/v1/identity/show", api.ShowIdentityRequest{})
+	if err == nil && i.Protection == "passphrase" {
+		if o.identity.file == "" && !g.atTerminal() {
+			log.Warn("the key of this device is locked: run cloudpal identity unlock, or name a --passphrase-file")
+			return nil
+		}
+		return g.unlock(ctx, c, &o.identity.passphraseFlag)
+	}
 	if fault.KindOf(err) != fault.NotFound || err == nil {
 		return err
 	}
