@@ -63,9 +63,10 @@ type SyncFolder struct {
 	Reason string   `json:"reason,omitempty"`
 	Hints  []string `json:"hints,omitempty"`
 	// Files counts files, folders and links that are equal on both sides, Pending what
-	// is still to be written.
+	// is still to be written, Waiting what changed on disk and is not quiet yet.
 	Files   int `json:"files"`
 	Pending int `json:"pending"`
+	Waiting int `json:"waiting"`
 	// What was done since the node runs.
 	Committed    uint64 `json:"committed"`
 	Written      uint64 `json:"written"`
@@ -102,7 +103,7 @@ func (h *handler) describeFolder(f *folders.Status) SyncFolder {
 	}
 	st := f.Status
 	out.State, out.Reason, out.Hints = string(st.State), st.Reason, st.Hints
-	out.Files, out.Pending = st.Files, st.Pending
+	out.Files, out.Pending, out.Waiting = st.Files, st.Pending, st.Waiting
 	out.Committed, out.Written, out.Removed, out.SentBytes, out.WrittenBytes = st.Committed+st.Moved, st.Written, st.Removed, st.SentBytes, st.WrittenBytes
 	out.Watching, out.LastScan = st.Watching, st.LastScan
 	for _, p := range st.Problems[:min(len(st.Problems), maxProblems)] {
@@ -176,7 +177,7 @@ func (h *handler) followFolder(ctx context.Context, dir string, untilEqual bool,
 					return err
 				}
 			}
-			if untilEqual && f.Running && (now.State == string(foldersync.StateIdle) && !now.LastScan.IsZero() && now.Pending == 0 || now.State == string(foldersync.StateAsking)) {
+			if untilEqual && f.Running && (now.State == string(foldersync.StateIdle) && !now.LastScan.IsZero() && now.Pending == 0 && now.Waiting == 0 || now.State == string(foldersync.StateAsking)) {
 				return nil
 			}
 		}

@@ -74,6 +74,9 @@ func folderLine(v *api.SyncFolder) string {
 	if v.Files != 1 {
 		line[3] = strings.TrimSuffix(line[3], "entrys") + "entries"
 	}
+	if v.Waiting > 0 && v.State == "idle" {
+		line[2] = "waiting for files to be written"
+	}
 	if v.Pending > 0 {
 		line = append(line, count(uint64(v.Pending), "change")+" to come")
 	}

@@ -56,6 +56,13 @@ func (d *dirtySet) after(path string, wait time.Duration) {
 	}
 }
 
+// len returns how many paths there are.
+func (d *dirtySet) len() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.paths)
+}
+
 // notify returns a channel that receives after something was added.
 func (d *dirtySet) notify() <-chan struct{} {
 	d.mu.Lock()

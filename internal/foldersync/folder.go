@@ -158,7 +158,7 @@ func (f *Folder) Close() error {
 // Status returns what the folder is doing.
 func (f *Folder) Status() Status {
 	s := f.progress.status()
-	s.Files = f.idx.len()
+	s.Files, s.Waiting = f.idx.len(), f.dirty.len()
 	return s
 }
 

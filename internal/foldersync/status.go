@@ -32,8 +32,9 @@ type Status struct {
 	Current string
 	// Files is how many files, folders and links are in agreement.
 	Files int
-	// Pending is how many changes of the tree are still to be written.
-	Pending int
+	// Pending is how many changes of the tree are still to be written, Waiting how many paths
+	// changed on disk just now and are looked at when they are quiet.
+	Pending, Waiting int
 	// What was done since Open.
 	Committed, Written, Removed, Moved uint64 // changes
 	SentBytes, WrittenBytes            uint64
