@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"github.com/tradle/cloudpal/internal/space"
 )
@@ -10,6 +11,8 @@ import (
 // [SpaceFiles], and a [Copy] for this device and for each mirror.
 type CopiesRequest struct {
 	Space string `json:"space"`
+	// Verify has the mirrors that are online prove first that they have what they say.
+	Verify bool `json:"verify,omitempty"`
 }
 
 // The names of the events about copies.
@@ -50,6 +53,19 @@ type Copy struct {
 	// Complete says that it holds all that this device knows of; of a mirror that is
 	// offline it is not known.
 	Complete bool `json:"complete"`
+	// Verified is when a mirror last proved that it has what it says: it sent blocks that
+	// were chosen at random, and they were what the writers signed. Failed is set, to when,
+	// if it did not the last time.
+	Verified time.Time `json:"verified,omitzero"`
+	Failed   time.Time `json:"failed,omitzero"`
+}
+
+// Holding is what is known of the copy that a mirror has of a space.
+type Holding struct {
+	// Online says that it is connected, Complete that it has said that it holds all.
+	Online, Complete bool
+	// Proven and Failed are as in [Copy].
+	Proven, Failed time.Time
 }
 
 func (h *handler) copies(ctx context.Context, r CopiesRequest, s *Stream) error {
@@ -72,11 +88,16 @@ func (h *handler) copies(ctx context.Context, r CopiesRequest, s *Stream) error 
 		if m.Role != space.Mirror || m.Removed {
 			continue
 		}
-		online, complete, err := h.HeldBy(ctx, sp, m.Person)
+		if r.Verify {
+			if err := h.Prove(ctx, sp, m.Person); err != nil {
+				s.Send(TypeWarning, Warning{Type: TypeWarning, Message: "not verified: " + err.Error()})
+			}
+		}
+		x, err := h.HeldBy(ctx, sp, m.Person)
 		if err != nil {
 			return err
 		}
-		s.Send(TypeCopy, Copy{TypeCopy, m.Name, m.Person.String(), true, online, complete})
+		s.Send(TypeCopy, Copy{TypeCopy, m.Name, m.Person.String(), true, x.Online, x.Complete, x.Proven, x.Failed})
 	}
 	return nil
 }

@@ -362,17 +362,24 @@ stay there. With --forget you stay a member, but this device keeps the space no 
 }
 
 func newSpaceStatus(g *globals) *cobra.Command {
-	return &cobra.Command{
+	var r api.CopiesRequest
+	cmd := &cobra.Command{
 		Use:   "status NAME",
 		Short: "Show what a space has, and who holds a full copy of it",
 		Long: `Status counts the files of a space, and tells whether this device and the mirrors hold all
-of it. What a mirror holds is what it says itself, as long as it is connected.`,
-		Example: `  cloudpal space status family`,
-		Args:    args(1, 1),
+of it. What a mirror holds is what it says itself, as long as it is connected. A few times
+a day, and with --verify at once, it has to prove that: it must send blocks that are
+chosen at random. Status tells when it last did.`,
+		Example: `  cloudpal space status family
+  cloudpal space status family --verify`,
+		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			return g.stream(cmd.Context(), "/v1/space/copies", api.CopiesRequest{Space: a[0]}, g.showCopies)
+			r.Space = a[0]
+			return g.stream(cmd.Context(), "/v1/space/copies", r, g.showCopies)
 		},
 	}
+	cmd.Flags().BoolVar(&r.Verify, "verify", false, "have the mirrors prove now that they have what they say")
+	return cmd
 }
 
 func (g *globals) showCopies(e client.Event) error {
@@ -404,6 +411,12 @@ func (g *globals) showCopies(e client.Event) error {
 			state = "offline"
 		case !v.Complete:
 			state = "not complete"
+		}
+		switch {
+		case !v.Failed.IsZero():
+			state += ", failed to prove what it has " + moment(v.Failed)
+		case !v.Verified.IsZero():
+			state += ", verified " + moment(v.Verified)
 		}
 		return g.print("%-10s %s: %s", map[bool]string{true: "mirror", false: "copy"}[v.Mirror], plain(v.Name), state)
 	}
