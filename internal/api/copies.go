@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tradle/cloudpal/internal/space"
+	"github.com/tradle/cloudpal/internal/spacefs"
 )
 
 // CopiesRequest asks what a space has, and who holds all of it. The answer is a
@@ -13,6 +14,14 @@ type CopiesRequest struct {
 	Space string `json:"space"`
 	// Verify has the mirrors that are online prove first that they have what they say.
 	Verify bool `json:"verify,omitempty"`
+}
+
+// KeepRequest says whether this device is to keep a full copy of a space. The answer holds
+// a [SpaceFiles], of what is here so far.
+type KeepRequest struct {
+	Space string `json:"space"`
+	// Off keeps from now on only what is used here. What is held stays.
+	Off bool `json:"off,omitempty"`
 }
 
 // The names of the events about copies.
@@ -32,6 +41,8 @@ type SpaceFiles struct {
 	// replaced and are kept.
 	Trash   uint64 `json:"trash"`
 	History uint64 `json:"history"`
+	// Keep says that this device fetches everything.
+	Keep bool `json:"keep"`
 	// Version is the number of operations.
 	Version uint64 `json:"version"`
 	// Contents counts different contents, in files, trash and history, and TotalBytes their
@@ -68,17 +79,41 @@ type Holding struct {
 	Proven, Failed time.Time
 }
 
+// sendHeld counts what a space has, and what of it is on this device.
+func sendHeld(ctx context.Context, f *spacefs.Files, s *Stream) (spacefs.Held, error) {
+	held, err := f.Held(ctx)
+	if err != nil {
+		return held, err
+	}
+	return held, s.Send(TypeSpaceFiles, SpaceFiles{Type: TypeSpaceFiles, Files: held.Files, Bytes: held.Bytes, Conflicts: held.Conflicts,
+		Trash: held.Trash, History: held.History, Keep: f.Policy().Everything, Version: held.Ops,
+		Contents: held.Contents, TotalBytes: held.Size, Held: held.HeldContents, HeldBytes: held.HeldSize})
+}
+
+func (h *handler) keepSpace(ctx context.Context, r KeepRequest, s *Stream) error {
+	sp, err := h.Spaces.Get(r.Space)
+	if err != nil {
+		return err
+	}
+	f := h.SpaceFiles.Of(sp)
+	p := f.Policy()
+	p.Everything = !r.Off
+	if err := f.SetPolicy(p); err != nil {
+		return err
+	}
+	_, err = sendHeld(ctx, f, s)
+	return err
+}
+
 func (h *handler) copies(ctx context.Context, r CopiesRequest, s *Stream) error {
 	sp, err := h.Spaces.Get(r.Space)
 	if err != nil {
 		return err
 	}
-	held, err := h.SpaceFiles.Of(sp).Held(ctx)
+	held, err := sendHeld(ctx, h.SpaceFiles.Of(sp), s)
 	if err != nil {
 		return err
 	}
-	s.Send(TypeSpaceFiles, SpaceFiles{TypeSpaceFiles, held.Files, held.Bytes, held.Conflicts, held.Trash, held.History, held.Ops,
-		held.Contents, held.Size, held.HeldContents, held.HeldSize})
 	s.Send(TypeCopy, Copy{Type: TypeCopy, Name: "this device", Online: true, Complete: held.Full()})
 	members, err := sp.Members(ctx)
 	if err != nil {

@@ -71,6 +71,7 @@ func (h *handler) routes() []Route {
 		post("/v1/space/set", h.setSpace, TypeSpace),
 		post("/v1/space/add-mirror", h.addMirror, TypeSpace),
 		post("/v1/space/copies", h.copies, TypeSpaceFiles, TypeCopy, TypeWarning),
+		post("/v1/space/keep", h.keepSpace, TypeSpaceFiles),
 		post("/v1/space/leave", h.leaveSpace, joins...),
 		post("/v1/space/undo", h.undo, TypeKept),
 		post("/v1/space/conflicts", h.conflicts, TypeConflict, TypeKept),
