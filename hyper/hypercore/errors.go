@@ -31,6 +31,9 @@ var (
 	ErrNotFound = errors.New("hypercore: log is not stored here")
 	// ErrDecrypt: a block cannot be decrypted with the key that was given.
 	ErrDecrypt = errors.New("hypercore: block cannot be decrypted")
+	// ErrChallenge: a peer did not prove that it holds a block; see
+	// [Peer.Challenge].
+	ErrChallenge = errors.New("hypercore: the peer does not prove that it has the block")
 	// ErrBranchMoved: the log changed so that the branch no longer extends it.
 	ErrBranchMoved = errors.New("hypercore: the branch does not extend the log any more")
 )

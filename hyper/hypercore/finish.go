@@ -23,6 +23,9 @@ func (r *replicator) finish(batch []*received) {
 		if d.req == nil {
 			d.peer.unasked--
 		} else {
+			if d.req.challenge != nil {
+				d.req.challenge.answer(d)
+			}
 			r.giveBack(d.req)
 			if d.req.seek != nil && d.err == nil {
 				d.req.seek.fail(nil)

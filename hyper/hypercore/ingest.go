@@ -19,6 +19,8 @@ type received struct {
 	size int
 	// shared: the block may come a second time, from another peer.
 	shared bool
+	// proven: the block of a challenge is what the log has.
+	proven bool
 
 	change *merkle.Change // once checked
 	err    error
@@ -109,7 +111,7 @@ func (p *Peer) unused(d *wire.Data) {
 func fits(q *request, d *wire.Data) bool {
 	switch {
 	case d.Fork != q.Fork:
-		return d.Fork > q.Fork && d.Upgrade != nil
+		return d.Fork > q.Fork && d.Upgrade != nil && q.challenge == nil
 	case q.Block != nil && (d.Block == nil || d.Block.Index != q.Block.Index):
 		return false
 	case q.bound > 0 && q.bound <= largeBlock && len(d.Block.Value) > q.bound:
@@ -218,6 +220,10 @@ func (r *replicator) ingestBlocks(batch []*received) {
 	rules := v.Rules
 	for _, d := range batch {
 		if d.err != nil {
+			continue
+		}
+		if d.req.challenge != nil {
+			d.proven, d.Block = true, nil
 			continue
 		}
 		if d.change.Rules != nil && rules == nil {

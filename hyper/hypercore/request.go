@@ -1,6 +1,7 @@
 package hypercore
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/tradle/cloudpal/hyper/internal/bitfield"
@@ -14,10 +15,12 @@ type request struct {
 	peer  *Peer
 	seek  *seekWait // whom the answer helps
 	reorg *reorg    // what it is a step of
-	size  int       // bytes that the answer will have, as far as can be told
-	bound int       // bytes that the block has at most
-	alone bool      // send it in a frame of its own
-	sent  time.Time
+	// challenge is set if only the answer counts, not the block.
+	challenge *challenge
+	size      int  // bytes that the answer will have, as far as can be told
+	bound     int  // bytes that the block has at most
+	alone     bool // send it in a frame of its own
+	sent      time.Time
 }
 
 // blockWait is everybody who waits for one block.
@@ -36,6 +39,11 @@ func (w *blockWait) fail(err error) {
 		w.err = err
 		close(w.ready)
 	}
+}
+
+// gets tells whether the request is for block i and nothing more.
+func (q *request) gets(i uint64) bool {
+	return q.Block != nil && q.Block.Index == i && q.Upgrade == nil && q.challenge == nil
 }
 
 // want registers a reader that waits for block i.
@@ -81,7 +89,7 @@ func (r *replicator) unwant(w *blockWait) (value []byte) {
 	}
 	for _, p := range r.peers {
 		for id, q := range p.inflight {
-			if q.Block != nil && q.Block.Index == w.index && q.Upgrade == nil && q.Priority > 0 {
+			if q.gets(w.index) && q.Priority > 0 {
 				p.cancel(id, q)
 			}
 		}
@@ -126,7 +134,7 @@ func (p *Peer) send(q *request) {
 	q.ID, q.peer, q.sent = p.lastID, p, time.Now()
 	p.inflight[q.ID] = q
 	p.inflightBytes += q.size
-	if q.Block != nil {
+	if q.Block != nil && q.challenge == nil {
 		r.asked[q.Block.Index]++
 	}
 	if q.Upgrade != nil && q.reorg == nil {
@@ -163,6 +171,10 @@ func (p *Peer) forget(id uint64, q *request) {
 
 // giveBack lets others be asked for what q asked.
 func (r *replicator) giveBack(q *request) {
+	if q.challenge != nil {
+		q.challenge.finish(fmt.Errorf("%w: no answer", ErrChallenge))
+		return
+	}
 	if q.Block != nil {
 		r.release(q.Block.Index)
 	}
@@ -236,6 +248,9 @@ const maxMissing = 1 << 16
 func (p *Peer) refused(q *request) {
 	r := p.repl
 	h := r.log.state()
+	if q.challenge != nil {
+		q.challenge.finish(fmt.Errorf("%w: refused", ErrChallenge))
+	}
 	switch {
 	case q.Block != nil && q.Fork == h.Fork:
 		if p.missing == nil {

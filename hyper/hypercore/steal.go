@@ -51,7 +51,7 @@ func (p *Peer) steal(h *head, end uint64) {
 			continue
 		}
 		for _, q := range other.inflight {
-			if q.Block == nil || q.Upgrade != nil || q.Fork != h.Fork {
+			if q.Block == nil || q.Upgrade != nil || q.challenge != nil || q.Fork != h.Fork {
 				continue
 			}
 			i := q.Block.Index
@@ -107,7 +107,7 @@ func (r *replicator) settle(i uint64) {
 	}
 	for _, p := range r.peers {
 		for id, q := range p.inflight {
-			if q.Block != nil && q.Block.Index == i && q.Upgrade == nil && q.Fork == r.log.state().Fork {
+			if q.gets(i) && q.Fork == r.log.state().Fork {
 				p.cancel(id, q)
 			}
 		}

@@ -69,8 +69,11 @@ type Backend struct {
 	// called. report is called for every change of a connection, listening with the
 	// addresses that the node listens on.
 	Together func(ctx context.Context, c Connect, report func(Peer), listening func(listen []string)) (leave func(), err error)
-	// HeldBy tells whether a peer is connected, and has said that it holds all of a space.
-	HeldBy func(ctx context.Context, s *space.Space, peer hypercrypto.PublicKey) (connected, complete bool, err error)
+	// HeldBy tells what is known of the copy of a space that a mirror has.
+	HeldBy func(ctx context.Context, s *space.Space, mirror hypercrypto.PublicKey) (Holding, error)
+	// Prove has a mirror prove that it has random blocks of a space, and remembers that for
+	// HeldBy. The error wraps [hypercore.ErrChallenge] if it does not have what it says.
+	Prove func(ctx context.Context, s *space.Space, mirror hypercrypto.PublicKey) error
 	// Mirrors asks blind peers to keep logs.
 	Mirrors *blindpeer.Client
 	// Mirror runs a blind peer until ctx ends. ready is called once it is reachable,

@@ -30,7 +30,7 @@ always-on machine that keeps a space without being able to read it.
   cloudpal sync ~/Family --space family`,
 	}
 	cmd.AddCommand(newSpaceCreate(g), newSpaceLs(g), newSpaceInvite(g), newSpaceInvites(g), newSpaceMembers(g), newSpaceRole(g), newSpaceRemove(g),
-		newSpaceStatus(g), newSpaceSet(g), newSpaceAddMirror(g), newSpaceLink(g), newSpaceOpen(g), newSpaceRecover(g), newSpaceLeave(g))
+		newSpaceStatus(g), newSpaceSet(g), newSpaceKeep(g), newSpaceAddMirror(g), newSpaceLink(g), newSpaceOpen(g), newSpaceRecover(g), newSpaceLeave(g))
 	return cmd
 }
 
@@ -359,53 +359,4 @@ stay there. With --forget you stay a member, but this device keeps the space no 
 	cmd.Flags().BoolVar(&r.Forget, "forget", false, "stay a member, and only keep it on this device no longer")
 	o.add(cmd.Flags())
 	return cmd
-}
-
-func newSpaceStatus(g *globals) *cobra.Command {
-	return &cobra.Command{
-		Use:   "status NAME",
-		Short: "Show what a space has, and who holds a full copy of it",
-		Long: `Status counts the files of a space, and tells whether this device and the mirrors hold all
-of it. What a mirror holds is what it says itself, as long as it is connected.`,
-		Example: `  cloudpal space status family`,
-		Args:    args(1, 1),
-		RunE: func(cmd *cobra.Command, a []string) error {
-			return g.stream(cmd.Context(), "/v1/space/copies", api.CopiesRequest{Space: a[0]}, g.showCopies)
-		},
-	}
-}
-
-func (g *globals) showCopies(e client.Event) error {
-	switch e.Type {
-	case api.TypeSpaceFiles:
-		var v api.SpaceFiles
-		if err := e.Decode(&v); err != nil {
-			return err
-		}
-		for _, line := range [][2]string{
-			{"files", fmt.Sprintf("%d, %s", v.Files, size(v.Bytes))},
-			{"conflicts", fmt.Sprint(v.Conflicts)},
-			{"trash", fmt.Sprint(v.Trash)},
-			{"history", count(v.History, "older version")},
-			{"here", fmt.Sprintf("%s of %s", size(v.HeldBytes), size(v.TotalBytes))},
-		} {
-			if err := g.print("%-10s %s", line[0], line[1]); err != nil {
-				return err
-			}
-		}
-	case api.TypeCopy:
-		var v api.Copy
-		if err := e.Decode(&v); err != nil {
-			return err
-		}
-		state := "full copy"
-		switch {
-		case !v.Online:
-			state = "offline"
-		case !v.Complete:
-			state = "not complete"
-		}
-		return g.print("%-10s %s: %s", map[bool]string{true: "mirror", false: "copy"}[v.Mirror], plain(v.Name), state)
-	}
-	return nil
 }

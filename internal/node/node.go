@@ -64,12 +64,13 @@ type Node struct {
 	server    *http.Server
 	served    chan error // the result of serving the socket
 
-	ctx    context.Context // ends when the node closes; requests end with it
-	cancel context.CancelFunc
-	mu     sync.Mutex     // guards adding to wg, and is held while settings change
-	wg     sync.WaitGroup // mirrors that run
-	once   sync.Once
-	err    error // of Close
+	ctx     context.Context // ends when the node closes; requests end with it
+	cancel  context.CancelFunc
+	mu      sync.Mutex     // guards adding to wg, and is held while settings change
+	wg      sync.WaitGroup // mirrors that run
+	proving sync.Mutex     // held while what mirrors proved is noted
+	once    sync.Once
+	err     error // of Close
 }
 
 // Open opens a data folder and answers on its socket. A folder that another
@@ -123,7 +124,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	n.metrics = metrics.New(n.state)
 	n.handler = n.bounded(api.New(api.Backend{Files: n.files, Network: n.network, Web: &web{files: n.files, log: n.opts.Log}, Meet: n.meet, Info: n.info,
 		Mirrors: n.mirrors, Mirror: n.mirror, Limits: n.changeLimits, Metrics: n.metrics, Observe: n.metrics.Request, Bases: n.bases,
-		Identity: n.person.store, Bundle: n.bundle, Checks: n.checks(), Person: n.person, Spaces: n.spaces, SpaceFiles: n.content, Folders: n.folders, Together: n.together, HeldBy: n.heldBy}))
+		Identity: n.person.store, Bundle: n.bundle, Checks: n.checks(), Person: n.person, Spaces: n.spaces, SpaceFiles: n.content, Folders: n.folders, Together: n.together, HeldBy: n.heldBy, Prove: n.prove}))
 	return n.listen()
 }
 
