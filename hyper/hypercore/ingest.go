@@ -222,7 +222,7 @@ func (r *replicator) ingestBlocks(batch []*received) {
 		if d.err != nil {
 			continue
 		}
-		if d.req.challenge != nil {
+		if d.req != nil && d.req.challenge != nil {
 			d.proven, d.Block = true, nil
 			continue
 		}
