@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/internal/space"
 	"github.com/tradle/cloudpal/internal/spacefs"
 )
@@ -57,12 +58,14 @@ type SpaceFiles struct {
 type Copy struct {
 	Type string `json:"type"`
 	Name string `json:"name"`
-	// Key is that of the mirror's node; empty for this device.
+	// Person is whose device it is; empty for mirrors and this device.
+	Person string `json:"person,omitempty"`
+	// Key is that of its node; empty for this device.
 	Key    string `json:"key,omitempty"`
 	Mirror bool   `json:"mirror,omitempty"`
 	Online bool   `json:"online"`
-	// Complete says that it holds all that this device knows of; of a mirror that is
-	// offline it is not known.
+	// Complete says that it holds all that this device knows of; of a mirror that
+	// is offline, and of other devices, it is not known.
 	Complete bool `json:"complete"`
 	// Verified is when a mirror last proved that it has what it says: it sent blocks that
 	// were chosen at random, and they were what the writers signed. Failed is set, to when,
@@ -119,6 +122,9 @@ func (h *handler) copies(ctx context.Context, r CopiesRequest, s *Stream) error 
 	if err != nil {
 		return err
 	}
+	if err := h.sendDeviceCopies(ctx, sp, members, s); err != nil {
+		return err
+	}
 	for _, m := range members {
 		if m.Role != space.Mirror || m.Removed {
 			continue
@@ -132,7 +138,26 @@ func (h *handler) copies(ctx context.Context, r CopiesRequest, s *Stream) error 
 		if err != nil {
 			return err
 		}
-		s.Send(TypeCopy, Copy{TypeCopy, m.Name, m.Person.String(), true, x.Online, x.Complete, x.Proven, x.Failed})
+		s.Send(TypeCopy, Copy{TypeCopy, m.Name, "", m.Person.String(), true, x.Online, x.Complete, x.Proven, x.Failed})
+	}
+	return nil
+}
+
+// sendDeviceCopies tells of the other devices that say which node they are.
+func (h *handler) sendDeviceCopies(ctx context.Context, sp *space.Space, members []space.Member, s *Stream) error {
+	names := make(map[hypercrypto.PublicKey]string)
+	for _, m := range members {
+		names[m.Person] = m.Name
+	}
+	devices, err := sp.Devices(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range devices {
+		if d.Self || d.Removed || d.Node == (hypercrypto.PublicKey{}) {
+			continue
+		}
+		s.Send(TypeCopy, Copy{Type: TypeCopy, Name: d.Name, Person: names[d.Person], Key: d.Node.String(), Online: h.Online(d.Node)})
 	}
 	return nil
 }

@@ -69,6 +69,8 @@ type Backend struct {
 	// called. report is called for every change of a connection, listening with the
 	// addresses that the node listens on.
 	Together func(ctx context.Context, c Connect, report func(Peer), listening func(listen []string)) (leave func(), err error)
+	// Online tells whether there is a connection to a node.
+	Online func(node hypercrypto.PublicKey) bool
 	// HeldBy tells what is known of the copy of a space that a mirror has.
 	HeldBy func(ctx context.Context, s *space.Space, mirror hypercrypto.PublicKey) (Holding, error)
 	// Prove has a mirror prove that it has random blocks of a space, and remembers that for

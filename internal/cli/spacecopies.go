@@ -34,10 +34,10 @@ func newSpaceStatus(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status NAME",
 		Short: "Show what a space has, and who holds a full copy of it",
-		Long: `Status counts the files of a space, and tells whether this device and the mirrors hold all
-of it. What a mirror holds is what it says itself, as long as it is connected. A few times
-a day, and with --verify at once, it has to prove that: it must send blocks that are
-chosen at random. Status tells when it last did.`,
+		Long: `Status counts the files of a space, tells whether this device and the mirrors hold all
+of it, and which other devices are online. What a mirror holds is what it says itself, as
+long as it is connected. A few times a day, and with --verify at once, it has to prove
+that: it must send blocks that are chosen at random. Status tells when it last did.`,
 		Example: `  cloudpal space status family
   cloudpal space status family --verify`,
 		Args: args(1, 1),
@@ -77,6 +77,8 @@ func (g *globals) showCopies(e client.Event) error {
 		switch {
 		case !v.Online:
 			state = "offline"
+		case v.Person != "":
+			state = "online"
 		case !v.Complete:
 			state = "not complete"
 		}
@@ -86,7 +88,14 @@ func (g *globals) showCopies(e client.Event) error {
 		case !v.Verified.IsZero():
 			state += ", verified " + moment(v.Verified)
 		}
-		return g.print("%-10s %s: %s", map[bool]string{true: "mirror", false: "copy"}[v.Mirror], plain(v.Name), state)
+		word, name := "copy", plain(v.Name)
+		switch {
+		case v.Mirror:
+			word = "mirror"
+		case v.Person != "":
+			word, name = "device", name+" of "+plain(v.Person)
+		}
+		return g.print("%-10s %s: %s", word, name, state)
 	}
 	return nil
 }

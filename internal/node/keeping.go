@@ -114,10 +114,15 @@ func mirrorsOf(ctx context.Context, s *space.Space) (keys []hypercrypto.PublicKe
 	return keys, err
 }
 
+// online implements [api.Backend.Online].
+func (n *Node) online(node hypercrypto.PublicKey) bool {
+	return n.network.swarm.Connection(node) != nil
+}
+
 // heldBy implements [api.Backend.HeldBy].
 func (n *Node) heldBy(ctx context.Context, s *space.Space, peer hypercrypto.PublicKey) (api.Holding, error) {
 	p := n.provenBy(s, peer)
-	h := api.Holding{Online: n.network.swarm.Connection(peer) != nil, Proven: p.Proven, Failed: p.Failed}
+	h := api.Holding{Online: n.online(peer), Proven: p.Proven, Failed: p.Failed}
 	if !h.Online {
 		return h, nil
 	}

@@ -113,7 +113,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return err
 	}
 	n.person = &person{store: &identity.Store{Dir: filepath.Join(n.opts.Home, identityFolder), Ring: identity.SystemRing{}}}
-	if n.spaces, err = space.Open(ctx, n.store, space.Options{Identity: n.person, PersonName: personName(), DeviceName: machineName(), Pairing: n.pairing,
+	if n.spaces, err = space.Open(ctx, n.store, space.Options{Identity: n.person, PersonName: personName(), DeviceName: machineName(), Node: n.store.KeyPair("cloudpal/node").Public, Pairing: n.pairing,
 		Collections: []space.Collection{spacefs.Collection()}, Log: n.opts.Log}); err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	n.metrics = metrics.New(n.state)
 	n.handler = n.bounded(api.New(api.Backend{Files: n.files, Network: n.network, Web: &web{files: n.files, log: n.opts.Log}, Meet: n.meet, Info: n.info,
 		Mirrors: n.mirrors, Mirror: n.mirror, Limits: n.changeLimits, Metrics: n.metrics, Observe: n.metrics.Request, Bases: n.bases,
-		Identity: n.person.store, Bundle: n.bundle, Checks: n.checks(), Person: n.person, Spaces: n.spaces, SpaceFiles: n.content, Folders: n.folders, Together: n.together, HeldBy: n.heldBy, Prove: n.prove}))
+		Identity: n.person.store, Bundle: n.bundle, Checks: n.checks(), Person: n.person, Spaces: n.spaces, SpaceFiles: n.content, Folders: n.folders, Together: n.together, Online: n.online, HeldBy: n.heldBy, Prove: n.prove}))
 	return n.listen()
 }
 

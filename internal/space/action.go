@@ -221,23 +221,39 @@ func (a *renameAction) readFrom(r *compact.Reader) error {
 }
 
 // deviceAction is what the author's device says of itself: string name, uint flags
-// (1: always on), uint level of its program.
+// (1: always on, 2: it has a node), uint level of its program, and if it has, 32 key of its
+// node.
 type deviceAction struct {
 	name     string
 	alwaysOn bool
 	level    uint64
+	node     hypercrypto.PublicKey // zero if it has none
 }
 
 func (*deviceAction) kind() uint64 { return kindDevice }
 func (a *deviceAction) appendTo(b []byte) []byte {
-	b = compact.AppendUint(compact.AppendString(b, a.name), flag(a.alwaysOn, 1))
-	return compact.AppendUint(b, a.level)
+	b = compact.AppendUint(compact.AppendString(b, a.name), flag(a.alwaysOn, 1)|flag(a.node != noNode, 2))
+	return appendNode(compact.AppendUint(b, a.level), a.node)
 }
 func (a *deviceAction) readFrom(r *compact.Reader) error {
 	a.name = r.String()
-	a.alwaysOn = r.Uint()&1 != 0
-	a.level = r.Uint()
+	flags := r.Uint()
+	a.alwaysOn, a.level = flags&1 != 0, r.Uint()
+	if flags&2 != 0 {
+		a.node = r.Fixed32()
+	}
 	return nil
+}
+
+// noNode stands for none.
+var noNode hypercrypto.PublicKey
+
+// appendNode appends the key of a node, nothing if there is none.
+func appendNode(b []byte, node hypercrypto.PublicKey) []byte {
+	if node == noNode {
+		return b
+	}
+	return append(b, node[:]...)
 }
 
 // inviteAction makes an invite: 32 public key, uint role, uint expires in seconds since

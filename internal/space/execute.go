@@ -157,7 +157,7 @@ func (x *execution) describe(ctx context.Context, act *deviceAction) error {
 		return refuse("%q is no name", act.name)
 	}
 	dev := *x.w.device
-	dev.name, dev.alwaysOn, dev.level = act.name, act.alwaysOn, act.level
+	dev.name, dev.alwaysOn, dev.level, dev.node = act.name, act.alwaysOn, act.level, act.node
 	return x.d.putDevice(ctx, x.n.From, &dev)
 }
 

@@ -28,7 +28,7 @@ func someActions() []action {
 	return []action{
 		&createAction{true, "home", c}, &admitAction{claim: c}, &admitAction{invite: i.ID(), receipt: candidate.Receipt(), claim: c},
 		&removeAction{hypercrypto.PublicKey{1}}, &removeDeviceAction{hypercrypto.Key{1}}, &leaveAction{}, &roleAction{hypercrypto.PublicKey{1}, Editor},
-		&renameAction{"Ada"}, &deviceAction{"laptop", true, 1}, &inviteAction{public: i.KeyPair().Public, role: Viewer, expires: 1 << 33, uses: 3, label: "x", data: []byte{1}},
+		&renameAction{"Ada"}, &deviceAction{"laptop", true, 1, hypercrypto.PublicKey{}}, &deviceAction{"phone", false, 1, hypercrypto.PublicKey{4}}, &inviteAction{public: i.KeyPair().Public, role: Viewer, expires: 1 << 33, uses: 3, label: "x", data: []byte{1}},
 		&revokeAction{i.ID()}, &setAction{"trash-days", []byte{30}}, &indexerAction{300, true, hypercrypto.Key{1}},
 		&rotateAction{7, hypercrypto.Hash{1}, []sealedKey[hypercrypto.Key]{{hypercrypto.Key{1}, []byte{1, 2}}}, []sealedKey[hypercrypto.PublicKey]{{hypercrypto.PublicKey{2}, []byte{3}}}},
 		&shareAction{3, hypercrypto.Key{1}, []byte{1}},
@@ -101,6 +101,7 @@ func FuzzAction(f *testing.F) {
 func FuzzRecords(f *testing.F) {
 	f.Add((&person{role: Owner, name: "Ada", epoch: 1, since: 2}).appendTo(nil))
 	f.Add((&device{name: "x", level: 1, proof: []byte{1}}).appendTo(nil))
+	f.Add((&device{name: "x", level: 1, proof: []byte{1}, node: hypercrypto.PublicKey{2}}).appendTo(nil))
 	f.Add((&invite{inviteAction: inviteAction{role: Viewer, label: "x"}, used: 3}).appendTo(nil))
 	f.Add((&entry{length: 1, count: 2, time: 3, typ: "notes"}).appendTo(nil))
 	f.Add((&Preview{"plans", "Ada", Editor, true}).appendTo(nil))

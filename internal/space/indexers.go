@@ -199,8 +199,7 @@ func (s *Space) settle(ctx context.Context) error {
 			if left--; left < 0 {
 				continue
 			}
-			name, alwaysOn := s.l.description()
-			if _, err := s.do(ctx, &deviceAction{name: name, alwaysOn: alwaysOn, level: s.app.level}); err != nil {
+			if _, err := s.do(ctx, s.description()); err != nil {
 				return err
 			}
 		case <-ctx.Done():

@@ -36,6 +36,9 @@ type Options struct {
 	Identity Identity
 	// PersonName and DeviceName are how others see the two at first.
 	PersonName, DeviceName string
+	// Node is the public key that this device has on its connections, so that others see
+	// when it is online; zero if they are not to.
+	Node hypercrypto.PublicKey
 	// AlwaysOn says that this device is meant to be reachable at any time.
 	AlwaysOn bool
 	// Pairing lets others in by invites, and this device into their spaces.

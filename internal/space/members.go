@@ -31,6 +31,8 @@ type Device struct {
 	// AlwaysOn says that it means to be reachable at any time, Indexer that it confirms
 	// what others write.
 	AlwaysOn, Indexer bool
+	// Node is the key that it says it has on its connections, zero if it did not say.
+	Node hypercrypto.PublicKey
 	// Level is what its program understands; 0 if it did not say.
 	Level uint64
 	// Removed says that it was a member.
@@ -75,7 +77,7 @@ func (s *Space) Devices(ctx context.Context) ([]Device, error) {
 	for _, d := range devices {
 		out = append(out, Device{
 			Log: d.key, Blobs: d.rec.blobs, Key: d.rec.key, Person: d.rec.person, Name: d.rec.name,
-			AlwaysOn: d.rec.alwaysOn, Indexer: d.rec.indexer, Level: d.rec.level,
+			AlwaysOn: d.rec.alwaysOn, Indexer: d.rec.indexer, Level: d.rec.level, Node: d.rec.node,
 			Removed: d.rec.until != 0, Self: d.key == s.Log(),
 		})
 	}

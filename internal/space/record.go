@@ -43,8 +43,8 @@ func decodePerson(b []byte) (*person, error) {
 }
 
 // device is the record of a device: 32 person, 32 device, 32 blob log, 32 box key,
-// string name, uint flags (1: always on, 2: indexer), uint level, uint since, uint
-// until, buffer proof.
+// string name, uint flags (1: always on, 2: indexer, 4: it has a node), uint level, uint
+// since, uint until, buffer proof, and if it has, 32 key of its node.
 type device struct {
 	person, key hypercrypto.PublicKey
 	blobs       hypercrypto.Key
@@ -56,13 +56,14 @@ type device struct {
 	since       uint64 // position at which it came
 	until       uint64 // position at which it went, 0 while there
 	proof       []byte
+	node        hypercrypto.PublicKey // zero while unknown
 }
 
 func (d *device) appendTo(b []byte) []byte {
 	b = append(append(append(append(b, d.person[:]...), d.key[:]...), d.blobs[:]...), d.box[:]...)
-	b = compact.AppendUint(compact.AppendString(b, d.name), flag(d.alwaysOn, 1)|flag(d.indexer, 2))
+	b = compact.AppendUint(compact.AppendString(b, d.name), flag(d.alwaysOn, 1)|flag(d.indexer, 2)|flag(d.node != noNode, 4))
 	b = compact.AppendUint(compact.AppendUint(compact.AppendUint(b, d.level), d.since), d.until)
-	return compact.AppendBuffer(b, d.proof)
+	return appendNode(compact.AppendBuffer(b, d.proof), d.node)
 }
 
 func decodeDevice(b []byte) (*device, error) {
@@ -72,6 +73,9 @@ func decodeDevice(b []byte) (*device, error) {
 	d.alwaysOn, d.indexer = flags&1 != 0, flags&2 != 0
 	d.level, d.since, d.until = r.Uint(), r.Uint(), r.Uint()
 	d.proof = r.Buffer()
+	if flags&4 != 0 {
+		d.node = r.Fixed32()
+	}
 	return finish(&r, "a device", d)
 }
 

@@ -139,14 +139,14 @@ func (w *steward) describe(ctx context.Context, p *person, dev *device) error {
 			return err
 		}
 	}
-	name, alwaysOn := s.l.description()
-	if dev.name == name && dev.alwaysOn == alwaysOn && dev.level == s.app.level {
+	act := s.description()
+	if *act == (deviceAction{dev.name, dev.alwaysOn, dev.level, dev.node}) {
 		return nil
 	}
 	if !w.ready("describe", time.Second) {
 		return nil
 	}
-	return s.doAnyway(ctx, &deviceAction{name: name, alwaysOn: alwaysOn, level: s.app.level})
+	return s.doAnyway(ctx, act)
 }
 
 // serve answers invites while this device may.
@@ -202,6 +202,12 @@ func (l *Library) SetDevice(name string, alwaysOn bool) error {
 	l.changeMu.Unlock()
 	l.listChange()
 	return nil
+}
+
+// description is what this device says of itself.
+func (s *Space) description() *deviceAction {
+	name, alwaysOn := s.l.description()
+	return &deviceAction{name, alwaysOn, s.app.level, s.l.opts.Node}
 }
 
 func (l *Library) description() (name string, alwaysOn bool) {
