@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -61,22 +62,37 @@ func (k *killed) kill() {
 // run runs another command and returns what it prints.
 func (k *killed) run(args ...string) string {
 	k.t.Helper()
-	cmd := exec.Command("cloudpal", args...)
+	ctx, cancel := context.WithTimeout(k.t.Context(), patient)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "cloudpal", args...)
 	cmd.Env, cmd.Dir = homeEnv(k.home), k.dir
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		k.t.Fatalf("cloudpal %q: %v: %s%s", args, err, out, &stderr)
+		k.t.Fatalf("cloudpal %q: %v: %s%s\n%s", args, err, out, &stderr, k.goroutines())
 	}
 	return string(out)
+}
+
+// goroutines ends the node and returns what it was doing.
+func (k *killed) goroutines() string {
+	if k.p == nil {
+		return ""
+	}
+	if _, err := k.p.end(syscall.SIGQUIT); err != nil {
+		return err.Error()
+	}
+	return k.p.stderr.String()
 }
 
 func (k *killed) client() *client.Client { return client.New(client.Socket(node.Socket(k.home))) }
 
 // idle tells whether the folder has nothing to do.
 func (k *killed) idle(c *client.Client) (bool, string) {
-	for e, err := range c.Events(k.t.Context(), "/v1/sync/folders", api.SyncFoldersRequest{}) {
+	ctx, cancel := context.WithTimeout(k.t.Context(), patient)
+	defer cancel()
+	for e, err := range c.Events(ctx, "/v1/sync/folders", api.SyncFoldersRequest{}) {
 		var v api.SyncFolder
 		if err == nil && e.Type == api.TypeSyncFolder {
 			err = e.Decode(&v)
@@ -345,7 +361,7 @@ func awaitEqual(t *testing.T, a, b *killed) {
 					t.Errorf("%s: only in the other folder: %s", p, two[p])
 				}
 			}
-			t.Fatalf("not equal:\n%s\n%s\n%s\n%s", stateA, stateB, &a.p.stderr, &b.p.stderr)
+			t.Fatalf("not equal:\n%s\n%s\n%s\n%s", stateA, stateB, a.goroutines(), b.goroutines())
 		}
 	}
 }
