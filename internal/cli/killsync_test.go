@@ -90,21 +90,26 @@ func (k *killed) client() *client.Client { return client.New(client.Socket(node.
 
 // idle tells whether the folder has nothing to do.
 func (k *killed) idle(c *client.Client) (bool, string) {
+	v, err := k.folder(c)
+	if err != nil {
+		return false, err.Error()
+	}
+	return v.State == "idle" && v.Pending == 0 && len(v.Problems) == 0, fmt.Sprintf("%+v", v)
+}
+
+// folder returns the state of the folder.
+func (k *killed) folder(c *client.Client) (v api.SyncFolder, err error) {
 	ctx, cancel := context.WithTimeout(k.t.Context(), patient)
 	defer cancel()
 	for e, err := range c.Events(ctx, "/v1/sync/folders", api.SyncFoldersRequest{}) {
-		var v api.SyncFolder
 		if err == nil && e.Type == api.TypeSyncFolder {
 			err = e.Decode(&v)
 		}
-		if err != nil {
-			return false, err.Error()
-		}
-		if v.Type != "" {
-			return v.State == "idle" && v.Pending == 0 && len(v.Problems) == 0, fmt.Sprintf("%+v", v)
+		if err != nil || v.Type != "" {
+			return v, err
 		}
 	}
-	return false, "no folder"
+	return v, errors.New("there is no folder")
 }
 
 // look describes all that is in the folder.
@@ -264,7 +269,7 @@ func TestKilledNodesKeepTheirFoldersEqual(t *testing.T) {
 	}
 	t.Logf("%s=%d", killSeed, seed)
 	w := &writer{t: t, r: rand.New(rand.NewPCG(seed, 0)), tmp: t.TempDir(), all: make(map[hypercrypto.Hash]*written)}
-	a, b := newKilledPair(t)
+	a, b := newKilledPair(t, t.TempDir(), t.TempDir())
 	nodes := []*killed{a, b}
 	const kills = 8
 	for range kills {
@@ -279,12 +284,19 @@ func TestKilledNodesKeepTheirFoldersEqual(t *testing.T) {
 	_, kept := a.look()
 	awaitHistory(t, w, a, kept)
 	for _, k := range nodes {
-		if code, err := k.p.end(syscall.SIGINT); err != nil || code != 0 {
-			t.Errorf("it ends with %d, %v: %s", code, err, &k.p.stderr)
-		}
-		if out := k.run("doctor", "--check"); !strings.Contains(out, ", 0 problems") {
-			t.Errorf("doctor: %s", out)
-		}
+		k.healthy()
+	}
+}
+
+// healthy ends the node, and wants it to be well.
+func (k *killed) healthy() {
+	k.t.Helper()
+	if code, err := k.p.end(syscall.SIGINT); err != nil || code != 0 {
+		k.t.Errorf("it ends with %d, %v: %s", code, err, &k.p.stderr)
+	}
+	k.p = nil
+	if out := k.run("doctor", "--check"); !strings.Contains(out, ", 0 problems") {
+		k.t.Errorf("doctor: %s", out)
 	}
 }
 
@@ -296,13 +308,16 @@ func (w *writer) busy(nodes []*killed, d time.Duration) {
 	}
 }
 
-// newKilledPair starts two nodes with a space in common and a folder each.
-func newKilledPair(t *testing.T) (a, b *killed) {
+// newKilledPair starts two nodes with a space in common and a folder each. Those of the
+// second are below homes and folders.
+func newKilledPair(t *testing.T, homes, folders string) (a, b *killed) {
 	t.Helper()
 	root := t.TempDir()
 	var pair []*killed
-	for _, name := range []string{"a", "b"} {
-		k := &killed{t: t, home: filepath.Join(root, name+"-home"), dir: filepath.Join(root, name)}
+	for _, k := range []*killed{
+		{t: t, home: filepath.Join(root, "home"), dir: filepath.Join(root, "folder")},
+		{t: t, home: filepath.Join(homes, "home"), dir: filepath.Join(folders, "folder")},
+	} {
 		if err := os.MkdirAll(k.dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
