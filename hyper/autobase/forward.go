@@ -326,6 +326,28 @@ func (b *Base) fetch(ctx context.Context, key hypercrypto.Key, l *landing) (err 
 			return fmt.Errorf("view %d: %w", i, err)
 		}
 	}
+	return l.complete(ctx)
+}
+
+// complete fetches all of a state: what comes after it is applied to it without
+// peers, also after a restart. What arrived in vain is held the next time.
+func (l *landing) complete(ctx context.Context) error {
+	all := []*hypercore.Download{l.core.Download(hypercore.Range{End: l.length})}
+	for i, r := range l.info.Views {
+		if r.Length > 0 {
+			all = append(all, l.views[i].Download(hypercore.Range{End: r.Length}))
+		}
+	}
+	var err error
+	for _, d := range all {
+		if err == nil {
+			err = d.Wait(ctx)
+		}
+		d.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("fetch the state: %w", err)
+	}
 	return nil
 }
 

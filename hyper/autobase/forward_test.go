@@ -70,6 +70,17 @@ func TestANewReaderDoesNotFetchWhatItJumpsOver(t *testing.T) {
 	if held := log.Info().Held; held > nodes/2 {
 		t.Fatalf("the reader has %d of %d nodes", held, nodes)
 	}
+	// The state itself is all here: what comes next is applied without peers.
+	r.mu.Lock()
+	for _, v := range r.e.views {
+		if n := v.under.Length(); n > 0 && !v.under.Has(0, n) {
+			t.Errorf("of view %q, %d of %d blocks are here", v.name, v.under.Info().Held, n)
+		}
+	}
+	if !r.e.system.Has(0, r.e.signed) {
+		t.Errorf("of the system view, %d of %d blocks are here", r.e.system.Info().Held, r.e.signed)
+	}
+	r.mu.Unlock()
 	// From there on it fetches and loads as ever.
 	for range 5 {
 		p.append(0, opLog("later"))

@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // Errors that callers test for.
@@ -28,9 +29,14 @@ var (
 	// ErrTooLarge: a block above MaxBlock bytes or an index above MaxIndex.
 	ErrTooLarge = errors.New("storage: too large")
 	// ErrFull: the disk is full. The batch was not applied and the store stays
-	// usable.
-	ErrFull = errors.New("storage: disk full")
+	// usable. It is syscall.ENOSPC as well.
+	ErrFull error = fullError{}
 )
+
+type fullError struct{}
+
+func (fullError) Error() string        { return "storage: disk full" }
+func (fullError) Is(target error) bool { return target == syscall.ENOSPC }
 
 // LockedError is returned by Open when another process, or another DB in this
 // one, has the store open.

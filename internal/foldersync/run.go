@@ -231,7 +231,7 @@ func (f *Folder) markLoop(ctx context.Context, marks <-chan struct{}) {
 type retry struct{ last time.Duration }
 
 func (r *retry) after(err error) time.Duration {
-	if errors.Is(err, ErrAsking) || errors.Is(err, errFull) {
+	if errors.Is(err, ErrAsking) || isFull(err) {
 		return askingRetry
 	}
 	r.last = min(max(2*r.last, firstRetry), lastRetry)

@@ -118,7 +118,7 @@ func (p *progress) end(err error) {
 		switch {
 		case errors.Is(err, ErrAsking):
 			state = StateAsking
-		case errors.Is(err, errFull):
+		case isFull(err):
 			state = StateFull
 		}
 		p.set(state, text, hints)

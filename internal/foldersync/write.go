@@ -220,6 +220,12 @@ func (f *Folder) written(e filetree.Entry) {
 	f.progress.event(Event{Kind: EventWritten, Path: e.Path, Size: e.Size})
 }
 
+// isFull tells whether there is no space, on the disk of the folder or on that of the
+// tree.
+func isFull(err error) bool {
+	return errors.Is(err, errFull) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
 func explainFull(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return fmt.Errorf("%w: %w", errFull, err)
