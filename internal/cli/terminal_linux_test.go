@@ -99,7 +99,7 @@ func TestUpMakesAnIdentityAtATerminal(t *testing.T) {
 	if !strings.Contains(first, "write these words down") || !strings.Contains(first, "person  ") {
 		t.Errorf("it said %q", first)
 	}
-	second := atTerminal(t, env, [][2]string{{"press Ctrl-C", ctrlC}}, "up", "--no-dht", "--no-lan")
+	second := atTerminal(t, env, [][2]string{{"Passphrase: ", "correct horse"}, {"press Ctrl-C", ctrlC}}, "up", "--no-dht", "--no-lan")
 	if strings.Contains(second, "person") {
 		t.Errorf("the second time it said %q", second)
 	}
