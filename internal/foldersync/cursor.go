@@ -1,9 +1,6 @@
 package foldersync
 
-import (
-	"iter"
-	"slices"
-)
+import "iter"
 
 // records yields the records at prefix and below, in order, as they were at the first
 // step.
@@ -31,24 +28,13 @@ func (x *index) cursor(prefix string) *cursor {
 }
 
 func (x *index) cursorLocked(prefix string) *cursor {
-	c := &cursor{prefix: prefix}
-	for path, r := range x.recent {
-		if below(path, prefix) {
-			c.recent = append(c.recent, change{path, r})
-		}
-	}
-	slices.SortFunc(c.recent, func(a, b change) int { return compare(a.path, b.path) })
+	c := &cursor{prefix: prefix, recent: x.recent.below(prefix)}
 	if x.table != nil {
 		x.table.refs.Add(1)
 		c.table = x.table
 		c.block = max(0, x.table.find(prefix))
 	}
 	return c
-}
-
-type change struct {
-	path   string
-	record *record
 }
 
 // cursor goes through records in order.

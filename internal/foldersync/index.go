@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,24 +23,28 @@ type index struct {
 	dir     string
 	boot    string
 	durable func() error // makes all that was written to the folder durable
+	marks   sync.Mutex   // held while a mark is made
 
 	mu      sync.Mutex
 	gen     uint64
-	table   *table             // nil: none yet
-	recent  map[string]*record // nil: deleted
+	table   *table // nil: none yet
+	recent  recent
 	count   int
 	notes   map[string][]byte
 	journal *os.File
 	buf     []byte
 	dirty   bool // there is something since the last mark
-	cached  int  // the block of table that cache holds, -1 for none
-	cache   []record
-	large   map[uint64]struct{} // the sizes of large contents, of some that are gone too
+	// unmarked are the files that were noted since the last mark, marking those that the
+	// one that is being made is about. Both are in doubt after a power failure.
+	unmarked, marking map[string]struct{}
+	cached            int // the block of table that cache holds, -1 for none
+	cache             []record
+	large             map[uint64]struct{} // the sizes of large contents, of some that are gone too
 }
 
 // Limits of what is kept in memory: so many changes, and no more than a part of the table.
 const (
-	minRecent  = 1 << 14
+	minRecent  = 1 << 15
 	recentPart = 8
 )
 
@@ -49,7 +54,7 @@ func openIndex(dir, boot string, durable func() error) (*index, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	x := &index{dir: dir, boot: boot, durable: durable, recent: make(map[string]*record), notes: make(map[string][]byte), cached: -1, large: make(map[uint64]struct{})}
+	x := &index{dir: dir, boot: boot, durable: durable, recent: newRecent(), unmarked: make(map[string]struct{}), notes: make(map[string][]byte), cached: -1, large: make(map[uint64]struct{})}
 	list, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
@@ -118,19 +123,17 @@ func (x *index) replay() error {
 		return err
 	}
 	var boot string
-	var unsure []string // written since the last mark
 	length, err := readJournal(f, func(e journalEntry) {
 		switch e.op {
 		case journalPut:
 			r := e.record
 			x.setLocked(r.path, &r)
-			unsure = append(unsure, r.path)
 		case journalDelete:
 			x.setLocked(e.record.path, nil)
 		case journalNote:
 			x.noteLocked(e.key, e.value)
 		case journalMark:
-			unsure = unsure[:0]
+			clear(x.unmarked)
 		case journalBoot:
 			boot = e.key
 		}
@@ -145,29 +148,50 @@ func (x *index) replay() error {
 		return errors.Join(damaged(err), f.Close())
 	}
 	if boot != "" && (boot != x.boot || x.boot == "") {
-		for _, path := range unsure {
-			if r := x.recent[path]; r != nil {
-				r.unsure = r.kind == kindFile
+		for path := range x.unmarked {
+			if r, _ := x.recent.get(path); r != nil {
+				r.unsure = true
 			}
 		}
 	}
-	x.journal, x.dirty = f, len(unsure) > 0
-	x.buf = appendJournal(nil, func(b []byte) []byte { return appendText(append(b, journalBoot), x.boot) })
+	x.journal, x.dirty = f, len(x.unmarked) > 0
+	x.buf = x.appendBoot(nil)
 	return x.flushLocked()
 }
 
+func (x *index) appendBoot(b []byte) []byte {
+	return appendJournal(b, func(b []byte) []byte { return appendText(append(b, journalBoot), x.boot) })
+}
+
+// inDoubt returns the files that are.
+func (x *index) inDoubt() (u update) {
+	for _, set := range []map[string]struct{}{x.unmarked, x.marking} {
+		for path := range set {
+			if r, _ := x.recent.get(path); r != nil && r.kind == kindFile {
+				u.put = append(u.put, *r)
+			}
+		}
+	}
+	return u
+}
+
 func (x *index) setLocked(path string, r *record) {
-	if _, known := x.recent[path]; !known {
+	if old, known := x.recent.get(path); !known {
 		if _, ok, _ := x.inTableLocked(path); ok { // an error shows when it is read in earnest
 			x.count--
 		}
-	} else if x.recent[path] != nil {
+	} else if old != nil {
 		x.count--
 	}
 	if r != nil {
 		x.count++
 	}
-	x.recent[path] = r
+	x.recent.set(path, r)
+	if r != nil && r.kind == kindFile {
+		x.unmarked[path] = struct{}{}
+	} else {
+		delete(x.unmarked, path)
+	}
 	x.noteSizeLocked(r)
 }
 
@@ -203,7 +227,7 @@ func (x *index) noteLocked(key string, value []byte) {
 func (x *index) get(path string) (record, bool, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if r, ok := x.recent[path]; ok {
+	if r, ok := x.recent.get(path); ok {
 		if r == nil {
 			return record{}, false, nil
 		}
@@ -279,7 +303,7 @@ func (x *index) apply(u update) error {
 	if err := x.flushLocked(); err != nil {
 		return err
 	}
-	if len(x.recent) > max(minRecent, x.count/recentPart) {
+	if x.recent.len()-len(x.unmarked)-len(x.marking) > max(minRecent, x.count/recentPart) {
 		return x.mergeLocked()
 	}
 	return nil
@@ -315,24 +339,36 @@ func (x *index) len() int {
 
 // mark makes everything durable: what is on disk, then what the index says of it.
 func (x *index) mark() error {
+	x.marks.Lock()
+	defer x.marks.Unlock()
 	x.mu.Lock()
 	dirty := x.dirty
+	if dirty {
+		x.marking, x.unmarked = x.unmarked, make(map[string]struct{})
+	}
 	x.mu.Unlock()
 	if !dirty {
 		return nil
 	}
-	if err := x.durable(); err != nil {
-		return fmt.Errorf("make the folder durable: %w", err)
-	}
+	err := x.durable()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.journal == nil {
-		return fs.ErrClosed
+	if err == nil && x.journal == nil {
+		err = fs.ErrClosed
 	}
+	if err != nil {
+		maps.Copy(x.unmarked, x.marking)
+		x.marking = nil
+		return fmt.Errorf("make the folder durable: %w", err)
+	}
+	x.marking = nil
 	x.buf = appendJournal(x.buf, func(b []byte) []byte { return append(b, journalMark) })
+	if u := x.inDoubt(); len(u.put) > 0 { // what came meanwhile
+		x.buf = appendJournal(x.buf, u.append)
+	}
 	if err := x.flushLocked(); err != nil {
 		return err
 	}
-	x.dirty = false
+	x.dirty = len(x.unmarked) > 0
 	return x.journal.Sync()
 }

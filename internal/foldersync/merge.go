@@ -13,17 +13,15 @@ func (x *index) compact() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.cached, x.cache = -1, nil
-	if len(x.recent) < minRecent/16 {
+	if x.recent.len() < minRecent/16 {
 		return nil
 	}
 	return x.mergeLocked()
 }
 
-// mergeLocked writes a new table of everything, with an empty journal.
+// mergeLocked writes a new table of everything. Its journal has what is in doubt after a
+// power failure, and is durable before the table counts.
 func (x *index) mergeLocked() error {
-	if err := x.durable(); err != nil {
-		return fmt.Errorf("make the folder durable: %w", err)
-	}
 	gen := x.gen + 1
 	c := x.cursorLocked("")
 	defer c.close()
@@ -35,7 +33,18 @@ func (x *index) mergeLocked() error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(os.Rename(temporary, x.tableName(gen)), syncDir(x.dir)); err != nil {
+	doubt := x.inDoubt()
+	b := x.appendBoot(nil)
+	if len(doubt.put) > 0 {
+		b = appendJournal(b, doubt.append)
+	}
+	if _, err = journal.Write(b); err == nil {
+		err = journal.Sync()
+	}
+	if err == nil {
+		err = errors.Join(os.Rename(temporary, x.tableName(gen)), syncDir(x.dir))
+	}
+	if err != nil {
 		return errors.Join(err, journal.Close())
 	}
 	t, err := openTable(x.tableName(gen))
@@ -44,7 +53,11 @@ func (x *index) mergeLocked() error {
 	}
 	old, oldTable, oldJournal := x.gen, x.table, x.journal
 	x.gen, x.table, x.journal, x.count = gen, t, journal, t.count
-	x.recent, x.cached, x.cache, x.dirty = make(map[string]*record), -1, nil, false
+	x.buf, x.cached, x.cache, x.dirty = x.buf[:0], -1, nil, len(doubt.put) > 0
+	x.recent = newRecent()
+	for i := range doubt.put {
+		x.recent.set(doubt.put[i].path, &doubt.put[i])
+	}
 	oldTable.release()
 	_ = oldJournal.Close() // its content is in the table
 	for _, name := range []string{x.tableName(old), x.journalName(old)} {
@@ -52,10 +65,7 @@ func (x *index) mergeLocked() error {
 			return err
 		}
 	}
-	x.buf = appendJournal(x.buf[:0], func(b []byte) []byte { return appendText(append(b, journalBoot), x.boot) })
-	err = x.flushLocked()
-	x.dirty = false
-	return err
+	return nil
 }
 
 // reset forgets all records and notes.
@@ -63,7 +73,8 @@ func (x *index) reset() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.table.release()
-	x.table, x.recent, x.notes, x.count = nil, make(map[string]*record), make(map[string][]byte), 0
+	x.table, x.recent, x.notes, x.count = nil, newRecent(), make(map[string][]byte), 0
+	x.unmarked, x.marking = make(map[string]struct{}), nil
 	return x.mergeLocked()
 }
 
