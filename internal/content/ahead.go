@@ -46,10 +46,10 @@ func (a *ahead) from(i int) {
 }
 
 // order fetches what is not held of a part. A log that cannot be opened will tell
-// so when it is read.
+// so when it is read. Content of one block is ordered by reading it.
 func (a *ahead) order(i int) {
 	part := a.r.parts[i]
-	if part.Zeros() {
+	if part.Zeros() || len(a.r.parts) == 1 && part.Blob.BlockLength == 1 {
 		return
 	}
 	a.r.openMu.Lock()

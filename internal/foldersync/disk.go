@@ -122,12 +122,12 @@ func (f *Folder) makeDir(at *os.Root, path, local string, mode fs.FileMode, vers
 
 // check compares what is on disk with the index. It returns errLocal if a change is to
 // be committed first.
-func (f *Folder) check(at *os.Root, path, local string) (r record, known bool, err error) {
+func (f *Folder) check(at *place, path, local string) (r record, known bool, err error) {
 	r, known, err = f.idx.get(path)
 	if err != nil {
 		return r, known, err
 	}
-	info, err := at.Lstat(local)
+	kind, s, err := at.lstat(local)
 	if errors.Is(err, fs.ErrNotExist) {
 		if known {
 			return r, known, errLocal
@@ -137,8 +137,7 @@ func (f *Folder) check(at *os.Root, path, local string) (r record, known bool, e
 	if err != nil {
 		return r, known, err
 	}
-	s, _ := statOf(info)
-	if !known || !r.same(kindOf(info.Mode()), s) {
+	if !known || !r.same(kind, s) {
 		return r, known, errLocal
 	}
 	return r, known, nil

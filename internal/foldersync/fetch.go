@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"sync/atomic"
 	"time"
 
-	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/internal/fault"
 	"github.com/tradle/cloudpal/internal/filetree"
 )
@@ -37,7 +35,7 @@ func (p *patience) now() time.Duration {
 	return p.most
 }
 
-// fill copies a content and checks it.
+// fill copies a content, which the tree checks.
 func (w *writer) fill(h *os.File, e filetree.Entry) error {
 	ctx, cancel := context.WithCancelCause(w.ctx)
 	defer cancel(nil)
@@ -62,34 +60,34 @@ func (w *writer) copy(ctx context.Context, h *os.File, e filetree.Entry, progres
 		return fmt.Errorf("fetch the content: %w", err)
 	}
 	defer r.Close()
-	if w.buf == nil {
-		w.buf = make([]byte, 256<<10)
+	to := &sink{h: h, left: e.Size, progress: progress}
+	if _, err := r.WriteTo(to); err != nil {
+		if to.err != nil {
+			return to.err
+		}
+		return fmt.Errorf("fetch the content: %w", err)
 	}
-	sum := newHash()
-	var size uint64
-	for {
-		n, err := r.Read(w.buf)
-		if n > 0 {
-			progress()
-			if size += uint64(n); size > e.Size {
-				break
-			}
-			_, _ = sum.Write(w.buf[:n]) // never fails
-			if _, err := h.Write(w.buf[:n]); err != nil {
-				return err
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return fmt.Errorf("fetch the content: %w", err)
-		}
-	}
-	var got hypercrypto.Hash
-	sum.Sum(got[:0])
-	if size != e.Size || got != e.Hash {
-		return fault.New(fault.Corrupt, "the content is not what its author said it is")
+	if to.left > 0 {
+		return ErrContent
 	}
 	return nil
+}
+
+// sink writes a content to a file.
+type sink struct {
+	h        *os.File
+	left     uint64 // bytes that are to come
+	progress func()
+	err      error // why it did not take more
+}
+
+func (s *sink) Write(p []byte) (n int, err error) {
+	s.progress()
+	if uint64(len(p)) > s.left {
+		s.err = ErrContent
+		return 0, s.err
+	}
+	n, s.err = s.h.Write(p)
+	s.left -= uint64(n)
+	return n, s.err
 }

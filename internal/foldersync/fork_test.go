@@ -143,7 +143,7 @@ func (f *fork) Find(ctx context.Context, hash hypercrypto.Hash, size uint64) ([]
 	return f.pool.Find(ctx, hash, size)
 }
 
-func (f *fork) Open(ctx context.Context, e filetree.Entry) (io.ReadCloser, error) {
+func (f *fork) Open(ctx context.Context, e filetree.Entry) (Reader, error) {
 	return f.pool.Open(ctx, e)
 }
 

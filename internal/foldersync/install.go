@@ -3,13 +3,12 @@ package foldersync
 // is tells whether a file is what a record says, after a rename: that changes nothing
 // but the time of the last change of status.
 func (p *place) is(name string, r *record) bool {
-	info, err := p.root.Lstat(name)
+	kind, s, err := p.lstat(name)
 	if err != nil {
 		return false
 	}
-	s, _ := statOf(info)
 	s.ctime = r.stat.ctime
-	return r.same(kindOf(info.Mode()), s)
+	return r.same(kind, s)
 }
 
 // replaceChecked is replace where the system has no rename that does not replace.

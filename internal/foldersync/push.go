@@ -52,6 +52,9 @@ func (f *Folder) scanAll(ctx context.Context, paths []string) ([]edit, error) {
 	}
 	var edits []edit
 	for _, path := range paths {
+		if f.unchanged(path) {
+			continue
+		}
 		s, err := f.scan(ctx, path)
 		if err != nil {
 			return nil, err
@@ -77,6 +80,29 @@ func (f *Folder) scanAll(ctx context.Context, paths []string) ([]edit, error) {
 		f.sweep(ctx)
 	}
 	return edits, nil
+}
+
+// unchanged tells whether a file is certainly what the index says, as those are that
+// were just written here. It saves a scan, not a decision.
+func (f *Folder) unchanged(path string) bool {
+	r, known, err := f.idx.get(path)
+	if err != nil || !known || r.kind == kindDir || path == "" {
+		return false
+	}
+	local := f.names.local(path)
+	if f.outside(local) || f.rules.Load().ignored(path, false) {
+		return false
+	}
+	info, err := os.Lstat(f.join(local))
+	if err != nil {
+		return false
+	}
+	s, _ := statOf(info)
+	if !r.same(kindOf(info.Mode()), s) {
+		return false
+	}
+	f.progress.solvedBelow(path, nil)
+	return true
 }
 
 // scanned notes what a scan found beside edits.

@@ -27,7 +27,7 @@ func (w *writer) remove(path string, leave bool) error {
 	if err != nil {
 		return err
 	}
-	r, known, err := w.f.check(at.root, path, local)
+	r, known, err := w.f.check(at, path, local)
 	switch {
 	case errors.Is(err, errLocal) && known:
 		if _, statErr := at.root.Lstat(local); errors.Is(statErr, fs.ErrNotExist) {

@@ -69,11 +69,11 @@ func (w *writer) rename(from *writer, old string, e filetree.Entry) (bool, error
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	r, known, err := f.check(src.root, old, oldName)
+	r, known, err := f.check(src, old, oldName)
 	if err != nil || !known || !sameContent(e, r) {
 		return false, nil
 	}
-	if _, known, err := f.check(dst.root, e.Path, newName); err != nil || known {
+	if _, known, err := f.check(dst, e.Path, newName); err != nil || known {
 		return false, nil
 	}
 	if src.rename(oldName, &r, dst, newName) != nil {

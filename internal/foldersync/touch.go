@@ -3,7 +3,6 @@ package foldersync
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/tradle/cloudpal/internal/filetree"
 )
@@ -13,7 +12,7 @@ func (w *writer) touch(at *place, local string, e filetree.Entry) error {
 	f := w.f
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	r, known, err := f.check(at.root, e.Path, local)
+	r, known, err := f.check(at, e.Path, local)
 	if err != nil || !known {
 		return errors.Join(err, errIfNot(known))
 	}
@@ -47,15 +46,14 @@ func (f *Folder) touchLocked(at *place, local string, r record, e filetree.Entry
 		}
 	}
 	if e.Modified.UnixNano() != r.stat.mtime {
-		if err := at.root.Chtimes(local, time.Time{}, e.Modified); err != nil {
+		if err := at.setTime(local, e.Modified); err != nil {
 			return r, err
 		}
 	}
-	info, err := at.root.Lstat(local)
+	_, s, err := at.lstat(local)
 	if err != nil {
 		return r, err
 	}
-	s, _ := statOf(info)
 	r.doubt = s.size != r.stat.size || s.ino != r.stat.ino || s.mtime != e.Modified.UnixNano()
 	if r.doubt {
 		f.dirty.add(e.Path)

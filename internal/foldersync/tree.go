@@ -7,6 +7,7 @@ import (
 	"iter"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/internal/fault"
 	"github.com/tradle/cloudpal/internal/filetree"
 )
 
@@ -45,12 +46,25 @@ type Tree interface {
 	StoreBatch(ctx context.Context, data []Small) ([][]byte, error)
 	// Find returns a reference to a known content.
 	Find(ctx context.Context, hash hypercrypto.Hash, size uint64) (ref []byte, ok bool, err error)
-	// Open reads the content of an entry, from peers if need be.
-	Open(ctx context.Context, e filetree.Entry) (io.ReadCloser, error)
+	// Open reads the content of an entry, from peers if need be. If the bytes do not have
+	// the hash of the entry, reading fails with ErrContent, at the latest at the end.
+	Open(ctx context.Context, e filetree.Entry) (Reader, error)
+	// Fetch says that the contents of entries are opened soon, in this order: what is
+	// not here begins to come. It may set where a content is. stop ends that.
+	Fetch(ctx context.Context, entries []*filetree.Entry) (stop func())
+}
+
+// Reader reads a content, once from the start to the end, by one of its methods.
+type Reader interface {
+	io.ReadCloser
+	io.WriterTo
 }
 
 // ErrPosition says that a tree does not know a position.
 var ErrPosition = errors.New("foldersync: position not known")
+
+// ErrContent says that bytes are not those that an entry is about.
+var ErrContent = fault.New(fault.Corrupt, "the content is not what its author said it is")
 
 // Limits of one commit.
 const (

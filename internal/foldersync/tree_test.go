@@ -281,7 +281,7 @@ func (m *memTree) Find(ctx context.Context, hash hypercrypto.Hash, size uint64) 
 	return hash[:], ok, nil
 }
 
-func (m *memTree) Open(ctx context.Context, e filetree.Entry) (io.ReadCloser, error) {
+func (m *memTree) Open(ctx context.Context, e filetree.Entry) (Reader, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.opened++
@@ -292,8 +292,33 @@ func (m *memTree) Open(ctx context.Context, e filetree.Entry) (io.ReadCloser, er
 	if !ok {
 		return nil, errors.New("no such content")
 	}
-	return io.NopCloser(bytes.NewReader(data)), nil
+	return &memReader{Reader: bytes.NewReader(data), right: hypercrypto.Sum(data) == e.Hash}, nil
 }
+
+type memReader struct {
+	*bytes.Reader
+	right bool
+}
+
+func (r *memReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if r.Len() == 0 && !r.right {
+		err = ErrContent
+	}
+	return n, err
+}
+
+func (r *memReader) WriteTo(w io.Writer) (int64, error) {
+	n, err := r.Reader.WriteTo(w)
+	if err == nil && !r.right {
+		err = ErrContent
+	}
+	return n, err
+}
+
+func (*memReader) Close() error { return nil }
+
+func (m *memTree) Fetch(context.Context, []*filetree.Entry) (stop func()) { return func() {} }
 
 // put changes the tree as another device would.
 func (m *memTree) put(p, text string) {
@@ -357,7 +382,7 @@ func (c *changing) Store(ctx context.Context, r io.Reader, prev []byte) (Content
 // stalling has no content of what is missing.
 type stalling struct{ *view }
 
-func (s *stalling) Open(ctx context.Context, e filetree.Entry) (io.ReadCloser, error) {
+func (s *stalling) Open(ctx context.Context, e filetree.Entry) (Reader, error) {
 	if strings.HasPrefix(e.Path, "missing") {
 		<-ctx.Done()
 		return nil, ctx.Err()

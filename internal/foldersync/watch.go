@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -148,12 +149,12 @@ func (x *watcher) event(e fsnotify.Event) {
 	if e.Has(fsnotify.Rename) || e.Has(fsnotify.Remove) {
 		x.forget(e.Name)
 	}
-	rel, err := filepath.Rel(x.f.root, e.Name)
-	if err != nil || !filepath.IsLocal(rel) {
+	rel, ok := strings.CutPrefix(e.Name, x.f.root)
+	if !ok {
 		return
 	}
-	local := filepath.ToSlash(rel)
-	if local == "." {
+	local := strings.TrimPrefix(filepath.ToSlash(rel), "/")
+	if local == "" {
 		if e.Has(fsnotify.Rename) || e.Has(fsnotify.Remove) {
 			x.f.dirty.after("", quietTime)
 		}

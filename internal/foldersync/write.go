@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/tradle/cloudpal/internal/fault"
 	"github.com/tradle/cloudpal/internal/filetree"
@@ -33,21 +31,19 @@ func (p *puller) files(entries []filetree.Entry) error {
 			w.ctx = ctx
 			defer w.close()
 			for some := range work {
-				for _, e := range some {
-					if ctx.Err() != nil {
-						return
-					}
-					if err := p.outcome(e.Path, w.file(e)); err != nil {
-						cancel(err)
-						return
-					}
+				if err := w.files(some); err != nil {
+					cancel(err)
+					return
 				}
 			}
 		})
 	}
+	ahead := orders{f: p.f, ctx: ctx, entries: entries}
+	defer ahead.stop()
 feed:
 	for len(entries) > 0 {
 		n := portion(entries)
+		ahead.upTo(len(ahead.entries) - len(entries))
 		select {
 		case work <- entries[:n]:
 		case <-ctx.Done():
@@ -58,6 +54,23 @@ feed:
 	close(work)
 	wg.Wait()
 	return context.Cause(ctx)
+}
+
+// files writes files and links of one folder.
+func (w *writer) files(entries []filetree.Entry) error {
+	for _, e := range entries {
+		if w.ctx.Err() != nil {
+			break
+		}
+		added, err := w.file(e)
+		if err == nil && added {
+			continue
+		}
+		if err := w.p.outcome(e.Path, err); err != nil {
+			return errors.Join(err, w.batch.flush())
+		}
+	}
+	return w.batch.flush()
 }
 
 // portion returns how many files from the front one worker writes in a row. Two that
@@ -78,16 +91,20 @@ func portion(entries []filetree.Entry) int {
 
 // writer changes the disk. It keeps the folder of the last change open.
 type writer struct {
-	f   *Folder
-	ctx context.Context // of one pull
-	at  *place
-	buf []byte
+	p     *puller
+	f     *Folder
+	ctx   context.Context // of one pull
+	at    *place
+	batch batch // of files in at
 
 	patience *patience // of the pull
 }
 
-func newWriter(p *puller) *writer { return &writer{f: p.f, ctx: p.ctx, patience: &p.patience} }
+func newWriter(p *puller) *writer {
+	return &writer{p: p, f: p.f, ctx: p.ctx, batch: batch{p: p}, patience: &p.patience}
+}
 
+// close leaves the folder. There must be nothing in the batch.
 func (w *writer) close() {
 	w.at.close()
 	w.at = nil
@@ -178,41 +195,39 @@ func (w *writer) dir(e filetree.Entry) error {
 	return nil
 }
 
-// file writes a file or link.
-func (w *writer) file(e filetree.Entry) error {
+// file writes a file or link. It is done when the batch is flushed, if it was added to
+// that.
+func (w *writer) file(e filetree.Entry) (added bool, err error) {
 	f := w.f
 	at, err := w.enter(e.Path, true)
 	if err != nil {
-		return explainFull(err)
+		return false, explainFull(err)
 	}
 	local, err := f.localName(at.root, at.path, e.Path)
 	if err != nil {
-		return err
+		return false, err
 	}
-	r, known, err := f.check(at.root, e.Path, local)
+	r, known, err := f.check(at, e.Path, local)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if known && r.version == e.Version {
-		return nil
+		return false, nil
 	}
 	if known && sameContent(e, r) {
-		return w.touch(at, local, e)
+		return false, w.touch(at, local, e)
 	}
 	temporary := temporaryName()
 	n, err := w.temporary(at, temporary, e)
-	if err == nil {
-		n.local = localOf(e.Path, local)
-		err = w.install(at, temporary, local, n)
-	}
 	if err != nil {
-		if removeErr := at.root.Remove(temporary); removeErr != nil && !errors.Is(removeErr, fs.ErrNotExist) {
-			err = errors.Join(err, removeErr)
-		}
-		return explainFull(err)
+		return false, explainFull(errors.Join(err, at.discard(temporary)))
 	}
-	f.written(e)
-	return nil
+	n.local = localOf(e.Path, local)
+	err = w.batch.add(at, written{temporary: temporary, local: local, entry: e, record: n})
+	if err == nil && f.naming.Load().fold {
+		err = w.batch.flush() // the name of the next file may depend on this one's
+	}
+	return true, err
 }
 
 func (f *Folder) written(e filetree.Entry) {
@@ -241,81 +256,34 @@ func (w *writer) temporary(at *place, name string, e filetree.Entry) (record, er
 		if err := at.root.Symlink(e.Target, name); err != nil {
 			return n, err
 		}
-		info, err := at.root.Lstat(name)
-		if err != nil {
-			return n, err
-		}
-		n.stat, _ = statOf(info)
-		return n, nil
+		_, s, err := at.lstat(name)
+		n.stat = s
+		return n, err
 	}
 	if err := w.f.space(e.Size); err != nil {
 		return n, err
 	}
 	w.f.progress.update(func(s *Status) { s.Current = e.Path })
-	h, err := at.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	mode := e.Mode.Perm()
+	h, err := at.create(name, mode)
 	if err != nil {
 		return n, err
 	}
 	err = w.fill(h, e)
-	if err == nil {
-		err = h.Chmod(e.Mode.Perm())
-	}
 	if err == nil && syncEach {
 		err = h.Sync()
 	}
 	if err == nil {
-		err = at.root.Chtimes(name, time.Time{}, e.Modified)
+		err = at.setTime(name, e.Modified)
 	}
 	if err == nil {
-		var info fs.FileInfo
-		if info, err = h.Stat(); err == nil {
-			n.stat, _ = statOf(info)
-		}
+		_, n.stat, err = at.lstat(name)
+	}
+	if err == nil && n.stat.mode != mode { // the system takes bits away
+		n.stat.mode = mode
+		err = h.Chmod(mode)
 	}
 	return n, errors.Join(err, h.Close())
-}
-
-// install gives a temporary file its name, if the disk is still what the index says.
-func (w *writer) install(at *place, temporary, local string, n record) error {
-	f := w.f
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	old, known, err := f.check(at.root, n.path, local)
-	if err != nil {
-		return err
-	}
-	switch {
-	case !known:
-		err = at.replace(temporary, local, nil)
-	case old.kind == kindDir:
-		if err = at.root.Remove(local); err == nil {
-			err = at.replace(temporary, local, nil)
-		}
-	default:
-		err = at.replace(temporary, local, &old)
-	}
-	if err != nil {
-		return err
-	}
-	// Of the new times the system gave only that of the last change of status is right.
-	info, err := at.root.Lstat(local)
-	if err != nil {
-		n.doubt = true
-	} else {
-		s, _ := statOf(info)
-		n.stat.ctime = s.ctime
-		n.doubt = n.kind == kindFile && n.stat != s
-	}
-	if n.doubt {
-		f.dirty.add(n.path)
-	}
-	if n.local != "" {
-		f.names.set(n.path, n.local)
-	}
-	if err := f.idx.apply(update{put: []record{n}}); err != nil {
-		return fmt.Errorf("%w: %w", errIndex, err)
-	}
-	return nil
 }
 
 // space tells whether there is room for a content.

@@ -2,10 +2,13 @@ package spacefs
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"iter"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/internal/content"
 	"github.com/tradle/cloudpal/internal/filetree"
 	"github.com/tradle/cloudpal/internal/foldersync"
 )
@@ -101,6 +104,49 @@ func (t *Tree) Find(ctx context.Context, hash hypercrypto.Hash, size uint64) ([]
 }
 
 // Open implements [foldersync.Tree].
-func (t *Tree) Open(ctx context.Context, e filetree.Entry) (io.ReadCloser, error) {
-	return t.f.Open(ctx, e)
+func (t *Tree) Open(ctx context.Context, e filetree.Entry) (foldersync.Reader, error) {
+	r, err := t.f.Open(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	return treeReader{r}, nil
+}
+
+// treeReader has the errors that [foldersync.Tree] promises.
+type treeReader struct{ *Reader }
+
+func (r treeReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	return n, ofTree(err)
+}
+
+func (r treeReader) WriteTo(w io.Writer) (int64, error) {
+	n, err := r.Reader.WriteTo(w)
+	return n, ofTree(err)
+}
+
+func ofTree(err error) error {
+	if errors.Is(err, content.ErrMismatch) || unusable(err) {
+		return fmt.Errorf("%w: %w", foldersync.ErrContent, err)
+	}
+	return err
+}
+
+// Fetch implements [foldersync.Tree]. It sets the Content of the entries to the place of
+// which most is held.
+func (t *Tree) Fetch(ctx context.Context, entries []*filetree.Entry) (stop func()) {
+	v, release := t.f.View()
+	defer release()
+	refs := make([]content.Ref, 0, len(entries))
+	for _, e := range entries {
+		list, err := t.f.places(ctx, v, e.Hash, e.Size, e.Content)
+		if err != nil || len(list) == 0 {
+			continue // it shows when it is opened
+		}
+		e.Content = list[0].Encode()
+		if !list[0].whole() {
+			refs = append(refs, list[0].Ref)
+		}
+	}
+	return t.f.store.Order(ctx, refs)
 }
