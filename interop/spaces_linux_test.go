@@ -154,13 +154,12 @@ func (s *keeper) traffic() uint64 {
 	return sent + received
 }
 
-// stored returns how many bytes the logs of a node take.
+// stored returns how many bytes the node's store takes on disk.
 func (s *keeper) stored() uint64 {
 	s.b.t.Helper()
 	n := s.b.cloudpal(s.machine, s.home, "none", "status")
 	n.ends(s.b.t)
-	store := n.last("info").Obj("store")
-	return store.Num("database") + store.Num("segments")
+	return n.last("info").Num("diskBytes")
 }
 
 // differences is what the judges say against two folders being equal: nothing if they are.
