@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ func alone(t *testing.T) bool {
 		run(t, "ip", "link", "set", "lo", "up")
 		return true
 	}
-	args := []string{"-n", "--", os.Args[0], "-test.run=^" + strings.ReplaceAll(t.Name(), "/", "$/^") + "$", "-test.v", "-test.timeout=" + (10*time.Minute + *soakTime).String(), "-soak=" + soakTime.String()}
+	args := []string{"-n", "--", os.Args[0], "-test.run=^" + strings.ReplaceAll(t.Name(), "/", "$/^") + "$", "-test.v", "-test.timeout=" + (10*time.Minute + *soakTime).String(), "-soak=" + soakTime.String(), "-spaces.full=" + strconv.FormatBool(*spacesFull)}
 	cmd := exec.Command("unshare", args...)
 	cmd.Env = append(os.Environ(), aloneEnv+"="+t.Name())
 	out, err := cmd.StdoutPipe()

@@ -4,6 +4,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestFirstImportAndJoin(t *testing.T) {
@@ -14,14 +15,19 @@ func TestFirstImportAndJoin(t *testing.T) {
 	a.write("sub/deep/c", strings.Repeat("large", 100_000))
 	must(t, os.MkdirAll(a.path("empty"), 0o755), os.Symlink("sub/b.txt", a.path("link")))
 	must(t, os.Chmod(a.path("a.txt"), 0o640))
+	dir, err := os.OpenRoot(a.root)
+	must(t, err)
+	must(t, setLinkTime(dir, "link", time.Unix(1_600_000_000, 123_456_789)), dir.Close())
 	a.once()
 	want := a.texts()
 	wantEqual(t, "tree", tree.texts(), want)
 	b := newBox(t, tree, nil)
 	b.once()
 	wantEqual(t, "second folder", b.texts(), want)
-	if !b.mtime("a.txt").Equal(a.mtime("a.txt")) {
-		t.Errorf("time %v, want %v", b.mtime("a.txt"), a.mtime("a.txt"))
+	for _, name := range []string{"a.txt", "link"} {
+		if !b.mtime(name).Equal(a.mtime(name)) {
+			t.Errorf("time of %s: %v, want %v", name, b.mtime(name), a.mtime(name))
+		}
 	}
 	info, err := os.Stat(b.path("a.txt"))
 	must(t, err)

@@ -264,7 +264,7 @@ func (m *model) settle(rt *rapid.T) {
 			if err != nil {
 				rt.Fatal(err)
 			}
-			if e.Kind != kindSymlink && info.Mode().Perm() != e.Mode || e.Kind == kindFile && !info.ModTime().Equal(e.Modified) {
+			if e.Kind != kindSymlink && info.Mode().Perm() != e.Mode || e.Kind != kindDir && !info.ModTime().Equal(e.Modified) {
 				rt.Fatalf("folder %d: %s is %v of %v, want %v of %v", i, e.Path, info.Mode(), info.ModTime(), e.Mode, e.Modified)
 			}
 		}

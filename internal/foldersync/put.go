@@ -171,7 +171,7 @@ func (f *Folder) prepare(ctx context.Context, e edit) (*pending, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.known && e.kind != kindDir && e.old.hash == c.after.hash && e.old.stat.mode == e.stat.mode && (e.old.stat.mtime == e.stat.mtime || e.kind == kindSymlink) {
+	if e.known && e.kind != kindDir && e.old.hash == c.after.hash && e.old.stat.mode == e.stat.mode && e.old.stat.mtime == e.stat.mtime {
 		return nil, f.refresh(c)
 	}
 	if exists && (!e.known || now.Version != e.old.version) && f.equal(now, c) {

@@ -4,6 +4,7 @@ package foldersync
 
 import (
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,4 +28,18 @@ func syncDir(dir string) error {
 	}
 	defer f.Close()
 	return f.Sync()
+}
+
+// setLinkTime sets the times of a link itself.
+func setLinkTime(dir *os.Root, name string, t time.Time) error {
+	at, err := dir.Open(".")
+	if err != nil {
+		return err
+	}
+	defer at.Close()
+	ts := unix.NsecToTimespec(t.UnixNano())
+	if err := unix.UtimesNanoAt(int(at.Fd()), name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return &os.PathError{Op: "utimensat", Path: name, Err: err}
+	}
+	return nil
 }

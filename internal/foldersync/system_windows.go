@@ -1,6 +1,11 @@
 package foldersync
 
-import "golang.org/x/sys/windows"
+import (
+	"os"
+	"time"
+
+	"golang.org/x/sys/windows"
+)
 
 const openFlags = 0
 
@@ -17,3 +22,6 @@ func freeBytes(dir string) (uint64, error) {
 
 // syncDir does nothing: a rename is durable when it returns.
 func syncDir(string) error { return nil }
+
+// setLinkTime does nothing: a link has the time at which it was made.
+func setLinkTime(*os.Root, string, time.Time) error { return nil }

@@ -37,7 +37,11 @@ func errIfNot(known bool) error {
 // touchLocked sets mode and time and returns the record that is right then; f.mu is held.
 func (f *Folder) touchLocked(at *place, local string, r record, e filetree.Entry) (record, error) {
 	r.version = e.Version
-	if r.kind != kindFile {
+	switch r.kind {
+	case kindFile:
+	case kindSymlink:
+		return f.touchLink(at, local, r, e)
+	default:
 		return r, nil
 	}
 	if mode := e.Mode.Perm(); mode != r.stat.mode {
@@ -59,6 +63,25 @@ func (f *Folder) touchLocked(at *place, local string, r record, e filetree.Entry
 		f.dirty.add(e.Path)
 	}
 	r.stat.mtime, r.stat.ctime, r.stat.mode = s.mtime, s.ctime, s.mode
+	return r, nil
+}
+
+// touchLink is touchLocked of a link, which has no mode.
+func (f *Folder) touchLink(at *place, local string, r record, e filetree.Entry) (record, error) {
+	if e.Modified.UnixNano() != r.stat.mtime {
+		if err := setLinkTime(at.root, local, e.Modified); err != nil {
+			return r, err
+		}
+	}
+	info, err := at.root.Lstat(local)
+	if err != nil {
+		return r, err
+	}
+	s, _ := statOf(info)
+	if r.doubt = s.size != r.stat.size || s.ino != r.stat.ino; r.doubt {
+		f.dirty.add(e.Path)
+	}
+	r.stat.mtime, r.stat.ctime = s.mtime, s.ctime
 	return r, nil
 }
 

@@ -256,6 +256,9 @@ func (w *writer) temporary(at *place, name string, e filetree.Entry) (record, er
 		if err := at.root.Symlink(e.Target, name); err != nil {
 			return n, err
 		}
+		if err := setLinkTime(at.root, name, e.Modified); err != nil {
+			return n, err
+		}
 		_, s, err := at.lstat(name)
 		n.stat = s
 		return n, err

@@ -1,0 +1,137 @@
+package interop
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"testing"
+	"time"
+)
+
+// random makes a file of random bytes, which nothing can make smaller.
+func (s *keeper) random(name string, size int64) {
+	t := s.b.t
+	t.Helper()
+	f, err := os.Create(s.path(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r := rand.NewChaCha8([32]byte{byte(size), byte(len(name))})
+	b := make([]byte, 1<<20)
+	for left := size; left > 0; left -= int64(len(b)) {
+		b = b[:min(left, int64(len(b)))]
+		r.Read(b)
+		if _, err := f.Write(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// still waits until what the node of a machine stores, and what it exchanges, does not
+// change any more.
+func still(t testing.TB, keepers ...*keeper) {
+	t.Helper()
+	var last string
+	eventually(t, "still", func() bool {
+		time.Sleep(time.Second)
+		var now string
+		for _, s := range keepers {
+			now += fmt.Sprint(s.traffic()/10_000, s.stored()/10_000, " ")
+		}
+		same := now == last
+		last = now
+		return same
+	})
+}
+
+// cost runs something that changes one of the folders, waits until they are equal, and
+// returns how many bytes that sent, both ways, and how many each side stores since.
+func cost(t testing.TB, one, two *keeper, change func()) (sent, storedOne, storedTwo uint64) {
+	t.Helper()
+	still(t, one, two)
+	sent, storedOne, storedTwo = one.traffic(), one.stored(), two.stored()
+	change()
+	equal(t, one, two)
+	still(t, one, two)
+	return one.traffic() - sent, one.stored() - storedOne, two.stored() - storedTwo
+}
+
+// A byte that changes in a large file costs what is around it, and a folder that is
+// renamed costs its name, whatever is in it.
+func TestSmallChangesOfLargeFoldersCostLittle(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	const files = 10_000
+	one, two := twoKeepers(t)
+	one.random("large", 1<<30)
+	one.shell(fmt.Sprintf(`mkdir -p many; cd many; mkdir d{0..99}; for i in $(seq %d); do echo "file $i" > d$((i %% 100))/f$i; done`, files))
+	one.sync()
+	two.sync()
+	equal(t, one, two)
+
+	sent, storedOne, storedTwo := cost(t, one, two, func() {
+		two.shell(`printf x | dd of=large bs=1 seek=$((3 << 28)) conv=notrunc status=none`)
+	})
+	t.Logf("a byte of 1 GiB: %d bytes sent, %d and %d stored", sent, storedOne, storedTwo)
+	if sent > 300_000 || storedOne > 300_000 || storedTwo > 300_000 {
+		t.Error("want less than 300 kB each")
+	}
+	sent, storedOne, storedTwo = cost(t, one, two, func() { one.shell("mv many lots") })
+	t.Logf("a folder of %d files: %d bytes sent, %d and %d stored", files, sent, storedOne, storedTwo)
+	if sent > 2_000_000 {
+		t.Error("want less than 2 MB")
+	}
+	if e := two.folder(); e.Num("files") != files+102 {
+		t.Errorf("%v", e)
+	}
+}
+
+// A transfer that is broken off by a kill, of either side, goes on where it was: less than
+// one part in a hundred is sent again.
+func TestKilledTransferGoesOnWhereItWas(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	const size = 1 << 30
+	one, two := twoKeepers(t)
+	one.sync()
+	two.sync()
+	one.random("first", 256<<20)
+	_, before := two.moved()
+	equal(t, one, two)
+	_, after := two.moved()
+	// What a transfer takes beside the content, for each byte of it.
+	overhead := float64(after-before)/(256<<20) - 1
+
+	begin := after
+	arrived := func(part float64) uint64 {
+		t.Helper()
+		var now uint64
+		eventually(t, fmt.Sprintf("%.0f %% of the file sent", part*100), func() bool {
+			_, now = two.moved()
+			return float64(now-begin) > part*size
+		})
+		return now - begin
+	}
+	one.random("second", size)
+	at := arrived(0.4)
+	two.node.kill()
+	t.Logf("the receiver is killed after %d bytes", at)
+	two.up()
+	at = arrived(0.7)
+	one.node.kill()
+	t.Logf("the sender is killed after %d bytes", at)
+	one.up()
+	equal(t, one, two)
+	_, end := two.moved()
+	again := float64(end-begin)/size - 1 - overhead
+	t.Logf("%d bytes received for %d, with an overhead of %.4f: %.2f %% again", end-begin, size, overhead, 100*again)
+	if again > 0.01 {
+		t.Error("want less than 1 %")
+	}
+}
