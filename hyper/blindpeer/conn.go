@@ -127,12 +127,30 @@ func (c *conn) answer(ctx context.Context, q *call) *reply {
 		}
 	case methodDelete:
 		var key hypercrypto.Key
-		if key, err = decodeDelete(q.Value); err != nil {
+		if key, err = decodeKey(q.Value); err != nil {
 			break
 		}
 		var was bool
 		if was, err = c.s.delete(ctx, c, key); err == nil {
 			p.Value = compact.AppendBool(nil, was)
+		}
+	case methodReleased:
+		var key hypercrypto.Key
+		if key, err = decodeKey(q.Value); err != nil {
+			break
+		}
+		var st releaseState
+		if st, err = c.s.released(key); err == nil {
+			p.Value = st.appendTo(nil)
+		}
+	case methodRelease:
+		var m statement
+		if m, err = decodeStatement(q.Value); err != nil {
+			break
+		}
+		var st releaseState
+		if st, err = c.s.release(ctx, c, &m); err == nil {
+			p.Value = st.appendTo(nil)
 		}
 	default:
 		p.Err = &RemoteError{Message: "Unknown method '" + q.Method + "'", Code: codeUnknown}
@@ -252,7 +270,11 @@ func (s *Server) incomplete(e *entry, l Log) bool {
 		return true
 	}
 	n := c.Head().Length
-	return n == 0 || n != l.Length || n != e.Length || c.NextMissing(e.BlocksCleared) < n
+	if n == 0 || n != l.Length || n != e.Length {
+		return true
+	}
+	lacking, err := s.lacking(e)
+	return err != nil || lacking > 0
 }
 
 // delete deletes a log because a client wants it.

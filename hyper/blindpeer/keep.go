@@ -17,6 +17,9 @@ type opened struct {
 	unlisten func()
 	download *hypercore.Download // of what was settled; nil for nothing
 	from, to uint64              // its range
+	except   *released           // what it left out
+	released *released           // what is released; nil if that was not read yet
+	unsized  bool                // more of it counts than it takes
 	idle     int                 // sweeps without a peer
 	leave    func()              // ends the announcement; nil for none
 	seek     bool                // of the announcement
@@ -109,6 +112,19 @@ func (s *Server) settle(ctx context.Context, e *entry) {
 		r.BlocksCleared, r.BytesCleared = r.Length, bytes
 	}
 	r.Bytes = bytes - min(bytes, r.BytesCleared)
+	st, err := s.releasedOf(e)
+	if err != nil {
+		s.opts.Log.Debug("a log is kept whole", "key", e.Key, "err", err)
+		st = &released{}
+	}
+	if st.fork != o.core.Fork() { // other blocks are meant
+		st = &released{fork: o.core.Fork(), time: st.time, deputies: st.deputies}
+		o.released = st
+	}
+	out, sized := st.bytes(o.core, r.BlocksCleared, r.Length)
+	out = min(r.Bytes, out)
+	r.Bytes -= out
+	o.unsized = !sized
 	if r.Length != e.Length {
 		r.Updated, r.Active = now, now
 	}
@@ -125,27 +141,28 @@ func (s *Server) settle(ctx context.Context, e *entry) {
 	grown := r.Length != e.Length
 	s.mu.Lock()
 	e.over = false
-	if r != e.Record {
+	if r != e.Record || out != e.released {
+		e.released = out
 		s.ledger.set(e, r)
 	}
 	s.mu.Unlock()
-	s.order(e)
+	s.order(e, st)
 	if grown {
 		s.wake(e)
 		s.announce(e)
 	}
 }
 
-// order asks for the blocks that were settled.
-func (s *Server) order(e *entry) {
+// order asks for the blocks that were settled, but those that are released.
+func (s *Server) order(e *entry, st *released) {
 	o := e.open
-	if o.download != nil && o.from == e.BlocksCleared && o.to == e.Length {
+	if o.download != nil && o.from == e.BlocksCleared && o.to == e.Length && o.except == st {
 		return
 	}
 	old := o.download
-	o.from, o.to, o.download = e.BlocksCleared, e.Length, nil
+	o.from, o.to, o.except, o.download = e.BlocksCleared, e.Length, st, nil
 	if o.from < o.to {
-		o.download = o.core.Download(hypercore.Range{Start: o.from, End: o.to})
+		o.download = o.core.Download(hypercore.Range{Start: o.from, End: o.to, Except: st.runs})
 	}
 	if old != nil {
 		old.Close()
@@ -162,7 +179,8 @@ func (s *Server) announce(e *entry) {
 	if !e.Announce || s.opts.Announce == nil {
 		return
 	}
-	seek := e.Length == 0 || e.Length-min(e.Length, o.core.ContiguousLength()) > seekLag
+	lacking, err := s.lacking(e)
+	seek := err == nil && (e.Length == 0 || lacking > seekLag)
 	if o.leave != nil && o.seek == seek {
 		return
 	}

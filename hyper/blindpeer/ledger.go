@@ -21,13 +21,14 @@ const (
 // Server.mu held, so that either is enough to read them.
 type entry struct {
 	Record
-	dk      hypercrypto.DiscoveryKey
-	owner   hypercrypto.PublicKey // who asked first
-	cost    uint64                // as counted in the sums
-	over    bool                  // it grew, and there was no room
-	gone    bool                  // forgotten
-	open    *opened               // nil while nobody exchanges it
-	touched atomic.Bool           // blocks came or went since Active
+	dk       hypercrypto.DiscoveryKey
+	owner    hypercrypto.PublicKey // who asked first
+	cost     uint64                // as counted in the sums
+	released uint64                // bytes of Record.Bytes that do not count, since they are released
+	over     bool                  // it grew, and there was no room
+	gone     bool                  // forgotten
+	open     *opened               // nil while nobody exchanges it
+	touched  atomic.Bool           // blocks came or went since Active
 }
 
 func costOf(r *Record) uint64 { return recordCost + r.Bytes + r.Length*blockCost }
@@ -181,22 +182,26 @@ func compareBool(a, b bool) int {
 	return -1
 }
 
-const storedVersion = 1
+const storedVersion = 2
 
 // appendStored appends an entry as it is kept next to its log: uint version,
-// record, 32 owner.
+// record, 32 owner, and since version 2 uint bytes that are released.
 func (e *entry) appendStored(b []byte) []byte {
 	b = compact.AppendUint(b, storedVersion)
 	b = e.Record.appendTo(b)
-	return append(b, e.owner[:]...)
+	return compact.AppendUint(append(b, e.owner[:]...), e.released)
 }
 
 func decodeStored(b []byte) (*entry, error) {
 	r := compact.NewReader(b)
-	if v := r.Uint(); r.Err() == nil && v != storedVersion {
+	v := r.Uint()
+	if r.Err() == nil && v != 1 && v != storedVersion {
 		return nil, fmt.Errorf("blindpeer: a record of version %d is not known", v)
 	}
 	e := &entry{Record: readRecord(&r), owner: r.Fixed32()}
+	if v >= 2 {
+		e.released = r.Uint()
+	}
 	if err := r.Err(); err != nil {
 		return nil, fmt.Errorf("%w: stored record: %w", ErrMessage, err)
 	}

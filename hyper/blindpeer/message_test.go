@@ -130,7 +130,7 @@ func TestCallsAsInJavaScript(t *testing.T) {
 			}
 			wantBytes(t, v.Name+" again", got.appendTo(nil), v.Hex)
 		case v.Name == "delete-core-request":
-			got, err := decodeDelete(unhex(t, v.Hex))
+			got, err := decodeKey(unhex(t, v.Hex))
 			if err != nil || got != key(t, j.Key) {
 				t.Errorf("%s: %s, %v", v.Name, got, err)
 			}
@@ -212,7 +212,7 @@ func FuzzMessages(f *testing.F) {
 		if p, err := decodeReply(b); err == nil && (p.Err == nil || p.Err.Code != "") {
 			again(t, p.appendTo(nil), func(b []byte) ([]byte, error) { p, err := decodeReply(b); return p.appendTo(nil), err })
 		}
-		if _, err := decodeDelete(b); err != nil && len(b) >= 32 {
+		if _, err := decodeKey(b); err != nil && len(b) >= 32 {
 			t.Error(err)
 		}
 		r := compact.NewReader(b)

@@ -68,12 +68,13 @@ func (a *addRequest) appendTo(b []byte) []byte {
 	return b
 }
 
-// decodeDelete reads the key of the log to delete; the answer is a bool.
-func decodeDelete(b []byte) (hypercrypto.Key, error) {
+// decodeKey reads the key of a log: the one to delete, where the answer is a bool, or the
+// one of which is asked what is released, with a [releaseState] as answer.
+func decodeKey(b []byte) (hypercrypto.Key, error) {
 	r := compact.NewReader(b)
 	k := hypercrypto.Key(r.Fixed32())
 	if err := r.Err(); err != nil {
-		return k, fmt.Errorf("%w: %s: %w", ErrMessage, methodDelete, err)
+		return k, fmt.Errorf("%w: key of a log: %w", ErrMessage, err)
 	}
 	return k, nil
 }

@@ -122,14 +122,13 @@ func (s *Server) clear(ctx context.Context, e *entry) (freed uint64, err error) 
 		return 0, fmt.Errorf("clear log: %w", err)
 	}
 	freed = r.Bytes
-	r.BlocksCleared, r.BytesCleared, r.Bytes = r.Length, r.BytesCleared+r.Bytes, 0
+	r.BlocksCleared, r.BytesCleared, r.Bytes = r.Length, r.BytesCleared+r.Bytes+e.released, 0
 	s.mu.Lock()
+	e.released = 0
 	s.ledger.set(e, r)
 	s.stats.BytesCleared += freed
 	s.mu.Unlock()
-	if e.open != nil {
-		s.order(e)
-	}
+	s.orderAgain(e)
 	if c, err := s.store.DB().Core(e.dk); err == nil {
 		if err := c.Shrink(ctx); err != nil {
 			return freed, fmt.Errorf("shrink log: %w", err)

@@ -11,7 +11,7 @@ const (
 	rpcProtocol = "protomux-rpc"
 	msgCall     = 0
 	msgReply    = 1
-	// maxCall bounds a call or reply that is looked at, in bytes.
+	// maxCall bounds a call or reply that is looked at, in bytes, but a statement.
 	maxCall = 4096
 )
 
@@ -23,13 +23,13 @@ type call struct {
 }
 
 func decodeCall(b []byte) (call, error) {
-	if len(b) > maxCall {
-		return call{}, fmt.Errorf("%w: a call of %d bytes", ErrMessage, len(b))
-	}
 	r := compact.NewReader(b)
 	c := call{ID: r.Uint(), Method: r.String(), Value: r.Raw()}
 	if err := r.Err(); err != nil {
 		return call{}, fmt.Errorf("%w: call: %w", ErrMessage, err)
+	}
+	if len(b) > maxCall && (c.Method != methodRelease || len(b) > maxStatement) {
+		return call{}, fmt.Errorf("%w: a call of %d bytes", ErrMessage, len(b))
 	}
 	return c, nil
 }

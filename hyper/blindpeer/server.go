@@ -189,7 +189,7 @@ func (s *Server) sweep(ctx context.Context) {
 	s.change.Lock()
 	defer s.change.Unlock()
 	for e := range s.open {
-		if e.over {
+		if e.over || e.open.unsized {
 			s.settle(ctx, e)
 		}
 		if len(e.open.core.Peers()) > 0 || e.Announce {

@@ -15,9 +15,11 @@ type Stats struct {
 	Deleted      uint64 // logs, on request
 	Forgotten    uint64 // logs and their records, to make room
 	BytesCleared uint64 // of blocks that were dropped to make room
-	Refused      uint64 // logs that were not taken, or not as long as they are
-	Downgraded   uint64 // wishes to announce of clients that are not trusted
-	Wakeups      uint64 // announcements to clients
+	// BytesReleased is of blocks that were dropped because their writer has no use for them.
+	BytesReleased uint64
+	Refused       uint64 // logs that were not taken, or not as long as they are
+	Downgraded    uint64 // wishes to announce of clients that are not trusted
+	Wakeups       uint64 // announcements to clients
 }
 
 // Stats returns the numbers as they are now.
@@ -43,12 +45,18 @@ func (s *Server) Record(key hypercrypto.Key) (Record, bool) {
 }
 
 // Holds tells whether all blocks of a log are here, as far as the mirror knows it.
-// Blocks that were dropped to make room do not count.
+// Blocks that were dropped to make room, and those that are released, do not count.
 func (s *Server) Holds(key hypercrypto.Key) bool {
 	r, ok := s.Record(key)
 	if !ok || r.Length == 0 {
 		return false
 	}
-	c, err := s.store.DB().Core(key.Discovery())
-	return err == nil && c.NextMissing(r.BlocksCleared) >= r.Length
+	s.change.Lock()
+	defer s.change.Unlock()
+	e := s.ledger.entries[key.Discovery()]
+	if e == nil {
+		return false
+	}
+	lacking, err := s.lacking(e)
+	return err == nil && lacking == 0
 }

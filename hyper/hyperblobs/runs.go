@@ -1,9 +1,13 @@
 package hyperblobs
 
-import "iter"
+import (
+	"iter"
+
+	"github.com/tradle/cloudpal/hyper/hypercore"
+)
 
 // Run is a range of block indexes, End excluded.
-type Run struct{ Start, End uint64 }
+type Run = hypercore.Run
 
 // runs joins sorted indexes to ranges. Repeated ones count once.
 func runs(sorted []uint64) iter.Seq[Run] {

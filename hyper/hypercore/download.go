@@ -2,8 +2,13 @@ package hypercore
 
 import (
 	"context"
+	"slices"
+	"sort"
 	"sync"
 )
+
+// Run is a run of blocks: Start up to but not including End.
+type Run struct{ Start, End uint64 }
 
 // Range says which blocks to download.
 type Range struct {
@@ -14,6 +19,9 @@ type Range struct {
 	Blocks []uint64
 	// Live never finishes: it follows the log as it grows. End is ignored.
 	Live bool
+	// Except are blocks between Start and End that are not to be fetched: sorted runs
+	// that do not touch. They count as done whether they are held or not.
+	Except []Run
 	// Linear asks for blocks front to back, also of several peers.
 	Linear bool
 }
@@ -41,6 +49,7 @@ func (c *Core) Download(r Range) *Download {
 	if r.Blocks != nil {
 		d.r.Blocks = append([]uint64{}, r.Blocks...)
 	}
+	d.r.Except = slices.Clone(r.Except)
 	if c.closed.Load() {
 		d.finish(ErrClosed)
 		return d
@@ -67,6 +76,28 @@ func (d *Download) Wait(ctx context.Context) error {
 
 // Done is closed when the download is done or closed.
 func (d *Download) Done() <-chan struct{} { return d.done }
+
+// except returns the exception that has block i, or else the next one after it.
+func (d *Download) except(i uint64) (r Run, has bool) {
+	list := d.r.Except
+	n := sort.Search(len(list), func(n int) bool { return list[n].End > i })
+	if n == len(list) {
+		return Run{}, false
+	}
+	return list[n], list[n].Start <= i
+}
+
+// nextMissing returns the first block from i on that is wanted and not held.
+func (d *Download) nextMissing(l *log, i uint64) uint64 {
+	for {
+		i = l.st.NextMissing(i)
+		r, has := d.except(i)
+		if !has {
+			return i
+		}
+		i = r.End
+	}
+}
 
 // Close withdraws the order. It may be called twice and after the end.
 func (d *Download) Close() {

@@ -198,7 +198,7 @@ func (p *Peer) pumpRange(d *Download, h *head, end uint64) bool {
 	c := p.cursor(d, end)
 	l := r.log
 	for {
-		i := l.st.NextMissing(max(c.next, d.next))
+		i := d.nextMissing(l, max(c.next, d.next))
 		if i >= end || c.wrapped && i >= c.stop {
 			if c.wrapped || c.stop == 0 {
 				c.next = i
@@ -308,7 +308,7 @@ func (d *Download) advance(l *log) bool {
 		}
 		return d.listed == len(d.r.Blocks)
 	}
-	d.next = l.st.NextMissing(d.next)
+	d.next = d.nextMissing(l, d.next)
 	if d.r.Live {
 		return false
 	}
@@ -341,7 +341,8 @@ func (d *Download) back(i uint64) {
 
 func (d *Download) covers(i uint64) bool {
 	if d.r.Blocks == nil {
-		return i >= d.r.Start && (!d.ended || d.r.Live || i < d.r.End)
+		_, not := d.except(i)
+		return !not && i >= d.r.Start && (!d.ended || d.r.Live || i < d.r.End)
 	}
 	for _, b := range d.r.Blocks[d.listed:] {
 		if b == i {
