@@ -34,6 +34,7 @@ type Peer struct {
 	contiguous uint64            // it holds the first blocks up to here
 	bits       bitfield.Bitfield // and these
 	wants      wantSet           // it wants to hear about these
+	heard      chan struct{}     // closed when it says more of itself; nil if nobody waits
 
 	// What this side knows about it and told it.
 	lengthAcked uint64    // our length, as it last repeated it on our fork
@@ -43,6 +44,7 @@ type Peer struct {
 	told        uint64 // contiguous length that was announced on this fork
 	toldLength  uint64 // length up to which blocks were announced
 	wanted      map[uint64]struct{}
+	replied     map[uint64]struct{} // those of wanted that it told of
 
 	// Requests of ours.
 	inflight      map[uint64]*request
@@ -167,6 +169,7 @@ func (p *Peer) onClose(remote bool) {
 	defer r.tasks.Done()
 	was := p.opened
 	p.opened, p.closed = false, true
+	p.hear()
 	for i, q := range r.peers {
 		if q == p {
 			r.peers = append(r.peers[:i:i], r.peers[i+1:]...)

@@ -24,6 +24,7 @@ func (p *Peer) onSync(body []byte) error {
 	}
 	p.remote, p.synced = m, true
 	p.lastHeard = time.Now()
+	p.hear()
 	h := r.log.state()
 	same := m.Fork == h.Fork
 	p.lengthAcked = 0
@@ -101,6 +102,7 @@ func (p *Peer) heldChanged(start, end uint64) {
 		}
 	}
 	p.cursors = nil
+	p.hear()
 }
 
 // noteContiguous raises the hint how much of the log one peer has.
@@ -138,6 +140,7 @@ func (p *Peer) onBitfield(body []byte) error {
 		words[i] = binary.LittleEndian.Uint32(m.Bits[4*i:])
 	}
 	p.bits.SetWords(m.Start, words)
+	p.noteAnswer(m.Start)
 	p.heldChanged(m.Start, end)
 	return nil
 }

@@ -37,6 +37,7 @@ const (
 	kindMirror
 	kindLink
 	kindShare
+	kindCall
 )
 
 var errAction = errors.New("space: not an action")
@@ -77,6 +78,8 @@ func newAction(kind uint64) action {
 		return &linkAction{}
 	case kindShare:
 		return &shareAction{}
+	case kindCall:
+		return &callAction{}
 	}
 	return nil
 }
@@ -242,6 +245,21 @@ func (a *deviceAction) readFrom(r *compact.Reader) error {
 	if flags&2 != 0 {
 		a.node = r.Fixed32()
 	}
+	return nil
+}
+
+// callAction gives a device of the author's person another name: 32 log, string name.
+type callAction struct {
+	log  hypercrypto.Key
+	name string
+}
+
+func (*callAction) kind() uint64 { return kindCall }
+func (a *callAction) appendTo(b []byte) []byte {
+	return compact.AppendString(append(b, a.log[:]...), a.name)
+}
+func (a *callAction) readFrom(r *compact.Reader) error {
+	a.log, a.name = r.Fixed32(), r.String()
 	return nil
 }
 

@@ -58,6 +58,8 @@ func (x *execution) member(ctx context.Context, act action) error {
 		return x.rename(ctx, act)
 	case *deviceAction:
 		return x.describe(ctx, act)
+	case *callAction:
+		return x.call(ctx, act)
 	case *removeDeviceAction:
 		return x.removeDevice(ctx, act)
 	case *shareAction:
@@ -159,6 +161,25 @@ func (x *execution) describe(ctx context.Context, act *deviceAction) error {
 	dev := *x.w.device
 	dev.name, dev.alwaysOn, dev.level, dev.node = act.name, act.alwaysOn, act.level, act.node
 	return x.d.putDevice(ctx, x.n.From, &dev)
+}
+
+// call gives a device another name. Everybody names their own devices only.
+func (x *execution) call(ctx context.Context, act *callAction) error {
+	if err := x.w.may(Viewer); err != nil {
+		return err
+	}
+	dev, err := x.d.device(ctx, act.log)
+	if err != nil {
+		return err
+	}
+	if dev == nil || dev.until != 0 || dev.person != x.w.device.person {
+		return refuse("log %s is of no device of the author's person", act.log)
+	}
+	if !validName(act.name) {
+		return refuse("%q is no name", act.name)
+	}
+	dev.name = act.name
+	return x.d.putDevice(ctx, act.log, dev)
 }
 
 func (x *execution) set(ctx context.Context, act *setAction) error {

@@ -33,7 +33,7 @@ func someActions() []action {
 		&rotateAction{7, hypercrypto.Hash{1}, []sealedKey[hypercrypto.Key]{{hypercrypto.Key{1}, []byte{1, 2}}}, []sealedKey[hypercrypto.PublicKey]{{hypercrypto.PublicKey{2}, []byte{3}}}},
 		&shareAction{3, hypercrypto.Key{1}, []byte{1}},
 		&recoverAction{c, autobase.Ref{Key: hypercrypto.Key{8}, Length: 9}, []hypercrypto.Key{{7}}, identitykey.AttestDataAsIdentity(newHuman("x").keys.Identity, nil, time.Now())},
-		&mirrorAction{hypercrypto.PublicKey{1}, "m"}, &linkAction{hypercrypto.Key{1}, []byte{1}},
+		&mirrorAction{hypercrypto.PublicKey{1}, "m"}, &linkAction{hypercrypto.Key{1}, []byte{1}}, &callAction{hypercrypto.Key{1}, "desktop"},
 	}
 }
 

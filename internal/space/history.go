@@ -200,3 +200,27 @@ func (s *Space) History(ctx context.Context, from uint64, back bool) iter.Seq2[E
 		}
 	}
 }
+
+// aheadLook is how many appends are looked at for clocks that are ahead.
+const aheadLook = 64
+
+// Ahead returns the log whose device wrote the newest of the last operations with a time
+// that lies in the future of this device, and by how much; ok is false if none does by more
+// than [clock.MaxDrift]. One of the two clocks is wrong.
+func (s *Space) Ahead(ctx context.Context, now time.Time) (log hypercrypto.Key, by time.Duration, ok bool, err error) {
+	j, release, err := s.journal(ctx)
+	if err != nil {
+		return log, 0, false, err
+	}
+	defer release()
+	for p := j.last; p > 0 && p+aheadLook > j.last; p-- {
+		e, _, err := j.at(ctx, p)
+		if err != nil {
+			return log, 0, false, err
+		}
+		if d := e.time.Time().Sub(now); !e.time.IsZero() && d > max(by, clock.MaxDrift) {
+			log, by, ok = e.log, d, true
+		}
+	}
+	return log, by, ok, nil
+}

@@ -199,7 +199,11 @@ func (s *Space) settle(ctx context.Context) error {
 			if left--; left < 0 {
 				continue
 			}
-			if _, err := s.do(ctx, s.description()); err != nil {
+			_, dev, err := s.self(ctx)
+			if err == nil && dev != nil {
+				_, err = s.do(ctx, s.description(dev))
+			}
+			if err != nil {
 				return err
 			}
 		case <-ctx.Done():

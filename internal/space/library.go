@@ -242,7 +242,8 @@ func (l *Library) claim(ctx context.Context, namespace string, space *hypercrypt
 	store := l.store.Namespace(storeName(namespace))
 	defer store.Close()
 	c := &claim{box: boxKeys(store).Public, personName: l.opts.PersonName}
-	c.deviceName, c.alwaysOn = l.description()
+	_, c.alwaysOn = l.description()
+	c.deviceName = l.deviceName(ctx)
 	for _, x := range []struct {
 		which corestore.GetOptions
 		key   *hypercrypto.Key

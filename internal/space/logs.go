@@ -2,38 +2,58 @@ package space
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 
+	"github.com/tradle/cloudpal/hyper/corestore"
+	"github.com/tradle/cloudpal/hyper/hypercore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 )
 
-// Logs returns the logs of the space, with the lengths that a copy of it has to have: those
-// of the base and of the contents. Who keeps them all has a full copy, whether it can read
-// them or not. Lengths of contents are as far as this device knows them, 0 if it does not.
-func (s *Space) Logs(ctx context.Context) (map[hypercrypto.Key]uint64, error) {
-	logs := make(map[hypercrypto.Key]uint64)
-	need := func(k hypercrypto.Key, length uint64) { logs[k] = max(logs[k], length) }
+// Parts are the logs that a space consists of, with the lengths that a copy of it has to
+// have, as far as this device knows them; 0 if it does not.
+type Parts struct {
+	// State are the logs of the signed state, which has the whole history of the space.
+	// Operations are the writers' logs, Contents the blob logs.
+	State, Operations, Contents map[hypercrypto.Key]uint64
+}
+
+// Logs returns all of them. Who keeps them all has a full copy, whether it can read them
+// or not.
+func (p *Parts) Logs() map[hypercrypto.Key]uint64 {
+	all := maps.Clone(p.State)
+	maps.Copy(all, p.Operations)
+	maps.Copy(all, p.Contents)
+	return all
+}
+
+// Parts returns the logs of the space.
+func (s *Space) Parts(ctx context.Context) (*Parts, error) {
+	p := &Parts{make(map[hypercrypto.Key]uint64), make(map[hypercrypto.Key]uint64), make(map[hypercrypto.Key]uint64)}
+	need := func(logs map[hypercrypto.Key]uint64, k hypercrypto.Key, length uint64) {
+		logs[k] = max(logs[k], length)
+	}
 	st := s.base.Status()
-	need(st.System, st.Signed)
+	need(p.State, st.System, st.Signed)
 	linked, err := s.linkedLogs()
 	if err != nil {
 		return nil, err
 	}
 	for _, k := range linked {
-		need(k, 0)
+		need(p.State, k, 0)
 	}
 	for _, v := range st.Views {
-		need(v.Key, v.Signed)
+		need(p.State, v.Key, v.Signed)
 	}
 	for _, r := range st.Heads {
-		need(r.Key, r.Length)
+		need(p.Operations, r.Key, r.Length)
 	}
 	for _, r := range st.Indexers {
-		need(r.Key, r.Length)
+		need(p.Operations, r.Key, r.Length)
 	}
-	need(s.Log(), 0)
-	need(s.blobs.Key(), s.blobs.Length())
+	need(p.Operations, s.Log(), 0)
+	need(p.Contents, s.blobs.Key(), s.blobs.Length())
 	tree, release := s.snaps.use()
 	defer release()
 	devices, err := records{tree}.devices(ctx)
@@ -46,11 +66,50 @@ func (s *Space) Logs(ctx context.Context) (map[hypercrypto.Key]uint64, error) {
 			return nil, s.explain(err)
 		}
 		if ok {
-			need(d.key, m.Length)
+			need(p.Operations, d.key, m.Length)
 		}
-		need(d.rec.blobs, 0)
+		need(p.Contents, d.rec.blobs, 0)
 	}
-	return logs, nil
+	return p, nil
+}
+
+// Logs returns the logs of the space; see [Parts.Logs].
+func (s *Space) Logs(ctx context.Context) (map[hypercrypto.Key]uint64, error) {
+	p, err := s.Parts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return p.Logs(), nil
+}
+
+// FetchOperations fetches the operations that this device does not have, because it came
+// later and began with the signed state. It waits for peers that have them until ctx ends.
+func (s *Space) FetchOperations(ctx context.Context) error {
+	p, err := s.Parts(ctx)
+	if err != nil {
+		return err
+	}
+	for key, length := range p.Operations {
+		if err := s.fetchLog(ctx, key, length); err != nil {
+			return fmt.Errorf("fetch operations of space %q: %w", s.Name(), err)
+		}
+	}
+	return nil
+}
+
+func (s *Space) fetchLog(ctx context.Context, key hypercrypto.Key, length uint64) (err error) {
+	core, err := s.store.Get(ctx, corestore.GetOptions{Key: &key, Passive: true})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, core.Close()) }()
+	if core.Has(0, length) {
+		return nil
+	}
+	core.SetActive(true)
+	d := core.Download(hypercore.Range{End: length})
+	defer d.Close()
+	return d.Wait(ctx)
 }
 
 // linkedLogs returns the logs that the core of the base's system view names.

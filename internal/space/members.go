@@ -107,6 +107,14 @@ func (s *Space) Rename(ctx context.Context, name string) error {
 	return s.doAnyway(ctx, &renameAction{name: name})
 }
 
+// RenameDevice gives a device of the person on this device another name in the space.
+func (s *Space) RenameDevice(ctx context.Context, log hypercrypto.Key, name string) error {
+	if err := checkName("device", name); err != nil {
+		return err
+	}
+	return s.doAnyway(ctx, &callAction{log: log, name: name})
+}
+
 // SetRole changes what a person may do.
 func (s *Space) SetRole(ctx context.Context, who hypercrypto.PublicKey, role Role) error {
 	_, err := s.do(ctx, &roleAction{person: who, role: role})

@@ -139,7 +139,7 @@ func (w *steward) describe(ctx context.Context, p *person, dev *device) error {
 			return err
 		}
 	}
-	act := s.description()
+	act := s.description(dev)
 	if *act == (deviceAction{dev.name, dev.alwaysOn, dev.level, dev.node}) {
 		return nil
 	}
@@ -192,7 +192,9 @@ func (w *steward) stopServing() {
 	w.serving = nil
 }
 
-// SetDevice changes how this device is seen in all spaces.
+// SetDevice changes how this device is called in spaces to come, as long as it has no
+// name in another one, and in all of them whether it is always on. Where it has a name it
+// keeps that; see [Space.RenameDevice].
 func (l *Library) SetDevice(name string, alwaysOn bool) error {
 	if err := checkName("device", name); err != nil {
 		return err
@@ -204,10 +206,30 @@ func (l *Library) SetDevice(name string, alwaysOn bool) error {
 	return nil
 }
 
-// description is what this device says of itself.
-func (s *Space) description() *deviceAction {
+// description is what this device says of itself. Its name is the one that the space has
+// already, unless that is what was left of a name when it was let in.
+func (s *Space) description(dev *device) *deviceAction {
 	name, alwaysOn := s.l.description()
+	if dev.level != 0 || dev.name != "x" && cutName(name, len(dev.name)) != dev.name {
+		name = dev.name
+	}
 	return &deviceAction{name, alwaysOn, s.app.level, s.l.opts.Node}
+}
+
+// deviceName returns how this device is called: as in the home, in another space, or
+// else as it was opened.
+func (l *Library) deviceName(ctx context.Context) string {
+	spaces := l.Spaces()
+	if home := l.Home(); home != nil {
+		spaces = append([]*Space{home}, spaces...)
+	}
+	for _, s := range spaces {
+		if _, dev, err := s.self(ctx); err == nil && dev != nil {
+			return dev.name
+		}
+	}
+	name, _ := l.description()
+	return name
 }
 
 func (l *Library) description() (name string, alwaysOn bool) {

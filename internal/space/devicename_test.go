@@ -1,0 +1,121 @@
+package space
+
+import (
+	"testing"
+
+	"github.com/tradle/cloudpal/hyper/corestore"
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/internal/fault"
+)
+
+// nameOf returns how a device is called in a space.
+func nameOf(t testing.TB, s *Space, log hypercrypto.Key) string {
+	t.Helper()
+	devices, err := s.Devices(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range devices {
+		if d.Log == log {
+			return d.Name
+		}
+	}
+	t.Fatal("there is no such device")
+	return ""
+}
+
+func TestADeviceKeepsTheNameThatItsPersonGives(t *testing.T) {
+	ada := newHuman("Ada")
+	a := newMachine(t, ada, "localhost")
+	s := a.create("plans")
+	b := newMachineOf(t, ada, a.badge.vouch(t), "localhost.2")
+	connect(t, a, b)
+	x := b.openLink(s)
+	if err := x.WaitMember(patient(t)); err != nil {
+		t.Fatal(err)
+	}
+	agree(t, s, x)
+	// The one names the other, which is about to describe itself.
+	if err := s.RenameDevice(t.Context(), x.Log(), "attic"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RenameDevice(t.Context(), s.Log(), "laptop"); err != nil {
+		t.Fatal(err)
+	}
+	agree(t, s, x)
+	b.restart()
+	x = b.get("plans")
+	connect(t, a, b)
+	write(t, x, "a=1")
+	agree(t, s, x)
+	for _, one := range []*Space{s, x} {
+		if got := nameOf(t, one, x.Log()); got != "attic" {
+			t.Errorf("it is called %q", got)
+		}
+	}
+	// It has the name in spaces to come, too.
+	y, err := b.Create(t.Context(), "other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := nameOf(t, y, y.Log()); got != "attic" {
+		t.Errorf("in another space it is called %q", got)
+	}
+	wantKind(t, s.RenameDevice(t.Context(), s.Log(), ""), fault.Usage)
+}
+
+// Nobody names the devices of others, and a viewer names those of their own.
+func TestDevicesAreNamedByTheirPersonOnly(t *testing.T) {
+	a, b := newMachine(t, newHuman("Ada"), "laptop"), newMachine(t, newHuman("Bob"), "phone")
+	s := a.create("plans")
+	connect(t, a, b)
+	viewer := b.joinRole(s, Viewer)
+	agree(t, s, viewer)
+	wantKind(t, s.RenameDevice(t.Context(), viewer.Log(), "mine"), fault.Permission)
+	wantRefused(t, "a name for another's device", viewer.act(t, true, &callAction{s.Log(), "mine"}))
+	wantRefused(t, "no name", s.act(t, false, &callAction{s.Log(), "a\nb"}))
+	wantRefused(t, "a name for nobody", s.act(t, false, &callAction{hypercrypto.Key{1}, "x"}))
+	if err := viewer.RenameDevice(patient(t), viewer.Log(), "tablet"); err != nil {
+		t.Fatal(err)
+	}
+	agree2(t, s, viewer)
+	for until := patient(t); nameOf(t, s, viewer.Log()) != "tablet"; {
+		if until.Err() != nil {
+			t.Fatalf("it is called %q", nameOf(t, s, viewer.Log()))
+		}
+		<-s.Changed()
+	}
+	if got := nameOf(t, s, s.Log()); got != "laptop" {
+		t.Errorf("it is called %q", got)
+	}
+}
+
+// A device that came when much had happened has the operations from before, too, once it
+// asks for them.
+func TestOperationsThatAJumpPassedOverAreFetched(t *testing.T) {
+	ada := newHuman("Ada")
+	a := newMachine(t, ada, "laptop")
+	s := a.create("plans")
+	for range 60 {
+		write(t, s, "a=1")
+	}
+	b := newMachineOf(t, ada, a.badge.vouch(t), "phone")
+	connect(t, a, b)
+	x := b.openLink(s)
+	if err := x.WaitMember(patient(t)); err != nil {
+		t.Fatal(err)
+	}
+	agree(t, s, x)
+	if err := x.FetchOperations(patient(t)); err != nil {
+		t.Fatal(err)
+	}
+	key := s.Log()
+	core, err := x.store.Get(t.Context(), corestore.GetOptions{Key: &key, Passive: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer core.Close()
+	if core.Length() < 60 || !core.Has(0, core.Length()) {
+		t.Errorf("it has not all of %d operations", core.Length())
+	}
+}
