@@ -163,12 +163,16 @@ func (h *handler) open(ctx context.Context, c Connect, t Target, s *Stream) (*fi
 	if !place.Record.Own() {
 		c = c.meet(false, place.Record.Key)
 	}
+	state, err := t.State.ofDrive()
+	if err != nil {
+		return nil, nil, err
+	}
 	peers := reached{ways: c}
 	_, leave, err := h.join(ctx, c, s, &peers)
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := h.Files.Read(ctx, place, files.State(t.State), c.Patience)
+	r, err := h.Files.Read(ctx, place, state, c.Patience)
 	if err != nil {
 		leave()
 		return nil, nil, peers.explain(err)

@@ -101,12 +101,16 @@ func (h *handler) diff(ctx context.Context, r DiffRequest, s *Stream) error {
 	if t, ok, err := h.ofSpace(r.Ref, r.Dir); err != nil || ok {
 		return orElse(err, func() error { return h.diffOfSpace(ctx, t, &r, s) })
 	}
+	from, err := r.From.ofDrive()
+	if err != nil {
+		return err
+	}
 	reading, done, err := h.open(ctx, r.Connect, r.Target, s)
 	if err != nil {
 		return err
 	}
 	defer done()
-	for c, err := range reading.Diff(files.State(r.From)) {
+	for c, err := range reading.Diff(from) {
 		if err != nil {
 			return err
 		}

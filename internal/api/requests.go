@@ -37,6 +37,8 @@ type State struct {
 	Version uint64 `json:"version,omitempty"`
 	// At picks the version that was current at that time.
 	At time.Time `json:"at,omitzero"`
+	// Snapshot picks the version that was given this name, in a space.
+	Snapshot string `json:"snapshot,omitempty"`
 }
 
 // Target names a place in a drive, in one of its states.

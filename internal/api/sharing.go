@@ -160,7 +160,11 @@ func (h *handler) restore(ctx context.Context, r RestoreRequest, s *Stream) erro
 	if err != nil {
 		return err
 	}
-	out, err := h.Files.Restore(ctx, place, files.State(r.State))
+	state, err := r.State.ofDrive()
+	if err != nil {
+		return err
+	}
+	out, err := h.Files.Restore(ctx, place, state)
 	if err != nil {
 		return err
 	}

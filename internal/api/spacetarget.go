@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/tradle/cloudpal/internal/fault"
+	"github.com/tradle/cloudpal/internal/files"
 	"github.com/tradle/cloudpal/internal/filetree"
 	"github.com/tradle/cloudpal/internal/space"
 	"github.com/tradle/cloudpal/internal/spacefs"
@@ -95,17 +96,51 @@ func position(ctx context.Context, v *filetree.View, st State) (seq uint64, err 
 		return 0, err
 	}
 	switch {
-	case st.Version > 0 && !st.At.IsZero():
-		return 0, fault.New(fault.Usage, "a version and a time cannot be asked for together")
+	case more(st.Version > 0, !st.At.IsZero(), st.Snapshot != ""):
+		return 0, fault.New(fault.Usage, "only one of version, time and snapshot can be asked for")
 	case st.Version > n.Ops:
 		return 0, fault.New(fault.NotFound, "there is no version %d", st.Version).Hint("the newest is %d", n.Ops)
 	case st.Version > 0:
 		return st.Version, nil
 	case !st.At.IsZero():
 		return v.PositionAt(ctx, st.At)
+	case st.Snapshot != "":
+		return snapshot(ctx, v, st.Snapshot)
 	}
 	return n.Ops, nil
 }
 
+// snapshot returns the position of the snapshot with a name.
+func snapshot(ctx context.Context, v *filetree.View, name string) (seq uint64, err error) {
+	for x, err := range v.Snapshots(ctx) {
+		if err != nil {
+			return 0, err
+		}
+		if x.Name == name {
+			return x.Seq, nil
+		}
+	}
+	return 0, fault.New(fault.NotFound, "there is no snapshot %q", name).Hint("cloudpal snapshot SPACE lists them")
+}
+
+// more tells whether more than one of some things is true.
+func more(of ...bool) bool {
+	n := 0
+	for _, b := range of {
+		if b {
+			n++
+		}
+	}
+	return n > 1
+}
+
 // isNewest tells whether a state is the newest one.
-func (st State) isNewest() bool { return st.Version == 0 && st.At.IsZero() }
+func (st State) isNewest() bool { return st == State{} }
+
+// ofDrive returns the state for a drive.
+func (st State) ofDrive() (files.State, error) {
+	if st.Snapshot != "" {
+		return files.State{}, fault.New(fault.Usage, "only spaces have snapshots").Hint("a drive has versions: cloudpal log")
+	}
+	return files.State{Version: st.Version, At: st.At}, nil
+}

@@ -32,7 +32,8 @@ are fetched. Content that is not text is not written to a terminal.
 With --json too, standard output has the content; an error that comes after the
 first byte is then an object on standard error.`,
 		Example: `  cloudpal cat hyper://LINK/notes.txt
-  cloudpal cat photos/film.mp4 --range 1000000-1999999 > part`,
+  cloudpal cat photos/film.mp4 --range 1000000-1999999 > part
+  cloudpal cat ~/Cloud/report.txt --at "2026-03-01 12:30"`,
 		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, a []string) error { return runCat(cmd.Context(), g, &o, a[0]) },
 	}

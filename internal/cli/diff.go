@@ -7,14 +7,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tradle/cloudpal/internal/api"
-	"github.com/tradle/cloudpal/internal/fault"
 )
 
 type diffOptions struct {
 	connectFlags
 	stateFlags
-	from   uint64
-	fromAt string
+	from         uint64
+	fromAt       string
+	fromSnapshot string
 }
 
 func newDiff(g *globals) *cobra.Command {
@@ -24,11 +24,12 @@ func newDiff(g *globals) *cobra.Command {
 		GroupID: "look",
 		Short:   "Compare two versions of a drive",
 		Long: `Diff lists what was added (+), changed (~) and removed (-) from an older version to
-the newest, or to the one that --version or --at picks. Without --from it compares
+the newest, or to the one that --version, --at or --snapshot picks. Without --from it compares
 with the version before.`,
 		Example: `  cloudpal diff photos
   cloudpal diff photos --from 12 --version 20
-  cloudpal diff hyper://LINK/docs --from-at 2026-03-01`,
+  cloudpal diff hyper://LINK/docs --from-at 2026-03-01
+  cloudpal diff ~/Cloud --from-snapshot before-the-move`,
 		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, a []string) error { return runDiff(cmd.Context(), g, &o, a[0]) },
 	}
@@ -38,6 +39,8 @@ with the version before.`,
 	o.stateFlags.add(f)
 	f.Uint64Var(&o.from, "from", 0, "the older version, by its number `N`")
 	f.StringVar(&o.fromAt, "from-at", "", "the older version, by `TIME`")
+	f.StringVar(&o.fromSnapshot, "from-snapshot", "", "the older version, by the `NAME` of a snapshot")
+	cmd.MarkFlagsMutuallyExclusive("from", "from-at", "from-snapshot")
 	return cmd
 }
 
@@ -46,11 +49,8 @@ func runDiff(ctx context.Context, g *globals, o *diffOptions, ref string) error 
 	if err != nil {
 		return err
 	}
-	r := api.DiffRequest{Connect: o.connectFlags.request(), Target: t, From: api.State{Version: o.from}}
+	r := api.DiffRequest{Connect: o.connectFlags.request(), Target: t, From: api.State{Version: o.from, Snapshot: o.fromSnapshot}}
 	if o.fromAt != "" {
-		if o.from != 0 {
-			return fault.New(fault.Usage, "--from and --from-at exclude each other")
-		}
 		if r.From.At, err = parseTime(o.fromAt, time.Now()); err != nil {
 			return err
 		}

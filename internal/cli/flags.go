@@ -40,22 +40,27 @@ func (c *connectFlags) request() api.Connect {
 
 // stateFlags pick a version.
 type stateFlags struct {
-	version uint64
-	at      string
+	version  uint64
+	at       string
+	snapshot string
 }
 
 func (s *stateFlags) add(f *pflag.FlagSet) {
 	f.Uint64Var(&s.version, "version", 0, "the version with this number `N`, as \"log\" lists them")
 	f.StringVar(&s.at, "at", "", "the version that was current at this `TIME`: 2026-03-01, \"2026-03-01 12:30\", RFC 3339, or an age such as 36h")
+	f.StringVar(&s.snapshot, "snapshot", "", "the version of a space that \"snapshot take\" gave this `NAME`")
 }
 
+// none tells whether no version was picked.
+func (s *stateFlags) none() bool { return *s == stateFlags{} }
+
 func (s *stateFlags) request() (api.State, error) {
-	st := api.State{Version: s.version}
+	st := api.State{Version: s.version, Snapshot: s.snapshot}
+	if s.version != 0 && (s.at != "" || s.snapshot != "") || s.at != "" && s.snapshot != "" {
+		return st, fault.New(fault.Usage, "--version, --at and --snapshot exclude each other")
+	}
 	if s.at == "" {
 		return st, nil
-	}
-	if s.version != 0 {
-		return st, fault.New(fault.Usage, "--version and --at exclude each other")
 	}
 	t, err := parseTime(s.at, time.Now())
 	st.At = t

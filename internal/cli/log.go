@@ -28,7 +28,8 @@ version can be read with --version and brought back with "cloudpal restore".
 A change of many files is one version, whose number is that of its last part, so
 that numbers are left out.`,
 		Example: `  cloudpal log photos
-  cloudpal log hyper://LINK/notes.txt --limit 10`,
+  cloudpal log hyper://LINK/notes.txt --limit 10
+  cloudpal log ~/Cloud/report.txt`,
 		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, a []string) error { return runLog(cmd.Context(), g, &o, a[0]) },
 	}

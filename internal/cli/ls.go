@@ -26,7 +26,8 @@ func newLs(g *globals) *cobra.Command {
 for symbolic links, - for other files, with size and time of modification.`,
 		Example: `  cloudpal ls hyper://LINK
   cloudpal ls photos/2026 --recursive
-  cloudpal ls photos --at 36h`,
+  cloudpal ls photos --at 36h
+  cloudpal ls family:photos`,
 		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, a []string) error { return runLs(cmd.Context(), g, &o, a[0]) },
 	}

@@ -12,14 +12,16 @@ import (
 func newPublish(g *globals) *cobra.Command {
 	var stop, list bool
 	cmd := &cobra.Command{
-		Use:     "publish SPACE[:path]",
+		Use:     "publish PATH|SPACE[:path]",
 		GroupID: "main",
 		Short:   "Let everybody who has a link read a folder of a space",
-		Long: `Publish makes a read-only drive of a folder of a space and prints its link. Whoever has
+		Long: `Publish makes a read-only drive of a folder of a space and prints its link. PATH is the
+folder where "sync" keeps it, on this machine. Whoever has
 the link can fetch it with "get", "serve" it, or open it with any program for Hyperdrive.
 This device keeps the drive up to date, and serves it while "cloudpal up" runs. It is not
 encrypted, and has no history.`,
-		Example: `  cloudpal publish family:photos/wedding
+		Example: `  cloudpal publish ~/Cloud/recipes
+  cloudpal publish family:photos/wedding
   cloudpal publish family --list
   cloudpal publish family:photos/wedding --stop`,
 		Args: args(1, 1),

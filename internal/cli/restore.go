@@ -13,7 +13,7 @@ import (
 func newRestore(g *globals) *cobra.Command {
 	var s stateFlags
 	cmd := &cobra.Command{
-		Use:     "restore LINK[/path] (--version N | --at TIME)",
+		Use:     "restore LINK[/path] (--version N | --at TIME | --snapshot NAME)",
 		GroupID: "look",
 		Short:   "Bring back an older state, as a new version",
 		Long: `Restore makes an older state of an own drive, or of a path in it, the newest
@@ -23,6 +23,8 @@ restoring that undoes it.
 A folder on disk that the drive follows is changed with it; what it held and had
 not been imported becomes a version first.`,
 		Example: `  cloudpal restore photos --version 12
+  cloudpal restore ~/Cloud/report.txt --at 2h
+  cloudpal restore family:photos --snapshot before-the-move
   cloudpal restore photos/2026 --at "2026-03-01 12:30"`,
 		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, a []string) error { return runRestore(cmd.Context(), g, &s, a[0]) },
@@ -32,8 +34,8 @@ not been imported becomes a version first.`,
 }
 
 func runRestore(ctx context.Context, g *globals, s *stateFlags, ref string) error {
-	if s.version == 0 && s.at == "" {
-		return fault.New(fault.Usage, "say which state to bring back, with --version or --at").Hint("cloudpal log %s", ref)
+	if s.none() {
+		return fault.New(fault.Usage, "say which state to bring back, with --version, --at or --snapshot").Hint("cloudpal log %s", ref)
 	}
 	t, err := target(ref, s)
 	if err != nil {

@@ -171,10 +171,11 @@ func newSnapshot(g *globals) *cobra.Command {
 		GroupID: "look",
 		Short:   "Give the present state of a space a name, to keep it",
 		Long: `A snapshot is a version of a space with a name. What it has is kept until it is dropped,
-whatever is deleted or emptied. See it with "ls --version", bring it back with "restore
---version".`,
+whatever is deleted or emptied. See it with "ls --snapshot", compare it with "diff
+--from-snapshot", bring it back with "restore --snapshot".`,
 		Example: `  cloudpal snapshot family
-  cloudpal snapshot take family before-the-move`,
+  cloudpal snapshot take family before-the-move
+  cloudpal restore family --snapshot before-the-move`,
 		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			return g.snapshots(cmd.Context(), api.SnapshotsRequest{Space: a[0]})

@@ -3,13 +3,12 @@ package foldersync
 import (
 	"fmt"
 	"log/slog"
-	"path"
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/tradle/cloudpal/internal/fault"
+	"github.com/tradle/cloudpal/internal/filetree"
 )
 
 // Options configures Open. The zero value is ready to use.
@@ -65,21 +64,11 @@ func (o *Options) withDefaults() (Options, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	for _, p := range c.Selection.Folders {
-		if !validPath(p) {
+		if filetree.CheckPath(p) != nil {
 			return c, fault.New(fault.Usage, "%q is no path in the tree", p).Hint("paths are relative, with slashes: a/b")
 		}
 	}
 	return c, nil
-}
-
-// maxPath is the length of the longest path in bytes.
-const maxPath = 4096
-
-// validPath tells whether a path is one that a tree may have: relative, clean, in
-// UTF-8, without a zero byte.
-func validPath(p string) bool {
-	return p != "" && p != "." && len(p) <= maxPath && path.Clean(p) == p && p[0] != '/' && p != ".." &&
-		!strings.HasPrefix(p, "../") && strings.IndexByte(p, 0) < 0 && utf8.ValidString(p)
 }
 
 // String names the selection: two are the same if their names are.

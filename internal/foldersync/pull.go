@@ -222,7 +222,7 @@ func (c *chunk) len() int { return len(c.remove) + len(c.dirs) + len(c.files) }
 
 // plan decides what a difference means for the disk.
 func (p *puller) plan(c *chunk, d Difference) error {
-	if !validPath(d.Path) {
+	if filetree.CheckPath(d.Path) != nil {
 		p.f.progress.problem(partPull, d.Path, fmt.Errorf("the tree has a path that no folder can have: %.100q", d.Path))
 		return nil
 	}

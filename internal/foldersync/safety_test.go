@@ -423,3 +423,25 @@ func TestFolderModesAndTimes(t *testing.T) {
 		t.Error("content was moved for a mode")
 	}
 }
+
+// One thing that no tree can have must not keep all others out.
+func TestPathsThatNoTreeCanHaveHoldUpNothingWhileWatched(t *testing.T) {
+	tree := newMemTree()
+	b := newBox(t, tree, nil)
+	live(t, b)
+	eventually(t, "the start", func() bool { return b.Status().Watching && b.Status().LastScan.After(time.Time{}) })
+	deep := strings.Repeat("d/", filetree.MaxDepth-1)
+	must(t, os.MkdirAll(b.path(deep+"d"), 0o755))
+	must(t, os.WriteFile(b.path("bad\xff"), nil, 0o644), os.WriteFile(b.path(deep+"d/too deep"), nil, 0o644), os.WriteFile(b.path(deep+"deep"), nil, 0o644))
+	b.write("good", "1")
+	eventually(t, "the good ones are sent", func() bool {
+		texts := tree.texts()
+		_, ok := texts[deep+"deep"]
+		return ok && texts["good"] == "1"
+	})
+	eventually(t, "problems", func() bool {
+		return strings.Contains(b.problem("bad\uFFFD"), "not UTF-8") && strings.Contains(b.problem(deep+"d/too deep"), "below more than")
+	})
+	must(t, os.Rename(b.path("bad\xff"), b.path("better")))
+	eventually(t, "it is solved", func() bool { return b.problem("bad\uFFFD") == "" })
+}

@@ -71,7 +71,7 @@ func (f *Folder) scan(ctx context.Context, prefix string) (*scanner, error) {
 			return nil, err
 		}
 	}
-	f.progress.solvedBelow(prefix, s.problems)
+	f.progress.solvedBelow(shown(prefix), s.problems)
 	return s, nil
 }
 
@@ -90,8 +90,32 @@ func (s *scanner) single(ctx context.Context, path, local string) error {
 	if s.rules.ignored(path, info.IsDir()) {
 		return s.drop(path)
 	}
+	if err := unfit(path); err != nil {
+		s.problem(shown(path), err) // the index has nothing there
+		return nil
+	}
 	return s.visit(ctx, path, local, info)
 }
+
+// unfit tells why no tree can have a path.
+func unfit(path string) error {
+	switch err := filetree.CheckPath(path); {
+	case err == nil:
+		return nil
+	case !utf8.ValidString(path):
+		_, name := split(path)
+		return fault.New(fault.Usage, "the name %q is not UTF-8", name).Hint("rename it")
+	case len(path) > filetree.MaxPath:
+		return fault.New(fault.Usage, "the path is longer than %d bytes", filetree.MaxPath).Hint("use shorter names")
+	case strings.Count(path, "/") >= filetree.MaxDepth:
+		return fault.New(fault.Usage, "it lies below more than %d folders", filetree.MaxDepth-1).Hint("move it further up")
+	default:
+		return fault.Wrap(fault.Usage, err)
+	}
+}
+
+// shown is a path in a form that can be shown and compared with others like it.
+func shown(path string) string { return strings.ToValidUTF8(path, "\uFFFD") }
 
 func (s *scanner) advance() (err error) {
 	s.next, s.more, err = s.cursor.next()
@@ -220,13 +244,9 @@ func (s *scanner) children(list []fs.DirEntry, path, local string) []child {
 			}
 			continue
 		}
-		if !utf8.ValidString(name) {
-			s.problem(join(path, strings.ToValidUTF8(name, "\uFFFD")), fault.New(fault.Usage, "the name %q is not UTF-8", name).Hint("rename it"))
-			continue
-		}
 		c := child{path: join(path, s.f.treeName(path, name)), local: join(local, name), entry: d}
-		if len(c.path) > maxPath {
-			s.problem(c.path, fault.New(fault.Usage, "the path is longer than %d bytes", maxPath).Hint("use shorter names"))
+		if err := unfit(c.path); err != nil {
+			s.problem(shown(c.path), err)
 			continue
 		}
 		children = append(children, c)

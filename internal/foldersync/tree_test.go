@@ -195,6 +195,11 @@ func (m *memTree) Commit(ctx context.Context, changes []filetree.Change) ([]file
 	if err := m.failing("commit", changes[0].Path); err != nil {
 		return nil, err
 	}
+	for i := range changes {
+		if err := filetree.CheckPath(changes[i].Path); err != nil {
+			return nil, err
+		}
+	}
 	m.commits++
 	versions := make([]filetree.Version, len(changes))
 	for i, c := range changes {

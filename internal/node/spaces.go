@@ -60,7 +60,7 @@ func (n *Node) meetMembers(ctx context.Context, c api.Connect, report func(api.P
 		}
 	}()
 	for {
-		changed := n.spaces.Changed()
+		changed, published := n.spaces.Changed(), n.content.PublishedChanged()
 		here := make(map[hypercrypto.Key]bool)
 		for _, key := range n.meetingPlaces() {
 			here[key] = true
@@ -83,6 +83,7 @@ func (n *Node) meetMembers(ctx context.Context, c api.Connect, report func(api.P
 		}
 		select {
 		case <-changed:
+		case <-published:
 		case <-ctx.Done():
 			return
 		}

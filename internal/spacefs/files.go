@@ -61,6 +61,7 @@ type Files struct {
 	nextPurge, nextPrune time.Time // the trash's goroutine's
 
 	published  published
+	announce   func()     // called when published changed
 	publishing sync.Mutex // held while drives are written
 
 	cancel context.CancelFunc
@@ -74,8 +75,10 @@ type Files struct {
 
 // Open returns the files of a space and begins to care for them, until Close. The space
 // must stay open as long.
-func Open(sp *space.Space, opts *Options) *Files {
-	f := &Files{space: sp, opts: opts.withDefaults(), logs: newLogs(sp), trees: make(map[*Tree]struct{}), wake: make(chan struct{})}
+func Open(sp *space.Space, opts *Options) *Files { return open(sp, opts, func() {}) }
+
+func open(sp *space.Space, opts *Options, announce func()) *Files {
+	f := &Files{space: sp, announce: announce, opts: opts.withDefaults(), logs: newLogs(sp), trees: make(map[*Tree]struct{}), wake: make(chan struct{})}
 	f.policy, f.began = f.opts.Policy, sp.BlobLog().Length()
 	f.store = content.New(hyperblobs.New(sp.BlobLog()), f.logs.get)
 	var ctx context.Context

@@ -15,11 +15,29 @@ type Library struct {
 
 	mu   sync.Mutex // guards open
 	open map[hypercrypto.Key]*Files
+
+	changeMu sync.Mutex    // guards change
+	change   chan struct{} // closed and replaced when a folder is published, or is no longer
 }
 
 // NewLibrary returns a library that opens files with these options.
 func NewLibrary(opts *Options) *Library {
-	return &Library{opts: opts, open: make(map[hypercrypto.Key]*Files)}
+	return &Library{opts: opts, open: make(map[hypercrypto.Key]*Files), change: make(chan struct{})}
+}
+
+// PublishedChanged returns a channel that is closed when a folder of some space is
+// published, or is no longer.
+func (l *Library) PublishedChanged() <-chan struct{} {
+	l.changeMu.Lock()
+	defer l.changeMu.Unlock()
+	return l.change
+}
+
+func (l *Library) changed() {
+	l.changeMu.Lock()
+	defer l.changeMu.Unlock()
+	close(l.change)
+	l.change = make(chan struct{})
 }
 
 // Of returns the files of a space, which stay open until Drop or Close.
@@ -28,7 +46,7 @@ func (l *Library) Of(sp *space.Space) *Files {
 	defer l.mu.Unlock()
 	f := l.open[sp.Key()]
 	if f == nil {
-		f = Open(sp, l.opts)
+		f = open(sp, l.opts, l.changed)
 		l.open[sp.Key()] = f
 	}
 	return f

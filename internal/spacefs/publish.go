@@ -143,6 +143,7 @@ func (f *Files) Publish(ctx context.Context, path string) (Published, error) {
 		return Published{}, errors.Join(err, p.drive.Close())
 	}
 	f.nudge()
+	f.announce()
 	return p.public(), nil
 }
 
@@ -186,6 +187,7 @@ func (f *Files) Unpublish(ctx context.Context, path string) error {
 	}
 	p := f.published.list[i]
 	f.published.list = slices.Delete(f.published.list, i, i+1)
+	f.announce()
 	return errors.Join(f.storePublished(), p.drive.Purge(ctx))
 }
 
