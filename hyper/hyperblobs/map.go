@@ -61,7 +61,7 @@ func (b *Blobs) Runs(ctx context.Context, id ID) ([]Run, error) {
 		if err := id.check(); err != nil || id.BlockLength == 0 {
 			return nil, err
 		}
-		return []Run{{id.BlockOffset, id.End()}}, nil
+		return []Run{{Start: id.BlockOffset, End: id.End()}}, nil
 	}
 	pieces, err := b.Map(ctx, id)
 	if err != nil {

@@ -13,7 +13,7 @@ type Run = hypercore.Run
 func runs(sorted []uint64) iter.Seq[Run] {
 	return func(yield func(Run) bool) {
 		for i := 0; i < len(sorted); {
-			r := Run{sorted[i], sorted[i] + 1}
+			r := Run{Start: sorted[i], End: sorted[i] + 1}
 			for i++; i < len(sorted) && sorted[i] <= r.End; i++ {
 				r.End = sorted[i] + 1
 			}
