@@ -108,7 +108,13 @@ func act(t *testing.T, m *machine, rng *rand.Rand, paths []string, big []byte, w
 		written[hypercrypto.Sum([]byte(text))] = text
 		m.put(map[string]string{path: text})
 	case n < 7:
-		m.del(files[rng.IntN(len(files))])
+		gone := files[rng.IntN(len(files))]
+		e, ok := m.lookup(gone)
+		if !ok {
+			return // what others did arrived meanwhile
+		}
+		_, err := m.Commit(t.Context(), []filetree.Change{{Action: filetree.Delete, Path: gone, Base: e.Version}})
+		must(t, err)
 	case n < 9:
 		from := files[rng.IntN(len(files))]
 		if slices.Contains(files, path) || from == path {
