@@ -65,8 +65,30 @@ func (fs *storeFS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
 }
 
 func (fs *storeFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if isMarker(fs, name) {
+		// The database syncs the directory when the marker is there: a crash before that
+		// may leave the marker without the file that it names.
+		if err := syncDir(fs, fs.PathDir(name)); err != nil {
+			return nil, err
+		}
+	}
 	f, err := fs.FS.Create(name, c)
 	return fs.made(name, f, err)
+}
+
+// isMarker tells whether a file says by its name which manifest counts.
+func isMarker(fs vfs.FS, name string) bool {
+	return strings.HasPrefix(fs.PathBase(name), "marker.manifest.")
+}
+
+// Remove makes sure that a marker outlives the one before it.
+func (fs *storeFS) Remove(name string) error {
+	if isMarker(fs, name) {
+		if err := syncDir(fs, fs.PathDir(name)); err != nil {
+			return err
+		}
+	}
+	return fs.FS.Remove(name)
 }
 
 func (fs *storeFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
