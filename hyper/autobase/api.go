@@ -2,6 +2,7 @@ package autobase
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -22,7 +23,9 @@ type request struct {
 // whole, and returns when that is durable and applied here. The receipts say what
 // becomes of each value. Calls from several goroutines share a write.
 //
-// Errors: [ErrNotMember] unless this device is a member, [ErrEmpty].
+// Errors: [ErrNotMember] unless this device is a member, [ErrEmpty], [ErrMissing]. If
+// ctx ends after the values were written, while blocks are missing that it takes to
+// apply them, its error is returned with the receipts.
 func (b *Base) Append(ctx context.Context, values ...[]byte) ([]*Receipt, error) {
 	r, err := newRequest(values)
 	if err != nil || r == nil {
@@ -68,8 +71,76 @@ func (b *Base) Ack(ctx context.Context) error {
 	return b.submit(ctx, r)
 }
 
-// submit waits for its turn and writes everything that waits.
+// submit writes a request, as soon as no blocks are missing for that, and waits until
+// it is applied.
 func (b *Base) submit(ctx context.Context, r *request) error {
+	var late <-chan time.Time
+	for {
+		err := b.submitNow(ctx, r)
+		if err == nil {
+			return b.awaitApplied(ctx, r)
+		}
+		if !errors.Is(err, ErrMissing) {
+			return err
+		}
+		if late == nil {
+			t := time.NewTimer(missingTime)
+			defer t.Stop()
+			late = t.C
+		}
+		for changed := b.whileStuck(); changed != nil; changed = b.whileStuck() {
+			select {
+			case <-changed:
+			case <-late:
+				return err
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		r.done, r.err = make(chan struct{}), nil
+	}
+}
+
+// whileStuck returns what is closed with the next change, nil if the base is not stuck.
+func (b *Base) whileStuck() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.usable() != nil || !b.e.stuck() {
+		return nil
+	}
+	return b.changed
+}
+
+// awaitApplied waits until what was written is applied, if blocks are missing for that.
+func (b *Base) awaitApplied(ctx context.Context, r *request) error {
+	for _, x := range r.receipts {
+		for !isClosed(x.visible) {
+			changed := b.whileStuck()
+			if changed == nil {
+				return nil // it waits for something else
+			}
+			select {
+			case <-x.visible:
+			case <-changed:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	return nil
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// submitNow waits for its turn and writes everything that waits.
+func (b *Base) submitNow(ctx context.Context, r *request) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -110,7 +181,7 @@ func (b *Base) writeAll(all []*request) {
 		return
 	}
 	e := b.e
-	if err := b.advance(b.ctx); err != nil {
+	if err := b.advance(b.here); err != nil {
 		b.fail(err)
 		finish(err)
 		return
@@ -123,7 +194,7 @@ func (b *Base) writeAll(all []*request) {
 			continue
 		}
 		if r.values[0] == nil {
-			if acked || !e.ackable() {
+			if acked || !e.ackable() || e.stuck() {
 				continue
 			}
 			acked = true
@@ -137,13 +208,13 @@ func (b *Base) writeAll(all []*request) {
 	rewound := false
 	for some := range byEpoch(entries) {
 		if rewound {
-			if err := b.advance(b.ctx); err != nil {
+			if err := b.advance(b.here); err != nil {
 				b.fail(err)
 				finish(err)
 				return
 			}
 		}
-		if err := e.write(b.ctx, some); err != nil {
+		if err := e.write(b.here, some); err != nil {
 			b.fail(err)
 			finish(err)
 			return
@@ -154,7 +225,7 @@ func (b *Base) writeAll(all []*request) {
 	if rewound {
 		after = b.advance
 	}
-	if err := after(b.ctx); err != nil {
+	if err := after(b.here); err != nil {
 		b.fail(err)
 	}
 	finish(nil)
@@ -162,11 +233,17 @@ func (b *Base) writeAll(all []*request) {
 
 // permit tells whether a request may be written.
 func (b *Base) permit(r *request) error {
+	if b.e.stuck() && r.values[0] != nil {
+		return ErrMissing
+	}
 	anybody := r.optimistic && b.opts.Optimistic || r.values[0] == nil
 	if !anybody {
-		ok, err := b.e.writable(b.ctx)
+		ok, err := b.e.writable(b.here)
 		if err == nil && !ok {
 			return ErrNotMember
+		}
+		if short(err) {
+			return ErrMissing
 		}
 		if err != nil {
 			return err
@@ -183,7 +260,7 @@ func (b *Base) Update(ctx context.Context) (Position, error) {
 	if err := b.usable(); err != nil {
 		return Position{}, err
 	}
-	if err := b.advance(b.ctx); err != nil {
+	if err := b.advance(b.here); err != nil {
 		b.fail(err)
 		return Position{}, err
 	}
@@ -271,6 +348,10 @@ type Status struct {
 	// go on.
 	Epoch   uint32
 	Missing []uint32
+	// Needs are blocks that have to come from peers before the base goes on. Filling
+	// tells that others, which nothing has asked for yet, are missing, too, after a jump.
+	Needs   []Need
+	Filling bool
 	// Frozen are logs that break the rules.
 	Frozen map[hypercrypto.Key]error
 }
@@ -297,6 +378,10 @@ func (b *Base) Status() Status {
 	for _, v := range e.views {
 		s.Views = append(s.Views, ViewStatus{Name: v.name, Key: v.under.Key(), Length: v.draft.Length(), Hash: v.draft.TreeHash(), Signed: v.under.Length()})
 	}
+	for n := range e.needs {
+		s.Needs = append(s.Needs, n)
+	}
+	s.Filling = len(e.fills) > 0
 	for _, w := range e.writers {
 		if w.frozen != nil {
 			s.Frozen[w.key] = w.frozen
@@ -325,7 +410,7 @@ func (b *Base) ackInBackground() {
 			return
 		}
 		b.mu.Lock()
-		if b.usable() == nil && b.e.ackNeeded() {
+		if b.usable() == nil && !b.e.stuck() && b.e.ackNeeded() {
 			r := &request{done: make(chan struct{})}
 			r.values = [][]byte{nil}
 			b.writeAll([]*request{r})

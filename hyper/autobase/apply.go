@@ -208,11 +208,14 @@ func (e *engine) call(ctx context.Context, nodes []Node) (ok bool, err error) {
 	before := e.save()
 	last := nodes[len(nodes)-1]
 	h := &Host{e: e, ctx: ctx, last: oplog.Ref{Key: last.From, Length: last.Length}}
+	missed := e.misses
 	err = e.run(ctx, nodes, h)
 	h.done = true
 	switch {
 	case ctx.Err() != nil:
 		return false, ctx.Err()
+	case e.misses > missed && !short(err):
+		return false, &hypercore.MissingError{Key: e.missed.Core, Block: e.missed.Block} // whatever Apply made of it
 	case h.failed != nil:
 		return false, h.failed
 	case fatal(err):
@@ -256,6 +259,12 @@ func (e *engine) flush(ctx context.Context, nodes []*linearizer.Node) error {
 	e.mapViews()
 	if _, err := s.flush(ctx); err != nil {
 		return err
+	}
+	if updated {
+		// What the next epoch begins with.
+		if err := e.readFirst(ctx, s.tree); err != nil {
+			return err
+		}
 	}
 	u := unit{nodes: make([]*node, len(nodes)), after: e.here(), linked: linked, updated: updated, members: members}
 	for i, l := range nodes {

@@ -78,6 +78,7 @@ type Base struct {
 	learned atomic.Bool // a key, since run looked
 
 	ctx    context.Context
+	here   context.Context // ctx without peers: for all that is done with the base locked
 	cancel context.CancelFunc
 	signal chan struct{} // there may be news in a log
 	wg     sync.WaitGroup
@@ -87,6 +88,7 @@ type Base struct {
 	closed   bool
 	writable bool
 	last     Position
+	wasStuck bool
 	changed  chan struct{} // closed and replaced when the state changed
 	peers    map[*wakeupPeer]struct{}
 	again    *time.Timer // pokes when something is to be announced again
@@ -107,7 +109,7 @@ type Position struct {
 }
 
 // Open opens the base whose first writer's log is bootstrap, or makes one if
-// bootstrap is nil and the store has none yet.
+// bootstrap is nil and the store has none yet. It waits for no peer.
 func Open(ctx context.Context, store *corestore.Store, bootstrap *hypercrypto.Key, h Handlers, opts *Options) (*Base, error) {
 	b := &Base{signal: make(chan struct{}, 1), changed: make(chan struct{}), peers: make(map[*wakeupPeer]struct{})}
 	b.forward.turn = make(chan struct{}, 1)
@@ -125,10 +127,17 @@ func Open(ctx context.Context, store *corestore.Store, bootstrap *hypercrypto.Ke
 	e := &engine{
 		store: b.store, apply: h.Apply, optimistic: b.opts.Optimistic, emit: b.event, wake: b.poke, peek: b.opts.Peek,
 		byKey: make(map[hypercrypto.Key]*writer), receipts: make(map[oplog.Ref]*Receipt),
+		needs: make(map[Need]struct{}), seek: b.seekBlock, await: b.pokeAfter,
 	}
 	b.e = e
-	if err := b.open(ctx, bootstrap, h); err != nil {
+	b.here = hypercore.WithoutPeers(b.ctx, e.miss)
+	// Goroutines that fetch blocks wait until it is open.
+	b.mu.Lock()
+	err := b.open(hypercore.WithoutPeers(ctx, e.miss), bootstrap, h)
+	b.mu.Unlock()
+	if err != nil {
 		b.cancel()
+		b.wg.Wait()
 		b.release()
 		return nil, err
 	}
@@ -187,6 +196,9 @@ func (b *Base) open(ctx context.Context, bootstrap *hypercrypto.Key, h Handlers)
 	if err := e.begin(ctx); err != nil {
 		return err
 	}
+	if err := e.fillIn(ctx); err != nil {
+		return err
+	}
 	return b.advance(ctx)
 }
 
@@ -194,6 +206,7 @@ func (b *Base) open(ctx context.Context, bootstrap *hypercrypto.Key, h Handlers)
 func (e *engine) openMembers(ctx context.Context) error {
 	for x, err := range e.sys.tree.LocalOnly().Entries(ctx, memberRange) {
 		if errors.Is(err, hypercore.ErrNotAvailable) {
+			e.membersLeft = true
 			return nil
 		}
 		if err != nil {
@@ -207,7 +220,19 @@ func (e *engine) openMembers(ctx context.Context) error {
 			return err
 		}
 	}
+	e.membersLeft = false
 	return nil
+}
+
+// pokeAfter pokes when a channel is closed.
+func (b *Base) pokeAfter(done <-chan struct{}) {
+	b.wg.Go(func() {
+		select {
+		case <-done:
+			b.poke()
+		case <-b.ctx.Done():
+		}
+	})
 }
 
 // poke makes the base look for news. It never waits.
@@ -239,9 +264,9 @@ func (b *Base) run() {
 				b.forward.after = time.Time{}
 				b.e.peekAgain()
 			}
-			err := b.takeHints(b.ctx)
+			err := b.takeHints(b.here)
 			if err == nil {
-				err = b.advance(b.ctx)
+				err = b.advance(b.here)
 			}
 			if err != nil && b.ctx.Err() == nil {
 				b.fail(err)
@@ -269,10 +294,12 @@ func (b *Base) fail(err error) {
 	}
 }
 
-// advance takes in what the logs have and writes what waits. b.mu is held, or
-// the base not known yet.
+// advance takes in what the logs have and writes what waits. b.mu is held.
 func (b *Base) advance(ctx context.Context) error {
 	e := b.e
+	if err := e.filled(ctx); err != nil && !short(err) {
+		return err
+	}
 	for first := true; ; first = false {
 		// What is applied may add writers, who have nodes already.
 		any, err := e.load(ctx)
@@ -289,7 +316,7 @@ func (b *Base) advance(ctx context.Context) error {
 			return err
 		}
 	}
-	if e.pendingIndexer() {
+	if e.pendingIndexer() && !e.stuck() {
 		if err := e.write(ctx, []*entry{{values: [][]byte{nil}}}); err != nil {
 			return err
 		}
@@ -303,7 +330,9 @@ func (b *Base) settle(ctx context.Context) error {
 	e := b.e
 	e.settleReceipts()
 	w, err := e.writable(ctx)
-	if err != nil {
+	if short(err) {
+		w = b.writable
+	} else if err != nil {
 		return err
 	}
 	if w != b.writable {
@@ -315,9 +344,12 @@ func (b *Base) settle(ctx context.Context) error {
 		b.event(Event{Type: t, Key: e.local.key})
 	}
 	p := Position{Tip: e.sys.draft.Length(), Confirmed: e.indexed.length, Signed: e.signed}
-	if p != b.last {
-		b.last = p
-		b.event(Event{Type: EventUpdate, Length: p.Tip})
+	if p != b.last && !e.regressed || e.stuck() != b.wasStuck {
+		if p != b.last && !e.regressed {
+			b.last = p
+			b.event(Event{Type: EventUpdate, Length: p.Tip})
+		}
+		b.wasStuck = e.stuck()
 		close(b.changed)
 		b.changed = make(chan struct{})
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/tradle/cloudpal/hyper/hypercore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 )
 
@@ -28,7 +29,7 @@ func (b *Base) Check(ctx context.Context, h Handlers) error {
 	if err := b.usable(); err != nil {
 		return err
 	}
-	if err := b.advance(b.ctx); err != nil {
+	if err := b.advance(b.here); err != nil {
 		b.fail(err)
 		return err
 	}
@@ -36,6 +37,7 @@ func (b *Base) Check(ctx context.Context, h Handlers) error {
 		store: b.store.Session(), lineage: b.e.lineage.again(), optimistic: b.e.optimistic, apply: h.Apply, scratch: true,
 		emit: func(Event) {}, wake: func() {}, byKey: make(map[hypercrypto.Key]*writer), local: b.e.local,
 	}
+	ctx = hypercore.WithoutPeers(ctx, e.miss)
 	defer e.close()
 	if err := e.replay(ctx, h, b.e); err != nil {
 		return fmt.Errorf("replay: %w", err)
@@ -100,6 +102,7 @@ func (e *engine) close() {
 	for _, w := range e.writers {
 		w.close()
 	}
+	e.stopFilling()
 	for _, v := range e.views {
 		if v.tree != nil {
 			v.tree.Close()

@@ -53,7 +53,18 @@ type engine struct {
 	writing    bool      // own nodes were entered that are not in the log yet
 	booted     []byte    // boot record that counts once they are
 	rewound    bool      // nodes that were loaded before have to be again
+	regressed  bool      // the state lacks what it had, until blocks come
+	applyStuck bool      // a node is not applied for want of blocks
+	loadStuck  bool      // an own node is not loaded for want of blocks
 	valuedAt   uint64    // length of the system view with the last confirmed value
+
+	misses      int                   // reads of blocks that are missing
+	missed      Need                  // the last of them
+	needs       map[Need]struct{}     // blocks that are fetched ahead of others
+	fills       []fill                // what else is missing
+	membersLeft bool                  // not all records of members could be read
+	seek        func(Need)            // fetches a block
+	await       func(<-chan struct{}) // looks again when a channel is closed
 
 	receipts map[oplog.Ref]*Receipt // of own nodes that are not confirmed
 	refused  error                  // why the last apply had no effect
@@ -161,6 +172,7 @@ func (e *engine) enter(n *node) error {
 
 // update puts all nodes in order and applies what changed.
 func (e *engine) update(ctx context.Context) error {
+	e.applyStuck = false
 	for {
 		e.forking = nil
 		confirmed, tip := e.lin.Update()
@@ -202,6 +214,7 @@ func (e *engine) update(ctx context.Context) error {
 		}
 		if !stopped {
 			e.unlock()
+			e.applyStuck, e.regressed = false, false
 		}
 		if e.forking != nil {
 			if err := e.fork(ctx); err != nil {
@@ -216,7 +229,8 @@ func (e *engine) update(ctx context.Context) error {
 // reconcile makes the given nodes the first that are applied. What is applied
 // already in this order stays. Nodes that are confirmed are applied up to the end of
 // the epoch: all others belong to the next one. It stops before a node that needs a
-// key which is not known; the state is that before this node then.
+// key which is not known, or blocks that are missing; the state is that before this node
+// then.
 func (e *engine) reconcile(ctx context.Context, nodes []*linearizer.Node) (stopped bool, err error) {
 	u := 0
 	for u < len(e.applied) && len(nodes) > 0 {
@@ -232,6 +246,7 @@ func (e *engine) reconcile(ctx context.Context, nodes []*linearizer.Node) (stopp
 	if len(nodes) == 0 {
 		return false, nil
 	}
+	fewer := u < len(e.applied)
 	if err := e.undo(ctx, u); err != nil {
 		return false, err
 	}
@@ -244,6 +259,11 @@ func (e *engine) reconcile(ctx context.Context, nodes []*linearizer.Node) (stopp
 		if epoch, ok := e.lacks(err); ok {
 			e.forking = forking
 			e.lock(nodes[0], epoch)
+			return true, e.back(ctx, e.reached())
+		}
+		if short(err) {
+			e.forking = forking
+			e.applyStuck, e.regressed = true, e.regressed || fewer
 			return true, e.back(ctx, e.reached())
 		}
 		if err != nil {
@@ -363,5 +383,8 @@ func (e *engine) migrate(ctx context.Context) error {
 		return err
 	}
 	e.emit(Event{Type: EventEpoch})
+	if err := e.fillIn(ctx); err != nil {
+		return err
+	}
 	return e.begin(ctx)
 }

@@ -17,6 +17,7 @@ const (
 	EventLocal                       // Key is the own log now
 	EventWarning                     // something went wrong that is tried again: Err
 	EventLocked                      // the node Length of log Key waits for the key of Epoch; see [Base.KeysChanged]
+	EventMissing                     // block Length-1 of log Key, of the state, is missing and asked for
 	EventFailed                      // the base stopped: Err
 )
 

@@ -82,7 +82,22 @@ func (e *engine) mayFork(ctx context.Context, indexers []hypercrypto.Key, system
 		}
 		refs = append(refs, oplog.Ref{Key: k, Length: then.member.Length})
 	}
-	_, err := e.signers(ctx, refs) // their manifests are going to be needed
+	// What the fork is going to read must be here.
+	if err := e.wholeSystem(ctx, system.Length); err != nil {
+		return false, err
+	}
+	info, err := e.sys.infoAt(ctx, system.Length)
+	if err != nil {
+		return false, err
+	}
+	for i, r := range info.Views {
+		if v := e.mapped(i); v != nil && r.Length > 0 && r.Length < v.draft.Length() {
+			if _, err := v.draft.GetRaw(ctx, r.Length-1); err != nil {
+				return false, err
+			}
+		}
+	}
+	_, err = e.signers(ctx, refs) // their manifests
 	return err == nil, err
 }
 
@@ -240,6 +255,9 @@ func (e *engine) rewind(ctx context.Context) error {
 		if w != e.local && !e.held {
 			w.fetch()
 		}
+	}
+	if err := e.fillIn(ctx); err != nil {
+		return err
 	}
 	if err := e.begin(ctx); err != nil {
 		return err

@@ -204,6 +204,9 @@ func (e *engine) digest(w *writer, length uint64) (key *hypercrypto.Key, known b
 	return nil, true
 }
 
+// errMoved: while a state was fetched the base came to need more of it.
+var errMoved = errors.New("autobase: more of the state is needed")
+
 // landing is a signed state that all is known of that it takes to go on from it.
 type landing struct {
 	core   *hypercore.Core
@@ -236,30 +239,46 @@ func (b *Base) jump(ctx context.Context, key hypercrypto.Key, minimum uint64) er
 		return ctx.Err()
 	}
 	l := &landing{}
-	ok := false
-	defer func() {
-		if !ok {
-			l.close()
-		}
-	}()
 	if err := b.fetch(ctx, key, l); err != nil {
+		l.close()
 		return err
 	}
+	for {
+		if err := b.fetchMembers(ctx, l); err != nil {
+			l.close()
+			return err
+		}
+		if ok, err := b.tryLand(l, minimum); !errors.Is(err, errMoved) {
+			if !ok {
+				l.close()
+			}
+			return err
+		}
+	}
+}
+
+// tryLand goes on from a state that was fetched, and tells whether it did.
+func (b *Base) tryLand(l *landing, minimum uint64) (ok bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.usable(); err != nil {
-		return err
+		return false, err
 	}
 	if minimum > 0 && l.length < b.e.sys.draft.Length()+minimum {
-		return nil // got there by itself
+		return false, nil // got there by itself
 	}
-	if err := b.e.land(ctx, l); err != nil {
+	switch err := l.check(b.here, b.e); {
+	case short(err):
+		return false, errMoved
+	case err != nil:
+		return false, err
+	}
+	if err := b.e.land(b.here, l); err != nil {
 		b.fail(fmt.Errorf("go on from a signed state: %w", err))
-		return err
+		return false, err
 	}
-	ok = true
 	b.event(Event{Type: EventForward, Length: l.length})
-	return b.settle(ctx)
+	return true, b.settle(b.here)
 }
 
 // fetch gets everything that is needed of a signed state.
@@ -299,25 +318,10 @@ func (b *Base) fetch(ctx context.Context, key hypercrypto.Key, l *landing) (err 
 	if have := uint64(len(l.keys)); have != l.info.EncryptionLength {
 		return fmt.Errorf("%w: %d keys of %d", errKeyChain, have, l.info.EncryptionLength)
 	}
-	b.mu.Lock()
-	keys := []hypercrypto.Key{e.local.key}
-	for k := range e.byKey {
-		keys = append(keys, k)
-	}
-	b.mu.Unlock()
-	for _, h := range l.info.Heads {
-		keys = append(keys, h.Key)
-	}
 	for _, r := range l.info.Indexers {
-		keys = append(keys, r.Key)
 		// A block of its log brings the manifest of an indexer.
 		if err := b.fetchLast(ctx, r, nil); err != nil {
 			return fmt.Errorf("log of indexer %s: %w", r.Key, err)
-		}
-	}
-	for _, k := range keys {
-		if _, _, err := at.Get(ctx, oplog.MemberKey(k)); err != nil {
-			return fmt.Errorf("member %s: %w", k, err)
 		}
 	}
 	l.views = make([]*hypercore.Core, len(l.info.Views))
@@ -326,29 +330,53 @@ func (b *Base) fetch(ctx context.Context, key hypercrypto.Key, l *landing) (err 
 			return fmt.Errorf("view %d: %w", i, err)
 		}
 	}
-	return l.complete(ctx)
+	return nil
 }
 
-// complete fetches all of a state: what comes after it is applied to it without
-// peers, also after a restart. What arrived in vain is held the next time.
-func (l *landing) complete(ctx context.Context) error {
-	all := []*hypercore.Download{l.core.Download(hypercore.Range{End: l.length})}
-	for i, r := range l.info.Views {
-		if r.Length > 0 {
-			all = append(all, l.views[i].Download(hypercore.Range{End: r.Length}))
-		}
-	}
-	var err error
-	for _, d := range all {
-		if err == nil {
-			err = d.Wait(ctx)
-		}
-		d.Close()
-	}
+// fetchMembers gets the records of the logs that are open here, and of those that are
+// opened at a start. The rest of the state follows when the base has landed.
+func (b *Base) fetchMembers(ctx context.Context, l *landing) error {
+	b.mu.Lock()
+	keys := l.members(b.e)
+	b.mu.Unlock()
+	return l.read(ctx, keys)
+}
+
+// check tells whether all that land reads is here.
+func (l *landing) check(ctx context.Context, e *engine) error {
+	return l.read(ctx, l.members(e))
+}
+
+func (l *landing) read(ctx context.Context, keys []hypercrypto.Key) error {
+	tree := hyperbee.New(l.core, &hyperbee.Options{NoExtension: true})
+	defer tree.Close()
+	at, err := tree.Checkout(l.length)
 	if err != nil {
-		return fmt.Errorf("fetch the state: %w", err)
+		return err
+	}
+	defer at.Close()
+	if _, err := readInfo(ctx, at); err != nil {
+		return err
+	}
+	if err := readMembers(ctx, at, keys); err != nil {
+		return fmt.Errorf("members: %w", err)
 	}
 	return nil
+}
+
+// members returns whose records are read.
+func (l *landing) members(e *engine) []hypercrypto.Key {
+	keys := []hypercrypto.Key{e.local.key, e.lineage.base}
+	for k := range e.byKey {
+		keys = append(keys, k)
+	}
+	for _, h := range l.info.Heads {
+		keys = append(keys, h.Key)
+	}
+	for _, r := range l.info.Indexers {
+		keys = append(keys, r.Key)
+	}
+	return keys
 }
 
 // fetchKeys gets the entropies that a system core comes with.
@@ -460,6 +488,10 @@ func (e *engine) land(ctx context.Context, l *landing) error {
 	if err := e.openKeys(ctx); err != nil {
 		return err
 	}
+	if err := e.fillIn(ctx); err != nil {
+		return err
+	}
+	e.applyStuck, e.loadStuck, e.regressed = false, false, false
 	if err := e.begin(ctx); err != nil {
 		return err
 	}
@@ -474,6 +506,7 @@ func (e *engine) landView(ctx context.Context, v *view, l *landing, s *signers, 
 		if c := l.views[i]; !taken[c] && e.belongs(c.Manifest(), v.name, s) {
 			taken[c] = true
 			v.under, v.key, v.length, v.mapped = c, r.Key, r.Length, i
+			c.SetActive(false) // from here on it is made here; see fillIn
 			break
 		}
 	}

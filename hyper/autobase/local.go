@@ -118,6 +118,9 @@ func (b *Base) SetLocal(ctx context.Context, pair *hypercrypto.KeyPair) error {
 	if local.Key() == b.e.local.key {
 		return nil
 	}
+	if _, err := b.e.sys.written(b.here, local.Key()); short(err) {
+		return ErrMissing
+	}
 	// What is beside the new log is there before it counts.
 	for _, name := range []string{bootKey, plainKey, sealedKey} {
 		v, err := b.e.local.core.UserData(name)
@@ -131,12 +134,12 @@ func (b *Base) SetLocal(ctx context.Context, pair *hypercrypto.KeyPair) error {
 	if err := b.rememberLocal(local); err != nil {
 		return err
 	}
-	if err := b.useLocal(ctx, local.Key()); err != nil {
+	if err := b.useLocal(b.here, local.Key()); err != nil {
 		b.fail(err)
 		return err
 	}
 	b.event(Event{Type: EventLocal, Key: local.Key()})
-	if err := b.advance(b.ctx); err != nil {
+	if err := b.advance(b.here); err != nil {
 		b.fail(err)
 		return err
 	}

@@ -16,13 +16,32 @@ type Member = oplog.Member
 
 // Member returns the record of the owner of a log, and whether there is one.
 func (b *Base) Member(ctx context.Context, log hypercrypto.Key) (Member, bool, error) {
+	for {
+		t, err := b.snapshot()
+		if err != nil {
+			return Member{}, false, err
+		}
+		x, ok, err := t.Get(ctx, oplog.MemberKey(log))
+		t.Close()
+		if errors.Is(err, hypercore.ErrTruncated) {
+			continue // the tip was put in another order
+		}
+		if err != nil || !ok {
+			return Member{}, false, err
+		}
+		m, err := oplog.DecodeMember(x.Value)
+		return m, true, err
+	}
+}
+
+// snapshot returns the system view as it is.
+func (b *Base) snapshot() (*hyperbee.Tree, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.usable(); err != nil {
-		return Member{}, false, err
+		return nil, err
 	}
-	r, err := b.e.sys.member(ctx, log)
-	return r.member, r.found, err
+	return b.e.sys.tree.Snapshot()
 }
 
 // Writer is a member of the base, or somebody who was one, by their log.
@@ -48,13 +67,7 @@ func (b *Base) Members(ctx context.Context) ([]Writer, error) {
 }
 
 func (b *Base) members(ctx context.Context) ([]Writer, error) {
-	b.mu.Lock()
-	err := b.usable()
-	var t *hyperbee.Tree
-	if err == nil {
-		t, err = b.e.sys.tree.Snapshot()
-	}
-	b.mu.Unlock()
+	t, err := b.snapshot()
 	if err != nil {
 		return nil, err
 	}

@@ -289,10 +289,17 @@ func (e *engine) commit(ctx context.Context, length uint64, votes []vote) error 
 	info := &e.indexed.info
 	if length != e.indexed.length {
 		var err error
-		if info, err = e.sys.infoAt(ctx, length); err != nil {
+		if info, err = e.sys.infoAt(ctx, length); short(err) {
+			return nil
+		} else if err != nil {
 			e.emit(Event{Type: EventWarning, Err: fmt.Errorf("indexers signed no state of the base: %w", err)})
 			return nil
 		}
+	}
+	if err := e.bootable(ctx, length); short(err) {
+		return nil // the start goes on to begin where it did
+	} else if err != nil {
+		return err
 	}
 	c, err := e.assemble(e.sys.draft, length, votes, func(w *writer) *mark { return w.signs.system })
 	if err != nil || c == nil {
@@ -325,6 +332,9 @@ func (e *engine) commit(ctx context.Context, length uint64, votes []vote) error 
 	if err := hypercore.CommitDrafts(ctx, commits, boot); err != nil {
 		if errors.Is(err, hypercore.ErrBranchMoved) || errors.Is(err, hypercore.ErrConflict) {
 			return fmt.Errorf("autobase: the indexers signed another state than the nodes give: %w", err)
+		}
+		if errors.Is(err, hypercore.ErrDraftBehind) {
+			return nil // until the nodes are here that others made more of
 		}
 		return err
 	}

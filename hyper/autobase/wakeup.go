@@ -210,13 +210,16 @@ func (b *Base) closePeers() {
 
 // Hint says that a log has at least length nodes, so that the base looks for
 // them, also if its owner is no member.
-func (b *Base) Hint(ctx context.Context, log hypercrypto.Key, length uint64) error {
+func (b *Base) Hint(_ context.Context, log hypercrypto.Key, length uint64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.usable(); err != nil {
 		return err
 	}
-	return b.hint(ctx, oplog.Ref{Key: log, Length: length})
+	b.hints.mu.Lock()
+	b.hints.list = append(b.hints.list, oplog.Ref{Key: log, Length: length})
+	b.hints.mu.Unlock()
+	return b.takeHints(b.here)
 }
 
 // takeHints looks at what peers announced. b.mu is held.
@@ -225,8 +228,15 @@ func (b *Base) takeHints(ctx context.Context) error {
 	list := b.hints.list
 	b.hints.list = nil
 	b.hints.mu.Unlock()
-	for _, r := range list {
-		if err := b.hint(ctx, r); err != nil {
+	for i, r := range list {
+		err := b.hint(ctx, r)
+		if short(err) {
+			b.hints.mu.Lock()
+			b.hints.list = append(b.hints.list, list[i:]...)
+			b.hints.mu.Unlock()
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 	}

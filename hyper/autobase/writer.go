@@ -187,7 +187,7 @@ func (e *engine) load(ctx context.Context) (any bool, err error) {
 	if e.held {
 		return false, nil
 	}
-	e.rewound = false
+	e.rewound, e.loadStuck = false, false
 	budget := preload
 	for again := true; again; {
 		again = false
@@ -195,6 +195,10 @@ func (e *engine) load(ctx context.Context) (any bool, err error) {
 			w := e.writers[i]
 			for budget > 0 {
 				ok, err := e.loadNext(ctx, w, &budget)
+				if short(err) {
+					e.loadStuck = e.loadStuck || w == e.local
+					break
+				}
 				if err != nil {
 					return false, err
 				}

@@ -36,8 +36,9 @@ type UserRecord struct {
 // The logs must belong to one store. A log that has grown meanwhile, by what
 // peers sent, to the same content, keeps its length.
 //
-// Errors: [ErrBranchMoved] if a log has other content than its draft, and those
-// of signatures that do not fit.
+// Errors: [ErrBranchMoved] if a log has other content than its draft,
+// [ErrDraftBehind] while that is not known, and those of signatures that do not
+// fit. Nothing is changed then.
 func CommitDrafts(ctx context.Context, commits []DraftCommit, records ...UserRecord) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -120,10 +121,8 @@ func (c *draftCommit) prepare(b *storage.Batch) error {
 	if err != nil {
 		return err
 	}
-	if same, known := sameTree(d, &dh, l, &h, min(c.Length, h.Length)); known && !same {
-		return fmt.Errorf("%w: their first %d blocks differ", ErrBranchMoved, min(c.Length, h.Length))
-	} else if !known {
-		return nil // what peers sent goes further than what can be compared
+	if err := sameTree(d, &dh, l, &h, c.Length); err != nil {
+		return err
 	}
 	if h.Length < c.Length {
 		if v := l.verifier(); !c.Checked && !v.Signed(&t, c.Signature) {
@@ -151,18 +150,27 @@ func (c *draftCommit) prepare(b *storage.Batch) error {
 	return nil
 }
 
-// sameTree tells whether draft and log are the same up to length, and whether
-// that is known.
-func sameTree(d *draft, dh *head, l *log, h *head, length uint64) (same, known bool) {
-	ours, err := merkle.Load(d, 0, length)
-	if err != nil {
-		return false, false
+// sameTree checks that what is common to draft and log is the same up to length. Of a
+// log that peers filled only the roots need be held, and few other nodes. What the
+// draft has beyond length need not be final.
+func sameTree(d *draft, dh *head, l *log, h *head, length uint64) error {
+	for _, n := range []uint64{min(length, h.Length), min(dh.Length, h.Length)} {
+		ours, err := merkle.Load(d, 0, n)
+		if err != nil {
+			continue
+		}
+		theirs, err := merkle.Load(l, 0, n)
+		if err != nil {
+			continue
+		}
+		switch {
+		case ours.Hash() == theirs.Hash():
+			return nil
+		case n <= length:
+			return fmt.Errorf("%w: their first %d blocks differ", ErrBranchMoved, n)
+		}
 	}
-	theirs, err := merkle.Load(l, 0, length)
-	if err != nil {
-		return false, false
-	}
-	return ours.Hash() == theirs.Hash(), true
+	return fmt.Errorf("%w: %d of %d blocks", ErrDraftBehind, dh.Length, h.Length)
 }
 
 // takePrologue copies what is held of a draft, which is the prologue of l.

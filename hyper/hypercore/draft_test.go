@@ -167,3 +167,54 @@ func TestCommittedDraftIsTheLog(t *testing.T) {
 		t.Fatalf("a draft of other blocks was put on the log: %v", err)
 	}
 }
+
+// A peer sent a longer head than the draft has, and no blocks. As long as nothing tells
+// whether the draft is a part of that, neither it nor what comes with it is stored: a
+// record must not name a length whose roots are not there.
+func TestADraftBehindItsLogIsCommittedLater(t *testing.T) {
+	ctx := t.Context()
+	db := draftStore(t)
+	w := openDraftLog(t, draftStore(t), nil)
+	key := w.Key()
+	core := openDraftLog(t, db, &Options{Key: &key})
+	d, err := core.Draft(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 11 {
+		if _, err := w.Append(ctx, fmt.Append(nil, "block", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer join(t, core, w)()
+	if _, err := core.Get(ctx, 10); err != nil {
+		t.Fatal(err)
+	}
+	commit := func(length uint64) error {
+		return CommitDrafts(ctx, []DraftCommit{{Draft: d, Length: length, Checked: true}}, UserRecord{Core: core, Key: "k", Value: []byte("v")})
+	}
+	for i := range 11 {
+		if _, err := d.Append(ctx, fmt.Append(nil, "block", i)); err != nil {
+			t.Fatal(err)
+		}
+		if i != 6 {
+			continue
+		}
+		if err := commit(7); !errors.Is(err, ErrDraftBehind) {
+			t.Fatalf("7 of 11 blocks: %v", err)
+		}
+		if v, err := core.UserData("k"); err != nil || v != nil {
+			t.Fatalf("the record is %q, %v", v, err)
+		}
+	}
+	if err := commit(7); err != nil {
+		t.Fatal(err)
+	}
+	again, err := core.Draft(7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := again.GetRaw(WithoutPeers(ctx, func(*MissingError) {}), 3); err != nil || string(b) != "block3" {
+		t.Fatalf("block 3 is %q, %v", b, err)
+	}
+}

@@ -1,6 +1,11 @@
 package hypercore
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
+)
 
 // Errors of a Core. Test with errors.Is.
 var (
@@ -36,7 +41,22 @@ var (
 	ErrChallenge = errors.New("hypercore: the peer does not prove that it has the block")
 	// ErrBranchMoved: the log changed so that the branch no longer extends it.
 	ErrBranchMoved = errors.New("hypercore: the branch does not extend the log any more")
+	// ErrDraftBehind: peers sent more of the log than the draft has, and nothing that
+	// tells whether the two are the same. Commit again when the draft has got there.
+	ErrDraftBehind = errors.New("hypercore: the log goes further than the draft and cannot be compared with it")
 )
+
+// MissingError is [ErrNotAvailable] of a certain block; see [WithoutPeers].
+type MissingError struct {
+	Key   hypercrypto.Key // of the log
+	Block uint64
+}
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("%v: block %d of log %s", ErrNotAvailable, e.Block, e.Key)
+}
+
+func (e *MissingError) Unwrap() error { return ErrNotAvailable }
 
 // MaxBlockSize is the largest stored block in bytes, padding included: a block
 // and its proof have to fit one message.

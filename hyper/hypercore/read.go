@@ -47,6 +47,16 @@ func (c *Core) AppendLocal(dst []byte, i uint64) ([]byte, error) {
 	return append(b[:len(dst)], value...), nil
 }
 
+// WithoutPeers returns a context under which [Core.Get] and [Core.GetRaw], and so all
+// that reads blocks by them, never wait for a peer: a block that is not held is a
+// [MissingError]. missed is told of each, also if whoever reads makes another error of
+// it.
+func WithoutPeers(ctx context.Context, missed func(*MissingError)) context.Context {
+	return context.WithValue(ctx, withoutPeers{}, missed)
+}
+
+type withoutPeers struct{}
+
 // GetRaw is Get without decryption: it returns the block in stored form.
 func (c *Core) GetRaw(ctx context.Context, i uint64) ([]byte, error) {
 	for {
@@ -58,6 +68,11 @@ func (c *Core) GetRaw(ctx context.Context, i uint64) ([]byte, error) {
 			return nil, fmt.Errorf("%w: block %d of %d", ErrOutOfRange, i, c.Length())
 		}
 		l := c.under()
+		if missed, ok := ctx.Value(withoutPeers{}).(func(*MissingError)); ok {
+			m := &MissingError{Key: l.key, Block: i}
+			missed(m)
+			return nil, m
+		}
 		w, err := l.repl.want(i)
 		if err != nil {
 			return nil, err

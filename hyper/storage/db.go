@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 	"weak"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -27,6 +28,10 @@ type DB struct {
 	lost    []LostBlocks
 	gate    gate
 	broken  atomic.Pointer[error]
+	failed  chan struct{} // closed when broken is set
+	refused atomic.Int64  // writes of tables that failed in a row
+	running atomic.Bool   // it is open
+	halted  atomic.Bool   // the database waits for ever for what it does in the background
 
 	applied atomic.Uint64 // commits that took effect
 	durable atomic.Uint64 // how many of them are durable for certain
@@ -83,8 +88,11 @@ func (db *DB) flush() error {
 	if err := db.syncJoined(relaxed); err != nil {
 		return err
 	}
+	if err := db.failure(); err != nil {
+		return err
+	}
 	db.madeDurable(applied)
-	return db.failure()
+	return nil
 }
 
 // syncJoined syncs the segments again if relaxed commits got into the log after
@@ -140,9 +148,19 @@ func (db *DB) apply(pb *pebble.Batch) error {
 
 // fail records that the outcome of a change is unknown.
 func (db *DB) fail(err error) error {
-	db.broken.CompareAndSwap(nil, &err)
+	if db.broken.CompareAndSwap(nil, &err) {
+		close(db.failed)
+	}
 	return db.failure()
 }
+
+// Failed is closed when the store refuses changes from then on because the disk, or the
+// database, failed; Err says why. Nothing that was acknowledged is lost by that. The store
+// has to be closed and opened again.
+func (db *DB) Failed() <-chan struct{} { return db.failed }
+
+// Err returns why the store refuses changes: an [ErrFailed], nil while it takes them.
+func (db *DB) Err() error { return db.failure() }
 
 // failure returns the error of a store that takes no more changes.
 func (db *DB) failure() error {
@@ -187,7 +205,7 @@ func (db *DB) Close() error {
 	}
 	var errs []error
 	if db.failure() == nil {
-		errs = append(errs, db.reclaim.drain(), db.segs.checkpoint(db), db.pebble.Flush())
+		errs = append(errs, db.reclaim.drain(), db.segs.checkpoint(db), db.writeOut())
 	} else {
 		errs = append(errs, db.failure())
 	}
@@ -203,10 +221,31 @@ func (db *DB) Close() error {
 	return db.closeErr
 }
 
+// writeOut writes what is in memory to tables, so that no log is needed. It gives up if
+// the disk refuses.
+func (db *DB) writeOut() error {
+	done, err := db.pebble.AsyncFlush()
+	if err != nil {
+		return fromPebble(err)
+	}
+	for {
+		select {
+		case <-done:
+			return nil
+		case <-db.failed:
+			return db.failure()
+		case <-time.After(4 * retryPause):
+			if db.refused.Load() > 0 {
+				return errTables
+			}
+		}
+	}
+}
+
 // closeDatabase closes everything but the lock.
 func (db *DB) closeDatabase() error {
 	var errs []error
-	if db.pebble != nil {
+	if db.pebble != nil && !db.halted.Load() {
 		errs = append(errs, db.pebble.Close())
 	}
 	if db.segs != nil {

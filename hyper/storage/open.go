@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
+	"strings"
 	"weak"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -27,6 +29,7 @@ func Open(dir string, opts *Options) (*DB, error) {
 		cores:    map[coreID]weak.Pointer[Core]{},
 		creating: map[hypercrypto.DiscoveryKey]struct{}{},
 		states:   2,
+		failed:   make(chan struct{}),
 		snaps:    map[*Snapshot]struct{}{},
 	}
 	db.gate.done = make(chan struct{}, 1)
@@ -35,6 +38,7 @@ func Open(dir string, opts *Options) (*DB, error) {
 	db.space = space{fs: o.FS, dir: dir, reserve: 2 * o.MemTableSize}
 	fs := db.wal
 	dbDir, segDir := fs.PathJoin(dir, "db"), fs.PathJoin(dir, "segments")
+	fs.dir = dbDir
 	if err := prepareDirs(fs, dir, dbDir, segDir); err != nil {
 		return nil, fmt.Errorf("storage: %w", err)
 	}
@@ -48,6 +52,7 @@ func Open(dir string, opts *Options) (*DB, error) {
 	if err := db.open(dbDir, segDir); err != nil {
 		return nil, errors.Join(err, db.closeDatabase(), db.lock.Close())
 	}
+	db.running.Store(true)
 	db.reclaim.kick() // for what a crash left to do
 	go db.reclaim.run()
 	return db, nil
@@ -59,6 +64,9 @@ func (db *DB) open(dbDir, segDir string) (err error) {
 	db.wal.tail = &logTail{fs: db.opts.FS, logDir: dbDir, segDir: segDir}
 	if db.pebble, err = pebble.Open(dbDir, po); err != nil {
 		return fmt.Errorf("storage: open %s: %w", db.dir, fromPebble(err))
+	}
+	if err := db.failure(); err != nil {
+		return err
 	}
 	if err := db.checkFormat(); err != nil {
 		return err
@@ -111,7 +119,12 @@ func (db *DB) pebbleOptions() *pebble.Options {
 		Merger:                      newMerger(),
 		Logger:                      pebbleLog{db},
 		EventListener: &pebble.EventListener{
-			BackgroundError: func(err error) { o.Log.Debug("database", "err", err) },
+			BackgroundError: db.background,
+			FlushEnd: func(i pebble.FlushInfo) {
+				if i.Err == nil {
+					db.refused.Store(0)
+				}
+			},
 		},
 	}
 	for i := range po.Levels {
@@ -126,7 +139,8 @@ func (db *DB) pebbleOptions() *pebble.Options {
 }
 
 // pebbleLog passes Pebble's messages on. What Pebble calls fatal would end the
-// process; here it ends changes to the store.
+// process; here it ends changes to the store, and where Pebble cannot go on, the
+// goroutine that wrote tables: what is in memory stays readable.
 type pebbleLog struct{ db *DB }
 
 func (l pebbleLog) Infof(format string, args ...any) { l.log(slog.LevelDebug, format, args) }
@@ -134,7 +148,12 @@ func (l pebbleLog) Infof(format string, args ...any) { l.log(slog.LevelDebug, fo
 func (l pebbleLog) Errorf(format string, args ...any) { l.log(slog.LevelWarn, format, args) }
 
 func (l pebbleLog) Fatalf(format string, args ...any) {
-	l.db.fail(fmt.Errorf(format, args...))
+	err := fmt.Errorf(format, args...)
+	l.db.fail(err)
+	if l.db.running.Load() && strings.HasPrefix(err.Error(), "MANIFEST") {
+		l.db.halted.Store(true)
+		runtime.Goexit()
+	}
 }
 
 func (l pebbleLog) log(level slog.Level, format string, args []any) {

@@ -24,8 +24,10 @@ import (
 // only the tail of the newest log can be lost in a power failure.
 type storeFS struct {
 	vfs.FS
+	dir     string       // of the database
 	waiters atomic.Int64 // durable commits under way
 	broken  func(error)  // reports a failed write or sync of the log
+	failed  atomic.Bool  // nothing is to be written to the log any more
 	// tail decides what is read of the log, which happens when the database is
 	// opened. Set once.
 	tail *logTail
@@ -50,7 +52,9 @@ func (fs *storeFS) made(name string, f vfs.File, err error) (vfs.File, error) {
 	switch {
 	case isLog(name):
 		return &logFile{File: f, fs: fs}, nil
-	case strings.HasSuffix(name, ".sst"):
+	case strings.HasPrefix(fs.PathBase(name), "MANIFEST-"):
+		return &manifestFile{f, fs}, nil
+	case isTable(name):
 		return &tableFile{File: f, fs: fs}, nil
 	}
 	return f, nil
@@ -65,8 +69,48 @@ func (fs *storeFS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
 }
 
 func (fs *storeFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if isMarker(fs, name) {
+		// The database syncs the directory when the marker is there: a crash before that
+		// may leave the marker without the file that it names.
+		if err := syncDir(fs.FS, fs.PathDir(name)); err != nil {
+			return nil, err
+		}
+	}
+	if fs.failed.Load() {
+		if isLog(name) {
+			return newLostFile(), nil
+		}
+		return nil, slowly(errFrozen)
+	}
 	f, err := fs.FS.Create(name, c)
-	return fs.made(name, f, err)
+	if f, err = fs.made(name, f, err); err != nil && isLog(name) {
+		fs.breaks("make a log", err)
+		return newLostFile(), nil
+	}
+	if isTable(name) {
+		err = slowly(err)
+	}
+	return f, err
+}
+
+func isTable(name string) bool { return strings.HasSuffix(name, ".sst") }
+
+// isMarker tells whether a file says by its name which manifest counts.
+func isMarker(fs vfs.FS, name string) bool {
+	return strings.HasPrefix(fs.PathBase(name), "marker.manifest.")
+}
+
+// Remove makes sure that a marker outlives the one before it.
+func (fs *storeFS) Remove(name string) error {
+	if fs.failed.Load() {
+		return nil
+	}
+	if isMarker(fs, name) {
+		if err := syncDir(fs.FS, fs.PathDir(name)); err != nil {
+			return err
+		}
+	}
+	return fs.FS.Remove(name)
 }
 
 func (fs *storeFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
@@ -75,8 +119,24 @@ func (fs *storeFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...v
 }
 
 func (fs *storeFS) ReuseForWrite(old, name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if isLog(name) && fs.failed.Load() {
+		return newLostFile(), nil
+	}
 	f, err := fs.FS.ReuseForWrite(old, name, c)
-	return fs.made(name, f, err)
+	if f, err = fs.made(name, f, err); err != nil && isLog(name) {
+		fs.breaks("make a log", err)
+		return newLostFile(), nil
+	}
+	return f, err
+}
+
+// OpenDir gives the database its directory so that syncs do not fail.
+func (fs *storeFS) OpenDir(name string) (vfs.File, error) {
+	f, err := fs.FS.OpenDir(name)
+	if err != nil || name != fs.dir {
+		return f, err
+	}
+	return &dirFile{f, fs}, nil
 }
 
 func (fs *storeFS) MkdirAll(dir string, _ os.FileMode) error { return fs.FS.MkdirAll(dir, 0o700) }
@@ -139,12 +199,14 @@ func (f *logFile) Preallocate(offset, length int64) error {
 }
 
 func (f *logFile) Write(p []byte) (int, error) {
-	f.dirty.Store(true)
-	n, err := f.File.Write(p)
-	if err != nil {
-		f.fs.broken(err)
+	if f.fs.failed.Load() {
+		return len(p), nil
 	}
-	return n, err
+	f.dirty.Store(true)
+	if _, err := f.File.Write(p); err != nil {
+		f.fs.breaks("write the log", err)
+	}
+	return len(p), nil
 }
 
 func (f *logFile) Sync() error { return f.SyncData() }
@@ -157,18 +219,21 @@ func (f *logFile) SyncData() error {
 }
 
 func (f *logFile) sync() error {
-	if !f.dirty.Swap(false) {
+	if !f.dirty.Swap(false) || f.fs.failed.Load() {
 		return nil
 	}
-	err := f.File.SyncData()
-	if err != nil {
-		f.fs.broken(err)
+	if err := f.File.SyncData(); err != nil {
+		f.fs.breaks("sync the log", err)
 	}
-	return err
+	return nil
 }
 
 func (f *logFile) Close() error {
-	return errors.Join(f.sync(), f.File.Close())
+	err := f.sync()
+	if e := f.File.Close(); e != nil && !f.fs.failed.Load() {
+		f.fs.breaks("close the log", e)
+	}
+	return err
 }
 
 // tableFile gathers the small writes of a table into larger ones. Tables are
@@ -203,12 +268,12 @@ func (f *tableFile) flush() error {
 	}
 	_, err := f.File.Write(f.buf)
 	f.buf = f.buf[:0]
-	return err
+	return slowly(err)
 }
 
-func (f *tableFile) Sync() error { return errors.Join(f.prepare(), f.File.Sync()) }
+func (f *tableFile) Sync() error { return slowly(errors.Join(f.prepare(), f.File.Sync())) }
 
-func (f *tableFile) SyncData() error { return errors.Join(f.prepare(), f.File.SyncData()) }
+func (f *tableFile) SyncData() error { return slowly(errors.Join(f.prepare(), f.File.SyncData())) }
 
 // prepare makes the table ready for its sync.
 func (f *tableFile) prepare() error {
