@@ -124,7 +124,9 @@ func (h *handler) joinSpace(ctx context.Context, r JoinRequest, s *Stream) error
 	var i *blindpairing.Invite
 	var err error
 	if IsCode(r.Ref) {
-		i, err = h.hearInvite(ctx, r.Connect, r.Ref, s)
+		if i, err = h.hearInvite(ctx, r.Connect, r.Ref, s); errors.Is(err, handoff.ErrPurpose) {
+			err = h.somebodyAlready(err)
+		}
 	} else {
 		i, err = invite.Parse(r.Ref)
 	}
@@ -153,6 +155,14 @@ func (h *handler) joinSpace(ctx context.Context, r JoinRequest, s *Stream) error
 		return err
 	}
 	return h.arrive(ctx, sp, s)
+}
+
+// somebodyAlready explains why a code that may be that of another device is refused here.
+func (h *handler) somebodyAlready(err error) error {
+	if len(h.Spaces.Spaces()) == 0 && len(h.Files.Records()) == 0 {
+		err = fault.WithHint(err, "there is nothing here yet: to start anew stop the node, delete its data folder (cloudpal info shows it), and join again")
+	}
+	return fault.WithHint(err, "a code of \"device add\" is for a machine that belongs to nobody yet; this one is somebody already, see cloudpal identity show")
 }
 
 // arrive waits until this device is a member of a space that it has joined. If that

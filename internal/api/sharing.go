@@ -14,6 +14,9 @@ import (
 
 // share imports a path and, unless once, follows it until the client goes away.
 func (h *handler) share(ctx context.Context, r ShareRequest, s *Stream) error {
+	if r.Path == "" {
+		return fault.New(fault.Usage, "say which file or folder to share") // not the one the node was started in
+	}
 	share, err := h.Files.Share(ctx, files.ShareOptions{Path: r.Path, Name: r.Name, Encrypted: r.Encrypted, Ignore: r.Ignore, DryRun: r.DryRun})
 	if err != nil {
 		return err

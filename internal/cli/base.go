@@ -96,7 +96,7 @@ for as long as it runs. Meanwhile the base is exchanged with its members too.
 With --code it prints a short code instead, to be said to the other person, who joins
 with it. The code is good for one try; should somebody type a wrong one, invite says so
 and ends.`,
-		Example: `  cloudpal base invite notes --uses 1 --lasts 24h
+		Example: `  cloudpal base invite notes --uses 1 --expires 1d
   cloudpal base invite notes --code`,
 		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, a []string) error {
@@ -106,7 +106,7 @@ and ends.`,
 	}
 	f := cmd.Flags()
 	f.IntVar(&r.Uses, "uses", 1, "let in so many devices; 0 is any number")
-	f.DurationVar(&r.Lasts, "lasts", 24*time.Hour, "how long the invite is good; 0 is for ever")
+	addExpires(f, &r.Lasts, 24*time.Hour)
 	f.BoolVar(&r.Indexer, "indexer", false, "the devices take part in confirming the order")
 	f.BoolVar(&r.Code, "code", false, "tell the invite to who types in a short code")
 	f.BoolVar(&draw, "qr", false, "draw the invite as a QR code, too")

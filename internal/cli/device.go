@@ -180,20 +180,22 @@ func runJoin(ctx context.Context, g *globals, r *api.JoinRequest, protect *prote
 	if err != nil {
 		return err
 	}
-	return g.stream(ctx, "/v1/join", r, func(e client.Event) error {
-		switch e.Type {
-		case api.TypeMet:
-			return g.showMeeting(e)
-		case api.TypeSpace:
-			var v api.Space
-			if err := e.Decode(&v); err != nil {
-				return err
-			}
-			if v.Home {
-				return g.print("this machine is one of your devices now")
-			}
-			return g.print("joined: %s", spaceLine(&v))
+	return g.stream(ctx, "/v1/join", r, g.showJoined)
+}
+
+func (g *globals) showJoined(e client.Event) error {
+	switch e.Type {
+	case api.TypeMet:
+		return g.showMeeting(e)
+	case api.TypeSpace:
+		var v api.Space
+		if err := e.Decode(&v); err != nil {
+			return err
 		}
-		return nil
-	})
+		if v.Home {
+			return g.print("this machine is one of your devices now")
+		}
+		return g.print("joined: %s", spaceLine(&v))
+	}
+	return nil
 }

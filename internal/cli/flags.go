@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,7 +48,7 @@ type stateFlags struct {
 
 func (s *stateFlags) add(f *pflag.FlagSet) {
 	f.Uint64Var(&s.version, "version", 0, "the version with this number `N`, as \"log\" lists them")
-	f.StringVar(&s.at, "at", "", "the version that was current at this `TIME`: 2026-03-01, \"2026-03-01 12:30\", RFC 3339, or an age such as 36h")
+	f.StringVar(&s.at, "at", "", "the version that was current at this `TIME`: 2026-03-01, \"2026-03-01 12:30\", RFC 3339, or an age such as 36h or 2d")
 	f.StringVar(&s.snapshot, "snapshot", "", "the version of a space that \"snapshot take\" gave this `NAME`")
 }
 
@@ -72,7 +73,7 @@ var layouts = []string{time.RFC3339Nano, "2006-01-02 15:04:05", "2006-01-02T15:0
 // parseTime reads a moment: a time, a day, which means its end, or an age.
 func parseTime(s string, now time.Time) (time.Time, error) {
 	s = strings.TrimSpace(s)
-	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
+	if d, err := parseSpan(s); err == nil {
 		return now.Add(-d), nil
 	}
 	for _, l := range layouts {
@@ -84,7 +85,47 @@ func parseTime(s string, now time.Time) (time.Time, error) {
 		return t.AddDate(0, 0, 1).Add(-time.Nanosecond), nil
 	}
 	return time.Time{}, fault.New(fault.Usage, "%q is not a time", s).
-		Hint(`write it as 2026-03-01, "2026-03-01 12:30", 2026-03-01T12:30:00Z, or as an age: 36h`)
+		Hint(`write it as 2026-03-01, "2026-03-01 12:30", 2026-03-01T12:30:00Z, or as an age: 36h or 2d`)
+}
+
+// parseSpan reads a length of time that is not negative; beside what Go has there are
+// days and weeks, of 24 and 168 hours.
+func parseSpan(s string) (time.Duration, error) {
+	for unit, length := range map[string]time.Duration{"d": 24 * time.Hour, "w": 7 * 24 * time.Hour} {
+		if n, err := strconv.ParseUint(strings.TrimSuffix(s, unit), 10, 16); err == nil && strings.HasSuffix(s, unit) {
+			return time.Duration(n) * length, nil
+		}
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return 0, fault.New(fault.Usage, "%q is no length of time", s).Hint("write it as 30m, 48h, 2d or 1w")
+	}
+	return d, nil
+}
+
+// span is a flag for a length of time.
+type span time.Duration
+
+func (v *span) Set(s string) (err error) {
+	d, err := parseSpan(s)
+	*v = span(d)
+	return err
+}
+
+func (v *span) Type() string { return "duration" }
+
+func (v *span) String() string {
+	d := time.Duration(*v)
+	if days := d / (24 * time.Hour); days > 0 && d%(24*time.Hour) == 0 {
+		return strconv.Itoa(int(days)) + "d"
+	}
+	return d.String()
+}
+
+// addExpires adds how long an invite is good, and its default.
+func addExpires(f *pflag.FlagSet, d *time.Duration, usual time.Duration) {
+	*d = usual
+	f.Var((*span)(d), "expires", "how long the invite is good: a `TIME` such as 48h or 2d; 0 is for ever")
 }
 
 // target makes a target of a reference.

@@ -97,7 +97,7 @@ an owner or editor that is online lets in who has it, so you can stop waiting.
 
 With --code it prints a short code instead, to be said to the other person, who joins
 with it. The code is good for one try, while the command waits.`,
-		Example: `  cloudpal space invite family --role editor --lasts 48h
+		Example: `  cloudpal space invite family --role editor --expires 2d
   cloudpal space invite family --role viewer --code`,
 		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, a []string) error {
@@ -108,7 +108,7 @@ with it. The code is good for one try, while the command waits.`,
 	f := cmd.Flags()
 	f.StringVar(&r.Role, "role", "editor", "what the invited may do: `ROLE` is owner, editor or viewer")
 	f.IntVar(&r.Uses, "uses", 1, "let in so many devices; 0 is any number")
-	f.DurationVar(&r.Lasts, "lasts", 7*24*time.Hour, "how long the invite is good; 0 is for ever")
+	addExpires(f, &r.Lasts, 7*24*time.Hour)
 	f.StringVar(&r.Label, "label", "", "what the invite is for, as \"space invites\" shows it")
 	f.BoolVar(&r.Code, "code", false, "tell the invite to who types in a short code")
 	f.BoolVar(&draw, "qr", false, "draw the invite as a QR code, too")

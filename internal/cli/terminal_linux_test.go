@@ -95,7 +95,10 @@ func TestThePhraseIsShownAtATerminal(t *testing.T) {
 func TestUpMakesAnIdentityAtATerminal(t *testing.T) {
 	env := homeEnv(t.TempDir())
 	const ctrlC = "\x03"
-	first := atTerminal(t, env, [][2]string{{"Passphrase for", "correct horse"}, {"The same again", "correct horse"}, {"press Ctrl-C", ctrlC}}, "up", "--no-dht", "--no-lan", "--protect", "passphrase")
+	if out := atTerminal(t, env, [][2]string{{"your first machine?", "what?"}}, "up", "--no-dht", "--no-lan"); !strings.Contains(out, "is no code") {
+		t.Errorf("after no code: %q", out)
+	}
+	first := atTerminal(t, env, [][2]string{{"your first machine?", ""}, {"Passphrase for", "correct horse"}, {"The same again", "correct horse"}, {"press Ctrl-C", ctrlC}}, "up", "--no-dht", "--no-lan", "--protect", "passphrase")
 	if !strings.Contains(first, "write these words down") || !strings.Contains(first, "person  ") {
 		t.Errorf("it said %q", first)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -39,8 +40,10 @@ func newUp(g *globals) *cobra.Command {
 and other commands work through it, so they start faster and share its connections. How
 to find peers is settled by its flags for all of them.
 
-The first time, at a terminal, it also makes you somebody as "identity new" does: it
-shows your recovery phrase, which "identity phrase" shows again.
+The first time, at a terminal, it asks for the code that "device add" shows on another
+machine of yours, as "join" does. On your first machine leave that empty: it makes you
+somebody as "identity new" does, and shows your recovery phrase, which "identity phrase"
+shows again.
 
 With --http the API answers at a loopback address too, to programs that send the token in
 the file api.token of the data folder, which only you can read:
@@ -139,7 +142,37 @@ func (g *globals) whoIsUp(ctx context.Context, n *node.Node, o *upOptions, log *
 		log.Warn("this device belongs to nobody yet: run cloudpal identity new, or cloudpal up at a terminal")
 		return nil
 	}
-	return g.becomeSomebody(ctx, c, &o.identity)
+	return g.begin(ctx, c, o)
+}
+
+// begin makes this device the first one of a person, or one more.
+func (g *globals) begin(ctx context.Context, c *client.Client, o *upOptions) error {
+	fmt.Fprint(g.stderr, "Is this your first machine? Then press Enter. If not, type \"cloudpal device add\" on another one,\nand here the code that it shows: ")
+	code, err := g.secretLine(ctx)
+	if err != nil {
+		return err
+	}
+	if code = strings.TrimSpace(code); code == "" {
+		return g.becomeSomebody(ctx, c, &o.identity)
+	}
+	if !api.IsCode(code) {
+		return fault.New(fault.Usage, "%q is no code", code).Hint("it looks like 4821-guitar-lemon")
+	}
+	r := api.JoinRequest{Connect: o.connectFlags.request(), Ref: code}
+	if r.KeyProtection, err = o.identity.choose(ctx, g, c); err != nil {
+		return err
+	}
+	p := g.newProgress()
+	defer p.finish()
+	for e, err := range c.Events(ctx, "/v1/join", r) {
+		if err != nil {
+			return err
+		}
+		if err := g.event(e, p, g.showJoined); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (g *globals) showUp(up *api.Up) error {

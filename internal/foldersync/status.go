@@ -226,11 +226,14 @@ func (p *progress) status() Status {
 
 // explain says in plain words what went wrong.
 func explain(err error) (text string, hints []string) {
+	if hints = fault.HintsOf(err); len(hints) > 0 {
+		return err.Error(), hints
+	}
 	switch fault.KindOf(err) {
 	case fault.Permission:
 		hints = []string{"check who owns the file and its folder, and their permissions; it is tried again by itself"}
 	case fault.Full:
 		hints = []string{"free some space; it is tried again by itself"}
 	}
-	return err.Error(), append(fault.HintsOf(err), hints...)
+	return err.Error(), hints
 }

@@ -75,6 +75,9 @@ func parseHello(b []byte) (v, f byte, share [cpace.ShareSize]byte, err error) {
 	return b[0], b[1], [cpace.ShareSize]byte(b[2:]), nil
 }
 
+// ErrPurpose says that a code is for something else than what it was typed in for.
+var ErrPurpose = errors.New("the code is for something else")
+
 // errNotSpent marks failures before the guest has spent its guess.
 var errNotSpent = errors.New("no guess was made")
 
@@ -140,7 +143,7 @@ func refusal(b []byte) error {
 	case reasonRoles:
 		return fault.New(fault.Usage, "both sides want to do the same").Hint("one side runs cloudpal send, the other cloudpal receive")
 	case reasonPurpose:
-		return fault.New(fault.Usage, "the code is for something else: files, an invite or a new device").
+		return fault.New(fault.Usage, "%w: files, an invite or a new device", ErrPurpose).
 			Hint("use the command that the other side names with the code")
 	case reasonVersion:
 		return fault.New(fault.Usage, "the other side speaks another version of the protocol").Hint("use the same version of cloudpal on both sides")

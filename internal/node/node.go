@@ -113,7 +113,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return err
 	}
 	n.person = &person{store: &identity.Store{Dir: filepath.Join(n.opts.Home, identityFolder), Ring: identity.SystemRing{}}}
-	if n.spaces, err = space.Open(ctx, n.store, space.Options{Identity: n.person, PersonName: personName(), DeviceName: machineName(), Node: n.store.KeyPair("cloudpal/node").Public, Pairing: n.pairing,
+	if n.spaces, err = space.Open(ctx, n.store, space.Options{Identity: n.person, PersonName: personName(), DeviceName: machineName(), Node: n.store.KeyPair("cloudpal/node").Public, Online: n.online, Pairing: n.pairing,
 		Collections: []space.Collection{spacefs.Collection()}, Log: n.opts.Log}); err != nil {
 		return err
 	}

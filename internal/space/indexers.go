@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
@@ -16,6 +17,7 @@ type candidate struct {
 	alwaysOn bool
 	owner    bool
 	indexer  bool
+	online   bool // as far as this device can tell
 	since    uint64
 }
 
@@ -48,9 +50,12 @@ func b2i(b bool) int {
 }
 
 // nextIndexer returns the next change on the way from the devices that confirm to those
-// that should: first all come that are missing, then those go that are too many.
+// that should: first all come that are missing, then those go that are too many. Of those
+// that do not confirm yet only the ones that are online count: who is needed has to be
+// there, or nothing would be confirmed any more.
 func nextIndexer(list []candidate) (log hypercrypto.Key, add, ok bool) {
 	list = slices.SortedFunc(slices.Values(list), better)
+	list = slices.DeleteFunc(list, func(c candidate) bool { return !c.indexer && !c.online })
 	want := wantedIndexers(len(list))
 	for i, c := range list {
 		if i < want && !c.indexer {
@@ -95,9 +100,46 @@ func (s *Space) candidates(ctx context.Context) (list []candidate, turn uint64, 
 		if !ok || m.Removed || m.Length == 0 {
 			continue
 		}
-		list = append(list, candidate{log: d.key, alwaysOn: d.rec.alwaysOn, owner: p.role == Owner, indexer: d.rec.indexer, since: d.rec.since})
+		list = append(list, candidate{log: d.key, alwaysOn: d.rec.alwaysOn, owner: p.role == Owner, indexer: d.rec.indexer,
+			online: s.present(d.key, d.rec.node, m.Length), since: d.rec.since})
 	}
 	return list, turn, nil
+}
+
+// heardLately is how long a device counts as online after something of it arrived.
+const heardLately = 5 * time.Minute
+
+// presence notes when something of devices arrived.
+type presence struct {
+	mu    sync.Mutex // guards heard
+	heard map[hypercrypto.Key]heard
+}
+
+type heard struct {
+	length uint64
+	at     time.Time // zero: before this device began to look
+}
+
+// present tells whether a device is online: it is this one, is connected, or wrote lately.
+func (s *Space) present(log hypercrypto.Key, node hypercrypto.PublicKey, length uint64) bool {
+	if log == s.Log() || s.l.opts.Online == nil {
+		return true
+	}
+	p := &s.presence
+	p.mu.Lock()
+	h, known := p.heard[log]
+	if p.heard == nil {
+		p.heard = make(map[hypercrypto.Key]heard)
+	}
+	switch {
+	case !known:
+		h = heard{length: length}
+	case length > h.length:
+		h = heard{length, time.Now()}
+	}
+	p.heard[log] = h
+	p.mu.Unlock()
+	return node != noNode && s.l.opts.Online(node) || !h.at.IsZero() && time.Since(h.at) < s.l.opts.lately
 }
 
 // tendIndexers makes the right devices confirm, one change at a time. Devices of owners
@@ -166,7 +208,9 @@ func (s *Space) handOver(ctx context.Context, gone []hypercrypto.Key) error {
 	if len(list) == 0 {
 		return nil // the removal is going to say why it is impossible
 	}
-	slices.SortFunc(list, better)
+	slices.SortFunc(list, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(b2i(b.online), b2i(a.online)), better(a, b))
+	})
 	if err := s.settle(ctx); err != nil {
 		return err
 	}

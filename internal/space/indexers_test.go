@@ -2,6 +2,7 @@ package space
 
 import (
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,8 +20,11 @@ func TestIndexersComeToTheWantedOnes(t *testing.T) {
 		for i := range list {
 			list[i] = candidate{
 				log: hypercrypto.Key{byte(i)}, since: uint64(i), indexer: rapid.Bool().Draw(t, "indexer"),
-				alwaysOn: rapid.Bool().Draw(t, "always on"), owner: rapid.Bool().Draw(t, "owner"),
+				alwaysOn: rapid.Bool().Draw(t, "always on"), owner: rapid.Bool().Draw(t, "owner"), online: rapid.Bool().Draw(t, "online"),
 			}
+		}
+		if !slices.ContainsFunc(list, func(c candidate) bool { return c.indexer }) {
+			list[0].indexer = true // the one that made the space
 		}
 		steps := 0
 		for {
@@ -37,6 +41,9 @@ func TestIndexersComeToTheWantedOnes(t *testing.T) {
 					if list[i].indexer == add {
 						t.Fatal("a change that changes nothing")
 					}
+					if add && !list[i].online {
+						t.Fatal("one that is not there shall confirm")
+					}
 					list[i].indexer = add
 				}
 				left += b2i(list[i].indexer)
@@ -45,16 +52,16 @@ func TestIndexersComeToTheWantedOnes(t *testing.T) {
 				t.Fatal("nobody is left")
 			}
 		}
-		confirm, on := 0, 0
+		confirm, count := 0, 0
 		for _, c := range list {
 			confirm += b2i(c.indexer)
-			on += b2i(c.alwaysOn)
+			count += b2i(c.indexer || c.online)
 		}
-		if confirm != wantedIndexers(n) {
-			t.Fatalf("%d of %d confirm", confirm, n)
+		if confirm != wantedIndexers(count) && confirm != wantedIndexers(n) {
+			t.Fatalf("%d of %d confirm, %d count", confirm, n, count)
 		}
 		for _, c := range list {
-			if c.alwaysOn && !c.indexer && slices.ContainsFunc(list, func(o candidate) bool { return o.indexer && !o.alwaysOn }) {
+			if c.online && c.alwaysOn && !c.indexer && slices.ContainsFunc(list, func(o candidate) bool { return o.indexer && !o.alwaysOn }) {
 				t.Fatal("one that is always on was passed over")
 			}
 		}
@@ -114,6 +121,44 @@ func TestThreeDevicesConfirmAndOneMayGo(t *testing.T) {
 	awaitConfirming(t, s, func(l []hypercrypto.Key) bool { return len(l) == 3 && !slices.Contains(l, x.Log()) })
 	agree(t, s, y, z)
 	wantKind(t, s.RemoveDevice(patient(t), x.Log()), fault.Permission)
+}
+
+// Three devices confirm only when three are there: with two of them, of which one is away,
+// nothing would be confirmed.
+func TestDevicesThatAreAwayAreNotMadeToConfirm(t *testing.T) {
+	var online sync.Map
+	node := func(name byte) func(*Options) {
+		return func(o *Options) {
+			o.Node, o.lately = hypercrypto.PublicKey{name}, time.Nanosecond
+			o.Online = func(k hypercrypto.PublicKey) bool { _, ok := online.Load(k); return ok }
+		}
+	}
+	ada := newHuman("Ada")
+	a := newMachine(t, ada, "laptop", node('a'))
+	b := newMachineOf(t, ada, a.badge.vouch(t), "old laptop", node('b'))
+	c, d := newMachine(t, newHuman("Bob"), "phone", node('c')), newMachine(t, newHuman("Cyd"), "pc", node('d'))
+	s := a.create("plans")
+	connect(t, a, b, c, d)
+	alone := func(l []hypercrypto.Key) bool { return slices.Equal(l, []hypercrypto.Key{s.Log()}) }
+	x := b.joinRole(s, Owner)
+	online.Store(hypercrypto.PublicKey{'b'}, nil)
+	y := c.joinRole(s, Editor)
+	write(t, y, "c=1")
+	agree(t, s, x, y)
+	// Longer than any device waits for its turn.
+	for until := time.Now().Add(20 * s.l.opts.AckInterval); time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
+		if l := s.confirming(t); l != nil && !alone(l) {
+			t.Fatalf("%v confirm", l)
+		}
+	}
+	online.Store(hypercrypto.PublicKey{'c'}, nil)
+	awaitConfirming(t, s, func(l []hypercrypto.Key) bool { return len(l) == 3 })
+	// One that is away stays: the two others are enough.
+	online.Delete(hypercrypto.PublicKey{'c'})
+	z := d.joinRole(s, Editor)
+	write(t, z, "d=1")
+	agree(t, s, x, z)
+	awaitConfirming(t, s, func(l []hypercrypto.Key) bool { return len(l) == 3 && slices.Contains(l, y.Log()) })
 }
 
 // The only device that confirms hands that over before it goes.

@@ -39,6 +39,9 @@ type Options struct {
 	// Node is the public key that this device has on its connections, so that others see
 	// when it is online; zero if they are not to.
 	Node hypercrypto.PublicKey
+	// Online tells whether the device with that key on its connections is connected to
+	// this one, for the choice of devices that confirm; nil takes all for connected.
+	Online func(node hypercrypto.PublicKey) bool
 	// AlwaysOn says that this device is meant to be reachable at any time.
 	AlwaysOn bool
 	// Pairing lets others in by invites, and this device into their spaces.
@@ -51,7 +54,8 @@ type Options struct {
 	// Log receives debug messages; nil discards them.
 	Log *slog.Logger
 
-	level uint64 // of the program, for tests
+	level  uint64        // of the program, for tests
+	lately time.Duration // see heardLately; for tests
 }
 
 // Library is all spaces of one store. It is safe for concurrent use.
@@ -87,6 +91,9 @@ func Open(ctx context.Context, store *corestore.Store, opts Options) (*Library, 
 	}
 	if opts.level == 0 {
 		opts.level = Level
+	}
+	if opts.lately == 0 {
+		opts.lately = heardLately
 	}
 	for _, name := range []string{opts.PersonName, opts.DeviceName} {
 		if err := checkName("person or a device", name); err != nil {

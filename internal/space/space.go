@@ -33,6 +33,8 @@ type Space struct {
 	snaps snapshots
 	stale atomic.Bool // the clock has not seen all times of the state
 
+	presence presence
+
 	founding sync.Mutex // held while the first operation is written
 
 	mu     sync.Mutex    // guards what follows

@@ -34,7 +34,7 @@ func (f *Files) commit(ctx context.Context, like filetree.Op, changes []filetree
 	for group := range slices.Chunk(bodies, opsAtOnce) {
 		receipts, err := f.space.Append(ctx, Type, group...)
 		if err != nil {
-			return versions, fmt.Errorf("write %d changes: %w", len(changes), err)
+			return versions, fmt.Errorf("write changes: %w", err)
 		}
 		for i, r := range receipts {
 			op, err := filetree.DecodeOp(group[i])

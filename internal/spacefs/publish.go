@@ -336,7 +336,7 @@ func (u *update) put(ctx context.Context, name string, e filetree.Entry, old *hy
 		return u.batch.Symlink(name, e.Target, &hyperdrive.PutOptions{ModTime: e.Modified})
 	}
 	o := &hyperdrive.PutOptions{Executable: e.Mode&0o111 != 0, Metadata: metadata{e.Hash.String()}, ModTime: e.Modified}
-	if old != nil && !old.IsLink() && old.Executable == o.Executable && old.ModTime().Equal(e.Modified.Truncate(time.Millisecond)) {
+	if old != nil && !old.IsLink() && old.Executable == o.Executable && old.ModTime().Sub(e.Modified).Abs() < time.Millisecond { // drives have no nanoseconds
 		var m metadata
 		if json.Unmarshal(old.Metadata, &m) == nil && m.Hash == e.Hash.String() {
 			return nil

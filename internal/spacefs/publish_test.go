@@ -69,6 +69,34 @@ func TestPublishedFolderIsKeptUpToDate(t *testing.T) {
 	b.wantDrive(p, map[string]string{"/index.html": "<h2>", "/new": "new", "/late": "late"})
 }
 
+// An update writes what changed and nothing else: contents would pile up otherwise, and
+// be sent again.
+func TestPublishedFolderWritesOnlyWhatChanged(t *testing.T) {
+	a, b, _ := pair(t, Options{})
+	a.put(map[string]string{"site/kept": "kept", "site/changed": "1"})
+	agree(t, a, b)
+	p, err := b.Publish(t.Context(), "site")
+	must(t, err)
+	b.wantDrive(p, map[string]string{"/kept": "kept", "/changed": "1"})
+	seq := func(name string) uint64 {
+		d, err := hyperdrive.Open(t.Context(), b.store.Session(), &hyperdrive.Options{Key: &p.Key})
+		must(t, err)
+		defer d.Close()
+		e, err := d.Entry(t.Context(), name)
+		must(t, err)
+		return e.Seq
+	}
+	kept, changed := seq("/kept"), seq("/changed")
+	a.put(map[string]string{"site/changed": "2"})
+	b.wantDrive(p, map[string]string{"/kept": "kept", "/changed": "2"})
+	if now := seq("/kept"); now != kept {
+		t.Errorf("a file that nobody changed was written again, as entry %d after %d", now, kept)
+	}
+	if now := seq("/changed"); now == changed {
+		t.Error("the change was not written")
+	}
+}
+
 func FuzzDecodePublished(f *testing.F) {
 	f.Add((&published{list: []*publication{{path: "a/b", id: "x"}, {}}}).encode())
 	f.Fuzz(func(t *testing.T, b []byte) {

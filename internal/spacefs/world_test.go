@@ -278,7 +278,7 @@ func (m *machine) put(files map[string]string) {
 		w, err := m.Store(m.t.Context(), strings.NewReader(text), e.Content)
 		must(m.t, err)
 		changes = append(changes, filetree.Change{Action: filetree.Put, Path: name, Base: e.Version, Item: filetree.Item{
-			Kind: filetree.File, Mode: 0o644, Modified: time.Unix(1_700_000_000, 0), Size: w.Ref.Size, Hash: w.Ref.Hash, Content: w.Ref.Encode(),
+			Kind: filetree.File, Mode: 0o644, Modified: time.Unix(1_700_000_000, 123_456_789), Size: w.Ref.Size, Hash: w.Ref.Hash, Content: w.Ref.Encode(),
 		}})
 	}
 	_, err := m.Commit(m.t.Context(), changes)
