@@ -157,30 +157,3 @@ func (f *Files) surveyed(ctx, patience context.Context, live filetree.Released, 
 	}
 	return places, nil
 }
-
-// Here returns this device as a holder, until ctx ends.
-func (f *Files) Here(ctx context.Context) Holder { return here{f, ctx} }
-
-type here struct {
-	f   *Files
-	ctx context.Context
-}
-
-// Holds implements [Holder].
-func (h here) Holds(log hypercrypto.Key, start, end uint64) (blocks uint64) {
-	core := h.f.space.BlobLog()
-	if log != core.Key() {
-		b, _, err := h.f.logs.get(h.ctx, log)
-		if err != nil {
-			return 0
-		}
-		core = b.Core()
-	}
-	if core.Has(start, end) {
-		return end - start
-	}
-	for from, to := range core.Held(start, end) {
-		blocks += to - from
-	}
-	return blocks
-}

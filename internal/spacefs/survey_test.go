@@ -1,6 +1,7 @@
 package spacefs
 
 import (
+	"context"
 	"testing"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
@@ -38,4 +39,31 @@ func TestASurveyTellsWhatIsPresentFromWhatWas(t *testing.T) {
 	if l := s.Lacks[2]; l != (Lack{}) {
 		t.Errorf("everybody lacks %+v", l)
 	}
+}
+
+// Here returns this device as a holder, until ctx ends.
+func (f *Files) Here(ctx context.Context) Holder { return here{f, ctx} }
+
+type here struct {
+	f   *Files
+	ctx context.Context
+}
+
+// Holds implements [Holder].
+func (h here) Holds(log hypercrypto.Key, start, end uint64) (blocks uint64) {
+	core := h.f.space.BlobLog()
+	if log != core.Key() {
+		b, _, err := h.f.logs.get(h.ctx, log)
+		if err != nil {
+			return 0
+		}
+		core = b.Core()
+	}
+	if core.Has(start, end) {
+		return end - start
+	}
+	for from, to := range core.Held(start, end) {
+		blocks += to - from
+	}
+	return blocks
 }
