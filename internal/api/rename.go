@@ -39,18 +39,23 @@ func (h *handler) renameDevice(ctx context.Context, r RenameDeviceRequest, s *St
 	return sendOwnDevices(ctx, first, s)
 }
 
-// ownDevice finds a device of the person on this one: in the home, or in the first space
-// that this device is in.
-func (h *handler) ownDevice(ctx context.Context, ref string) (in *space.Space, key hypercrypto.PublicKey, err error) {
-	if in = h.Spaces.Home(); in == nil {
-		for _, sp := range h.Spaces.Spaces() {
-			if st, err := sp.Status(ctx); err == nil && st.Role != 0 {
-				in = sp
-				break
-			}
+// ownSpace returns the space that tells which devices the person on this one has: the home,
+// or else the first that this device is in; nil if there is none.
+func (h *handler) ownSpace(ctx context.Context) *space.Space {
+	if home := h.Spaces.Home(); home != nil {
+		return home
+	}
+	for _, sp := range h.Spaces.Spaces() {
+		if st, err := sp.Status(ctx); err == nil && st.Role != 0 {
+			return sp
 		}
 	}
-	if in == nil {
+	return nil
+}
+
+// ownDevice finds a device of the person on this one, in the space that tells.
+func (h *handler) ownDevice(ctx context.Context, ref string) (in *space.Space, key hypercrypto.PublicKey, err error) {
+	if in = h.ownSpace(ctx); in == nil {
 		return nil, key, fault.New(fault.NotFound, "this device is in no space, so nobody sees its name").Hint("make one: cloudpal space create NAME")
 	}
 	devices, err := ownDevices(ctx, in)

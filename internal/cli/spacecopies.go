@@ -76,12 +76,15 @@ hold, whether they are online, and when they were last seen from here. A device 
 				if err := e.Decode(&v); err != nil || v.Mirror {
 					return err
 				}
-				line := []string{copyName(&v), v.Role}
+				line := []string{plain(v.Name) + " of " + plain(v.Person), v.Role}
 				if v.AlwaysOn {
 					line = append(line, "always on")
 				}
 				if v.Indexer {
 					line = append(line, "confirms")
+				}
+				if v.Self {
+					line = append(line, "(this device)")
 				}
 				return g.print("%s  %s", strings.Join(line, "  "), copyState(&v))
 			})

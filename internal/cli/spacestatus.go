@@ -70,11 +70,11 @@ func spaceStatusLines(v *api.SpaceStatus) (lines []string) {
 	}
 	for i := range v.Folders {
 		f := &v.Folders[i]
-		text := folderLine(f)
+		text := folderState(f)
 		if f.State == "stopped" && f.Reason == "" {
-			text = plain(f.Dir) + "  nothing keeps it equal: run cloudpal up"
+			text = "nothing keeps it equal: run cloudpal up"
 		}
-		add("folder", text)
+		add("folder", plain(f.Dir)+"  "+text)
 	}
 	if v.Unconfirmed > 0 {
 		text := count(v.Unconfirmed, "operation") + " not confirmed yet"

@@ -25,14 +25,27 @@ func (n *Node) copiesOf(ctx context.Context, s *space.Space) (*api.Copies, error
 	if err != nil {
 		return nil, err
 	}
+	here := l.sighting(0)
+	n.mu.Lock()
+	n.here[s.Key()] = here
+	n.mu.Unlock()
 	c := &api.Copies{Files: l.files(n.content.Of(s).Policy())}
-	if err := n.listCopies(ctx, s, l, c); err != nil {
+	c.Copies, err = n.listCopies(ctx, s, &here, l.survey.Ops)
+	return c, err
+}
+
+// standing tells of the copies of a space what is known without a look.
+func (n *Node) standing(ctx context.Context, s *space.Space) ([]api.Copy, error) {
+	v, release := n.content.Of(s).View()
+	count, err := v.Count(ctx)
+	release()
+	if err != nil {
 		return nil, err
 	}
 	n.mu.Lock()
-	n.lastCopies[s.Key()] = c
+	here := n.here[s.Key()]
 	n.mu.Unlock()
-	return c, nil
+	return n.listCopies(ctx, s, &here, count.Ops)
 }
 
 // files describes the files of a space.
@@ -44,15 +57,16 @@ func (l *look) files(p spacefs.Policy) api.SpaceFiles {
 
 // listCopies describes all copies, this device first, then the other devices, then the
 // mirrors. Where two say that they are the same node it is one copy, the mirror's, or that
-// of the device with the smaller log key.
-func (n *Node) listCopies(ctx context.Context, s *space.Space, l *look, c *api.Copies) error {
+// of the device with the smaller log key. here is this device's, and ops how many operations
+// on files there are now.
+func (n *Node) listCopies(ctx context.Context, s *space.Space, here *sighting, ops uint64) (list []api.Copy, err error) {
 	members, err := s.Members(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	devices, err := s.Devices(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	who := make(map[hypercrypto.PublicKey]space.Member)
 	counted := map[hypercrypto.PublicKey]bool{n.network.keyPair.Public: true}
@@ -63,7 +77,7 @@ func (n *Node) listCopies(ctx context.Context, s *space.Space, l *look, c *api.C
 			continue
 		}
 		x := api.Copy{Type: api.TypeCopy, Name: m.Name, Role: m.Role.String(), Mirror: true}
-		n.describeCopy(s, l, m.Person, &x)
+		n.describeCopy(s, m.Person, ops, &x)
 		mirrors, counted[m.Person] = append(mirrors, x), true
 	}
 	for _, d := range devices {
@@ -75,27 +89,25 @@ func (n *Node) listCopies(ctx context.Context, s *space.Space, l *look, c *api.C
 		switch {
 		case d.Self:
 			x.Online = true
-			now := l.sighting(0)
-			now.describe(&x)
-			c.Copies = slices.Insert(c.Copies, 0, x)
+			here.describe(&x)
+			list = slices.Insert(list, 0, x)
 			continue
 		case d.Node != (hypercrypto.PublicKey{}) && !counted[d.Node]:
 			counted[d.Node] = true
-			n.describeCopy(s, l, d.Node, &x)
+			n.describeCopy(s, d.Node, ops, &x)
 		}
-		c.Copies = append(c.Copies, x)
+		list = append(list, x)
 	}
-	c.Copies = append(c.Copies, mirrors...)
-	return nil
+	return append(list, mirrors...), nil
 }
 
 // describeCopy tells of the copy of a node.
-func (n *Node) describeCopy(s *space.Space, l *look, node hypercrypto.PublicKey, x *api.Copy) {
+func (n *Node) describeCopy(s *space.Space, node hypercrypto.PublicKey, ops uint64, x *api.Copy) {
 	now := n.seen.get(s, node)
 	x.Key, x.Online = node.String(), n.online(node)
 	now.describe(x)
 	x.Seen, x.Verified, x.Failed = now.Seen, now.Proven, now.Failed
-	if x.Holds != api.HoldsUnknown && now.Ops != l.survey.Ops {
+	if x.Holds != api.HoldsUnknown && now.Ops != ops {
 		x.Holds, x.Complete, x.Behind = api.HoldsPart, false, true
 	}
 }
@@ -116,9 +128,13 @@ const (
 	lookShare = 500
 )
 
+// lookStart is when the first look happens also if nobody is connected.
+const lookStart = 2 * time.Minute
+
 // watch is when the copies of a space are looked at next.
 type watch struct {
-	next  time.Time
+	last  time.Time     // zero if there was none
+	took  time.Duration // by the last one
 	pause time.Duration
 	ops   uint64
 	nodes []hypercrypto.PublicKey // that were online
@@ -140,18 +156,19 @@ func (n *Node) watchCopies(ctx context.Context, s *space.Space, nodes []hypercry
 	if err != nil {
 		return err
 	}
-	if count.Ops != w.ops || !slices.Equal(online, w.nodes) {
-		w.pause = 0
-		w.next = time.Time{}
-	} else if !slices.ContainsFunc(online, func(k hypercrypto.PublicKey) bool { return n.seen.get(s, k).Level < levelAll }) {
+	changed := count.Ops != w.ops || !slices.Equal(online, w.nodes)
+	lacking := slices.ContainsFunc(online, func(k hypercrypto.PublicKey) bool { return n.seen.get(s, k).Level < levelAll })
+	if changed {
+		w.pause = lookPause
+	}
+	switch pause := max(w.pause, lookShare*w.took); {
+	case len(online) == 0 && (!w.last.IsZero() || now.Sub(n.started) < lookStart):
+		return nil
+	case !w.last.IsZero() && (!changed && !lacking || now.Sub(w.last) < pause):
 		return nil
 	}
-	if len(online) == 0 || now.Before(w.next) {
-		return nil
-	}
-	w.ops, w.nodes = count.Ops, online
+	w.ops, w.nodes, w.last, w.pause = count.Ops, online, now, min(2*w.pause, lookRest)
 	_, err = n.copiesOf(ctx, s)
-	w.pause = min(max(2*w.pause, lookPause, lookShare*time.Since(now)), lookRest)
-	w.next = time.Now().Add(w.pause)
+	w.took = time.Since(now)
 	return err
 }

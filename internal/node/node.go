@@ -72,7 +72,7 @@ type Node struct {
 	looking sync.Mutex     // held while the copies of a space are looked at
 	seen    sightings
 
-	lastCopies map[hypercrypto.Key]*api.Copies // as last looked at; guarded by mu
+	here map[hypercrypto.Key]sighting // what this device holds of spaces, as last looked at; guarded by mu
 
 	once sync.Once
 	err  error // of Close
@@ -84,7 +84,7 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	n := &Node{started: time.Now(), lastCopies: make(map[hypercrypto.Key]*api.Copies), logs: logring.New(opts.Log.Handler(), logBytes)}
+	n := &Node{started: time.Now(), here: make(map[hypercrypto.Key]sighting), logs: logring.New(opts.Log.Handler(), logBytes)}
 	opts.Log = slog.New(n.logs)
 	n.opts = opts
 	n.ctx, n.cancel = context.WithCancel(context.Background())
