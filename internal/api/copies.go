@@ -74,8 +74,11 @@ type Copy struct {
 	Person string `json:"person,omitempty"`
 	Role   string `json:"role,omitempty"`
 	// Key is that of its node, by which it connects; empty for this device, and for one
-	// that does not say it. Log is the key of a device's log.
-	Key    string `json:"key,omitempty"`
+	// that does not say it.
+	Key string `json:"key,omitempty"`
+	// SameNode says that another copy is of the same node, which is counted there.
+	SameNode bool `json:"sameNode,omitempty"`
+	// Log is the key of a device's log.
 	Log    string `json:"log,omitempty"`
 	Self   bool   `json:"self,omitempty"`
 	Mirror bool   `json:"mirror,omitempty"`

@@ -142,7 +142,7 @@ func copyName(v *api.Copy) string {
 func copyState(v *api.Copy) string {
 	line := []string{holds(v)}
 	switch {
-	case v.Self:
+	case v.Self || v.SameNode:
 		return line[0]
 	case v.Online:
 		line = append(line, "online")
@@ -174,6 +174,8 @@ func holds(v *api.Copy) string {
 	switch {
 	case v.Holds == api.HoldsAll:
 		return "full copy"
+	case v.SameNode:
+		return "the same node as another copy"
 	case v.Holds == api.HoldsUnknown && v.Key == "" && !v.Self:
 		return "does not say which node it is"
 	case v.Holds == api.HoldsUnknown:

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -57,7 +58,7 @@ func (l *look) files(p spacefs.Policy) api.SpaceFiles {
 
 // listCopies describes all copies, this device first, then the other devices, then the
 // mirrors. Where two say that they are the same node it is one copy, the mirror's, or that
-// of the device with the smaller log key. here is this device's, and ops how many operations
+// of a device of the person on this one, or of the device with the smaller log key. here is this device's, and ops how many operations
 // on files there are now.
 func (n *Node) listCopies(ctx context.Context, s *space.Space, here *sighting, ops uint64) (list []api.Copy, err error) {
 	members, err := s.Members(ctx)
@@ -67,6 +68,10 @@ func (n *Node) listCopies(ctx context.Context, s *space.Space, here *sighting, o
 	devices, err := s.Devices(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if at := slices.IndexFunc(devices, func(d space.Device) bool { return d.Self }); at >= 0 {
+		own := devices[at].Person
+		slices.SortStableFunc(devices, func(a, b space.Device) int { return cmp.Compare(foreign(a, own), foreign(b, own)) })
 	}
 	who := make(map[hypercrypto.PublicKey]space.Member)
 	counted := map[hypercrypto.PublicKey]bool{n.network.keyPair.Public: true}
@@ -92,13 +97,23 @@ func (n *Node) listCopies(ctx context.Context, s *space.Space, here *sighting, o
 			here.describe(&x)
 			list = slices.Insert(list, 0, x)
 			continue
-		case d.Node != (hypercrypto.PublicKey{}) && !counted[d.Node]:
+		case counted[d.Node]:
+			x.Key, x.SameNode = d.Node.String(), true
+		case d.Node != (hypercrypto.PublicKey{}):
 			counted[d.Node] = true
 			n.describeCopy(s, d.Node, ops, &x)
 		}
 		list = append(list, x)
 	}
 	return append(list, mirrors...), nil
+}
+
+// foreign is 1 for devices of others, else 0.
+func foreign(d space.Device, own hypercrypto.PublicKey) int {
+	if d.Person == own {
+		return 0
+	}
+	return 1
 }
 
 // describeCopy tells of the copy of a node.
