@@ -143,7 +143,7 @@ const (
 	lookShare = 500
 )
 
-// lookStart is when the first look happens also if nobody is connected.
+// lookStart is when the first look happens also if there is nothing to learn of others.
 const lookStart = 2 * time.Minute
 
 // watch is when the copies of a space are looked at next.
@@ -171,15 +171,18 @@ func (n *Node) watchCopies(ctx context.Context, s *space.Space, nodes []hypercry
 	if err != nil {
 		return err
 	}
-	changed := count.Ops != w.ops || !slices.Equal(online, w.nodes)
-	lacking := slices.ContainsFunc(online, func(k hypercrypto.PublicKey) bool { return n.seen.get(s, k).Level < levelAll })
-	if changed {
+	if count.Ops != w.ops || !slices.Equal(online, w.nodes) {
 		w.pause = lookPause
 	}
-	switch pause := max(w.pause, lookShare*w.took); {
-	case len(online) == 0 && (!w.last.IsZero() || now.Sub(n.started) < lookStart):
+	news := slices.ContainsFunc(online, func(k hypercrypto.PublicKey) bool {
+		x := n.seen.get(s, k)
+		return x.Level < levelAll || x.Ops != count.Ops
+	})
+	first := w.last.IsZero()
+	switch {
+	case !news && (!first || now.Sub(n.started) < lookStart):
 		return nil
-	case !w.last.IsZero() && (!changed && !lacking || now.Sub(w.last) < pause):
+	case !first && now.Sub(w.last) < max(w.pause, lookShare*w.took):
 		return nil
 	}
 	w.ops, w.nodes, w.last, w.pause = count.Ops, online, now, min(2*w.pause, lookRest)
