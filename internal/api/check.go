@@ -1,6 +1,9 @@
 package api
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // Check is one of the checks that an [AuditRequest] makes besides that of all logs.
 type Check struct {
@@ -12,8 +15,14 @@ type Check struct {
 }
 
 // Findings are what a check found, in sentences, and what was done about it. It is
-// damage for as long as there are more problems than repairs.
-type Findings struct{ Problems, Repaired []string }
+// damage for as long as there are more problems than repairs. Warnings are no damage, and
+// say what to do.
+type Findings struct{ Problems, Repaired, Warnings []string }
+
+// Warn adds a warning.
+func (f *Findings) Warn(format string, args ...any) {
+	f.Warnings = append(f.Warnings, fmt.Sprintf(format, args...))
+}
 
 // TypeChecked is the event of [Checked].
 const TypeChecked = "checked"
@@ -25,6 +34,8 @@ type Checked struct {
 	// Problems is what was found, Repaired what was done about it.
 	Problems []string `json:"problems"`
 	Repaired []string `json:"repaired"`
+	// Warnings are no damage: they say what does not work, or is not safe, and what to do.
+	Warnings []string `json:"warnings"`
 }
 
 // check makes the checks, and returns how many found something that is not repaired.
@@ -37,7 +48,7 @@ func (h *handler) check(ctx context.Context, repair bool, s *Stream) (bad int, e
 		if len(f.Problems) > len(f.Repaired) {
 			bad++
 		}
-		if err := s.Send(TypeChecked, Checked{TypeChecked, c.Name, append([]string{}, f.Problems...), append([]string{}, f.Repaired...)}); err != nil {
+		if err := s.Send(TypeChecked, Checked{TypeChecked, c.Name, append([]string{}, f.Problems...), append([]string{}, f.Repaired...), append([]string{}, f.Warnings...)}); err != nil {
 			return bad, err
 		}
 	}

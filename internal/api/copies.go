@@ -4,16 +4,14 @@ import (
 	"context"
 	"time"
 
-	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/internal/space"
-	"github.com/tradle/cloudpal/internal/spacefs"
 )
 
-// CopiesRequest asks what a space has, and who holds all of it. The answer is a
-// [SpaceFiles], and a [Copy] for this device and for each mirror.
+// CopiesRequest asks what a space has, and who holds how much of it. The answer is a
+// [SpaceFiles], and a [Copy] for each device and each mirror.
 type CopiesRequest struct {
 	Space string `json:"space"`
-	// Verify has the mirrors that are online prove first that they have what they say.
+	// Verify has the others that are online prove first that they have what they say.
 	Verify bool `json:"verify,omitempty"`
 }
 
@@ -54,43 +52,83 @@ type SpaceFiles struct {
 	HeldBytes  uint64 `json:"heldBytes"`
 }
 
-// Copy is somebody who holds a space, or is to.
+// What somebody holds of a space.
+const (
+	// HoldsAll is a full copy: all files that are there now, the deleted and older versions
+	// that are kept, and all operations. From it alone everything comes back.
+	HoldsAll = "all"
+	// HoldsPresent is all files as they are now.
+	HoldsPresent = "present"
+	// HoldsPart is less.
+	HoldsPart = "part"
+	// HoldsUnknown is what this device does not know of.
+	HoldsUnknown = "unknown"
+)
+
+// Copy is somebody who holds a space, or is to: a device or a mirror.
 type Copy struct {
 	Type string `json:"type"`
 	Name string `json:"name"`
-	// Person is whose device it is; empty for mirrors and this device.
+	// Person is whose device it is, and Role what that person may do; a mirror has the
+	// role "mirror".
 	Person string `json:"person,omitempty"`
-	// Key is that of its node; empty for this device.
-	Key    string `json:"key,omitempty"`
+	Role   string `json:"role,omitempty"`
+	// Key is that of its node, by which it connects; empty for this device, and for one
+	// that does not say it.
+	Key string `json:"key,omitempty"`
+	// SameNode says that another copy is of the same node, which is counted there.
+	SameNode bool `json:"sameNode,omitempty"`
+	// Log is the key of a device's log.
+	Log    string `json:"log,omitempty"`
+	Self   bool   `json:"self,omitempty"`
 	Mirror bool   `json:"mirror,omitempty"`
-	Online bool   `json:"online"`
-	// Complete says that it holds all that this device knows of; of a mirror that
-	// is offline, and of other devices, it is not known.
+	// AlwaysOn and Indexer are as in [Device].
+	AlwaysOn bool `json:"alwaysOn,omitempty"`
+	Indexer  bool `json:"indexer,omitempty"`
+	Online   bool `json:"online"`
+	// Seen is when it was last connected to this device.
+	Seen time.Time `json:"seen,omitzero"`
+	// Holds is "all", "present", "part" or "unknown", as it said itself when it was last
+	// looked at, Looked. Of one that is offline it is what it had then, if nothing was written
+	// since, and else "part".
+	Holds  string    `json:"holds"`
+	Looked time.Time `json:"looked,omitzero"`
+	// Complete says that it holds all.
 	Complete bool `json:"complete"`
-	// Verified is when a mirror last proved that it has what it says: it sent blocks that
-	// were chosen at random, and they were what the writers signed. Failed is set, to when,
-	// if it did not the last time.
+	// What it lacked then: contents and their bytes, those of them that are files now, and
+	// blocks of the logs of operations and state.
+	LacksContents   uint64 `json:"lacksContents,omitempty"`
+	LacksBytes      uint64 `json:"lacksBytes,omitempty"`
+	LacksFiles      uint64 `json:"lacksFiles,omitempty"`
+	LacksFileBytes  uint64 `json:"lacksFileBytes,omitempty"`
+	LacksOperations uint64 `json:"lacksOperations,omitempty"`
+	// Behind says that it lacks changes that were made since it was last looked at.
+	Behind bool `json:"behind,omitempty"`
+	// Verified is when it last proved that it has what it says: it sent blocks that were
+	// chosen at random, and they were what the writers signed. Failed is set, to when, if it
+	// did not the last time.
 	Verified time.Time `json:"verified,omitzero"`
 	Failed   time.Time `json:"failed,omitzero"`
 }
 
-// Holding is what is known of the copy that a mirror has of a space.
-type Holding struct {
-	// Online says that it is connected, Complete that it has said that it holds all.
-	Online, Complete bool
-	// Proven and Failed are as in [Copy].
-	Proven, Failed time.Time
+// Copies is what a space has, and who holds how much of it. This device is the first.
+type Copies struct {
+	Files  SpaceFiles
+	Copies []Copy
 }
 
-// sendHeld counts what a space has, and what of it is on this device.
-func sendHeld(ctx context.Context, f *spacefs.Files, s *Stream) (spacefs.Held, error) {
-	held, err := f.Held(ctx)
-	if err != nil {
-		return held, err
+// Tally counts how many there are who hold all, and who hold at least all present files.
+func (c *Copies) Tally() (full, present int) {
+	for _, x := range c.Copies {
+		switch x.Holds {
+		case HoldsAll:
+			full++
+			present++
+		case HoldsPresent:
+			present++
+		}
 	}
-	return held, s.Send(TypeSpaceFiles, SpaceFiles{Type: TypeSpaceFiles, Files: held.Files, Bytes: held.Bytes, Conflicts: held.Conflicts,
-		Trash: held.Trash, History: held.History, Keep: f.Policy().Everything, Version: held.Ops,
-		Contents: held.Contents, TotalBytes: held.Size, Held: held.HeldContents, HeldBytes: held.HeldSize})
+	return full, present
 }
 
 func (h *handler) keepSpace(ctx context.Context, r KeepRequest, s *Stream) error {
@@ -104,8 +142,11 @@ func (h *handler) keepSpace(ctx context.Context, r KeepRequest, s *Stream) error
 	if err := f.SetPolicy(p); err != nil {
 		return err
 	}
-	_, err = sendHeld(ctx, f, s)
-	return err
+	c, err := h.CopiesOf(ctx, sp)
+	if err != nil {
+		return err
+	}
+	return s.Send(TypeSpaceFiles, c.Files)
 }
 
 func (h *handler) copies(ctx context.Context, r CopiesRequest, s *Stream) error {
@@ -113,51 +154,32 @@ func (h *handler) copies(ctx context.Context, r CopiesRequest, s *Stream) error 
 	if err != nil {
 		return err
 	}
-	held, err := sendHeld(ctx, h.SpaceFiles.Of(sp), s)
-	if err != nil {
-		return err
-	}
-	s.Send(TypeCopy, Copy{Type: TypeCopy, Name: "this device", Online: true, Complete: held.Full()})
-	members, err := sp.Members(ctx)
-	if err != nil {
-		return err
-	}
-	if err := h.sendDeviceCopies(ctx, sp, members, s); err != nil {
-		return err
-	}
-	for _, m := range members {
-		if m.Role != space.Mirror || m.Removed {
-			continue
-		}
-		if r.Verify {
-			if err := h.Prove(ctx, sp, m.Person); err != nil {
-				s.Send(TypeWarning, Warning{Type: TypeWarning, Message: "not verified: " + err.Error()})
-			}
-		}
-		x, err := h.HeldBy(ctx, sp, m.Person)
-		if err != nil {
+	if r.Verify {
+		if err := h.verify(ctx, sp, s); err != nil {
 			return err
 		}
-		s.Send(TypeCopy, Copy{TypeCopy, m.Name, "", m.Person.String(), true, x.Online, x.Complete, x.Proven, x.Failed})
+	}
+	c, err := h.CopiesOf(ctx, sp)
+	if err != nil {
+		return err
+	}
+	s.Send(TypeSpaceFiles, c.Files)
+	for _, x := range c.Copies {
+		s.Send(TypeCopy, x)
 	}
 	return nil
 }
 
-// sendDeviceCopies tells of the other devices that say which node they are.
-func (h *handler) sendDeviceCopies(ctx context.Context, sp *space.Space, members []space.Member, s *Stream) error {
-	names := make(map[hypercrypto.PublicKey]string)
-	for _, m := range members {
-		names[m.Person] = m.Name
-	}
-	devices, err := sp.Devices(ctx)
+// verify has all others who say which node they are prove what they have.
+func (h *handler) verify(ctx context.Context, sp *space.Space, s *Stream) error {
+	nodes, err := h.Holders(ctx, sp)
 	if err != nil {
 		return err
 	}
-	for _, d := range devices {
-		if d.Self || d.Removed || d.Node == (hypercrypto.PublicKey{}) {
-			continue
+	for _, n := range nodes {
+		if err := h.Prove(ctx, sp, n); err != nil {
+			s.Send(TypeWarning, Warning{Type: TypeWarning, Message: "not verified: " + err.Error()})
 		}
-		s.Send(TypeCopy, Copy{Type: TypeCopy, Name: d.Name, Person: names[d.Person], Key: d.Node.String(), Online: h.Online(d.Node)})
 	}
-	return nil
+	return ctx.Err()
 }

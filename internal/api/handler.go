@@ -69,13 +69,14 @@ type Backend struct {
 	// called. report is called for every change of a connection, listening with the
 	// addresses that the node listens on.
 	Together func(ctx context.Context, c Connect, report func(Peer), listening func(listen []string)) (leave func(), err error)
-	// Online tells whether there is a connection to a node.
-	Online func(node hypercrypto.PublicKey) bool
-	// HeldBy tells what is known of the copy of a space that a mirror has.
-	HeldBy func(ctx context.Context, s *space.Space, mirror hypercrypto.PublicKey) (Holding, error)
-	// Prove has a mirror prove that it has random blocks of a space, and remembers that for
-	// HeldBy. The error wraps [hypercore.ErrChallenge] if it does not have what it says.
-	Prove func(ctx context.Context, s *space.Space, mirror hypercrypto.PublicKey) error
+	// Holders returns the nodes of the mirrors and of the other devices of a space, each
+	// once.
+	Holders func(ctx context.Context, s *space.Space) ([]hypercrypto.PublicKey, error)
+	// CopiesOf finds out who holds how much of a space.
+	CopiesOf func(ctx context.Context, s *space.Space) (*Copies, error)
+	// Prove has a node prove that it has random blocks of a space, and remembers that. The
+	// error wraps [hypercore.ErrChallenge] if it does not have what it says.
+	Prove func(ctx context.Context, s *space.Space, node hypercrypto.PublicKey) error
 	// Mirrors asks blind peers to keep logs.
 	Mirrors *blindpeer.Client
 	// Mirror runs a blind peer until ctx ends. ready is called once it is reachable,

@@ -111,7 +111,11 @@ func (h *handler) home(ctx context.Context) (*space.Space, error) {
 const HomeName = "home"
 
 func (h *handler) joinSpace(ctx context.Context, r JoinRequest, s *Stream) error {
-	if r.Device == "" {
+	if r.Device != "" {
+		if err := h.Spaces.SetDevice(r.Device, false); err != nil {
+			return err
+		}
+	} else {
 		r.Device = machineName()
 	}
 	_, unknown := h.Identity.Load()
@@ -237,8 +241,8 @@ type DevicesRequest struct {
 }
 
 func (h *handler) devices(ctx context.Context, r DevicesRequest, s *Stream) error {
-	home := h.Spaces.Home()
-	if home == nil {
+	home := h.ownSpace(ctx)
+	if home == nil || r.Remove != "" && home != h.Spaces.Home() {
 		return fault.New(fault.NotFound, "this device is the only one").Hint("add another one: cloudpal device add")
 	}
 	if r.Remove != "" {
@@ -251,16 +255,7 @@ func (h *handler) devices(ctx context.Context, r DevicesRequest, s *Stream) erro
 			return err
 		}
 	}
-	devices, err := home.Devices(ctx)
-	if err != nil {
-		return err
-	}
-	for _, d := range devices {
-		if !d.Removed {
-			s.Send(TypeDevice, describeDevice(d))
-		}
-	}
-	return nil
+	return sendOwnDevices(ctx, home, s)
 }
 
 // removeDevice removes a device from all spaces. The home is the last, so that who is

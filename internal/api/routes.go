@@ -44,6 +44,7 @@ func (h *handler) routes() []Route {
 		{Method: "GET", Path: "/metrics", Answer: "", ContentType: "text/plain", About: "The node's metrics in the text format of Prometheus.", Handler: "metrics", serve: h.metrics},
 		{Method: "POST", Path: "/v1/content", Request: ContentRequest{}, Answer: []byte{}, ContentType: "application/octet-stream", Handler: "content", serve: h.content},
 		{Method: "POST", Path: "/v1/bundle", Request: BundleRequest{}, Answer: []byte{}, ContentType: "application/gzip", Handler: "bundle", serve: h.bundle},
+		post("/v1/status", h.status, TypeSpaceStatus),
 		post("/v1/limits", h.limits, TypeLimits),
 		post("/v1/drives", h.drives, TypeDrive),
 		post("/v1/list", h.list, with(joins, TypeEntry)...),
@@ -83,6 +84,7 @@ func (h *handler) routes() []Route {
 		post("/v1/space/snapshots", h.snapshots, TypeSnapshot),
 		post("/v1/join", h.joinSpace, with(joins, TypeCode, TypeMet, TypeWarning, TypeProgress, TypeIdentity, TypeSpace)...),
 		post("/v1/devices", h.devices, with(joins, TypeDevice)...),
+		post("/v1/device/rename", h.renameDevice, TypeDevice),
 		post("/v1/device/add", h.addDevice, with(joins, TypeCode, TypeMet, TypeWarning, TypeProgress, TypeAdded)...),
 		post("/v1/identity/unlock", h.unlock, TypeIdentity),
 		post("/v1/sync", h.sync, with(joins, TypeSyncFolder)...),
@@ -114,7 +116,7 @@ var Events = map[string]any{
 	TypeMirrorStats: MirrorStats{}, TypeMirrored: Mirrored{}, TypeUnmirrored: Unmirrored{}, TypeBase: Base{}, TypePair: Pair{},
 	TypeMember: Member{}, TypeInvited: Invited{}, TypeJoined: Joined{}, TypeCode: Code{}, TypeMet: Met{}, TypeOffer: Offer{}, TypeSent: Sent{},
 	TypeReceived: Received{}, TypePhrase: Phrase{}, TypeIdentity: Identity{}, TypeKeyring: Keyring{}, TypeShare: PhraseShare{},
-	TypeSpace: Space{}, TypePerson: Person{}, TypeDevice: Device{}, TypeInvitation: Invitation{}, TypeAdded: Added{}, TypeSyncFolder: SyncFolder{}, TypeKept: Kept{}, TypeConflict: Conflict{}, TypeDeleted: Deleted{}, TypeSnapshot: Snapshot{}, TypeSpaceFiles: SpaceFiles{}, TypeCopy: Copy{}, TypePublished: Published{}, TypeSpaceLink: SpaceLink{},
+	TypeSpace: Space{}, TypePerson: Person{}, TypeDevice: Device{}, TypeInvitation: Invitation{}, TypeAdded: Added{}, TypeSyncFolder: SyncFolder{}, TypeKept: Kept{}, TypeConflict: Conflict{}, TypeDeleted: Deleted{}, TypeSnapshot: Snapshot{}, TypeSpaceFiles: SpaceFiles{}, TypeCopy: Copy{}, TypeSpaceStatus: SpaceStatus{}, TypePublished: Published{}, TypeSpaceLink: SpaceLink{},
 }
 
 // with returns all names.

@@ -58,7 +58,8 @@ type JoinRequest struct {
 	Ref string `json:"ref"`
 	// Name is what the space is called here; empty is as the others call it.
 	Name string `json:"name,omitempty"`
-	// Device is what this device is called; empty is the name of the machine.
+	// Device is what this device is called, unless it has a name in a space already; empty is
+	// the name of the machine.
 	Device string `json:"device,omitempty"`
 	// KeyProtection is how the key of a device that becomes one of a person is kept.
 	KeyProtection

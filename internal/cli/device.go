@@ -16,13 +16,13 @@ func newDevice(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "device",
 		GroupID: "main",
-		Short:   "Your devices: add another one, list them, remove one that is lost",
+		Short:   "Your devices: add another one, list and name them, remove one that is lost",
 		Long: `All your devices have all your spaces. A device that is added gets a key of its own,
 for which one that you have already vouches; the recovery phrase stays where it is.`,
 		Example: `  cloudpal device add            on this machine, shows a code
   cloudpal join 4821-guitar-lemon   on the new one`,
 	}
-	cmd.AddCommand(newDeviceAdd(g), newDeviceLs(g), newDeviceRemove(g))
+	cmd.AddCommand(newDeviceAdd(g), newDeviceLs(g), newDeviceRename(g), newDeviceRemove(g))
 	return cmd
 }
 
@@ -104,16 +104,33 @@ func newDeviceLs(g *globals) *cobra.Command {
 }
 
 func (g *globals) listDevices(ctx context.Context, r api.DevicesRequest) error {
-	return g.stream(ctx, "/v1/devices", r, func(e client.Event) error {
-		if e.Type != api.TypeDevice {
-			return nil
-		}
-		var v api.Device
-		if err := e.Decode(&v); err != nil {
-			return err
-		}
-		return g.print("%s", deviceLine(&v))
-	})
+	return g.stream(ctx, "/v1/devices", r, g.showDevice)
+}
+
+func (g *globals) showDevice(e client.Event) error {
+	if e.Type != api.TypeDevice {
+		return nil
+	}
+	var v api.Device
+	if err := e.Decode(&v); err != nil {
+		return err
+	}
+	return g.print("%s", deviceLine(&v))
+}
+
+func newDeviceRename(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "rename NAME NEW",
+		Short: "Give one of your devices another name",
+		Long: `Rename changes how one of your devices is called, in all your spaces and for all their
+members, whether it is online or not. What it wrote before keeps the name from then in
+conflict copies that exist already.`,
+		Example: `  cloudpal device rename localhost "attic server"`,
+		Args:    args(2, 2),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			return g.stream(cmd.Context(), "/v1/device/rename", api.RenameDeviceRequest{Device: a[0], Name: a[1]}, g.showDevice)
+		},
+	}
 }
 
 func newDeviceRemove(g *globals) *cobra.Command {

@@ -22,7 +22,12 @@ fetched again; those of own drives are restored from the files on disk that they
 came from, if these are still the same. Then it looks whether others can read what is
 secret, and whether the identity can be used. With --check it only reports.
 
-What is damaged beyond repair ends it with exit status 6.`,
+Of spaces it tells which folders are not kept equal and why, which operations wait for
+devices that are away, which keys are missing, which spaces have no second copy, which
+copies were not proven, which mirrors keep nothing, and which clocks are wrong. These are
+warnings, each with what to do; it knows most where "cloudpal up" runs.
+
+What is damaged beyond repair ends it with exit status 6; warnings do not.`,
 		Example: `  cloudpal doctor
   cloudpal doctor --check`,
 		Args: args(0, 0),
@@ -33,7 +38,7 @@ What is damaged beyond repair ends it with exit status 6.`,
 }
 
 func runDoctor(ctx context.Context, g *globals, check bool) error {
-	var logs, checks, problems, repaired uint64
+	var logs, checks, problems, repaired, warnings uint64
 	tally := func(e client.Event) (api.Audit, error) {
 		var v api.Audit
 		if err := e.Decode(&v); err != nil {
@@ -53,10 +58,11 @@ func runDoctor(ctx context.Context, g *globals, check bool) error {
 			checks++
 			problems += uint64(len(v.Problems))
 			repaired += uint64(len(v.Repaired))
+			warnings += uint64(len(v.Warnings))
 			if g.json {
 				return nil
 			}
-			return g.showFinding(v.Name, v.Problems, v.Repaired)
+			return g.showFinding(v.Name, v.Problems, v.Repaired, v.Warnings)
 		}
 		if e.Type != api.TypeAudit {
 			return nil
@@ -69,19 +75,26 @@ func runDoctor(ctx context.Context, g *globals, check bool) error {
 		if name == "" {
 			name = v.Key
 		}
-		return g.showFinding(fmt.Sprintf("%s: %s of %d held", plain(name), count(v.Blocks, "block"), v.Length), v.Problems, v.Repaired)
+		return g.showFinding(fmt.Sprintf("%s: %s of %d held", plain(name), count(v.Blocks, "block"), v.Length), v.Problems, v.Repaired, nil)
 	})
 	if err != nil || g.json {
 		return err
 	}
-	return g.print("%s and %s checked, %s, %d repaired", count(logs, "log"), count(checks, "other thing"), count(problems, "problem"), repaired)
+	line := fmt.Sprintf("%s and %s checked, %s, %d repaired", count(logs, "log"), count(checks, "other thing"), count(problems, "problem"), repaired)
+	if warnings > 0 {
+		line += ", " + count(warnings, "warning")
+	}
+	return g.print("%s", line)
 }
 
 // showFinding prints what was found about something.
-func (g *globals) showFinding(what string, problems, repaired []string) error {
+func (g *globals) showFinding(what string, problems, repaired, warnings []string) error {
 	verdict := "good"
-	if len(problems) > 0 {
+	switch {
+	case len(problems) > 0:
 		verdict = "damaged"
+	case len(warnings) > 0:
+		verdict = "warning"
 	}
 	if err := g.print("%-8s %s", verdict, what); err != nil {
 		return err
@@ -93,6 +106,11 @@ func (g *globals) showFinding(what string, problems, repaired []string) error {
 	}
 	for _, s := range repaired {
 		if err := g.print("  repaired: %s", plain(s)); err != nil {
+			return err
+		}
+	}
+	for _, s := range warnings {
+		if err := g.print("  warning: %s", plain(s)); err != nil {
 			return err
 		}
 	}

@@ -29,7 +29,7 @@ always-on machine that keeps a space without being able to read it.
   cloudpal space invite family --role editor
   cloudpal sync ~/Family --space family`,
 	}
-	cmd.AddCommand(newSpaceCreate(g), newSpaceLs(g), newSpaceInvite(g), newSpaceInvites(g), newSpaceMembers(g), newSpaceRole(g), newSpaceRemove(g),
+	cmd.AddCommand(newSpaceCreate(g), newSpaceLs(g), newSpaceInvite(g), newSpaceInvites(g), newSpaceMembers(g), newSpaceDevices(g), newSpaceRole(g), newSpaceRemove(g),
 		newSpaceStatus(g), newSpaceSet(g), newSpaceKeep(g), newSpaceAddMirror(g), newSpaceLink(g), newSpaceOpen(g), newSpaceRecover(g), newSpaceLeave(g))
 	return cmd
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -33,11 +34,18 @@ func newSpaceStatus(g *globals) *cobra.Command {
 	var r api.CopiesRequest
 	cmd := &cobra.Command{
 		Use:   "status NAME",
-		Short: "Show what a space has, and who holds a full copy of it",
-		Long: `Status counts the files of a space, tells whether this device and the mirrors hold all
-of it, and which other devices are online. What a mirror holds is what it says itself, as
-long as it is connected. A few times a day, and with --verify at once, it has to prove
-that: it must send blocks that are chosen at random. Status tells when it last did.`,
+		Short: "Show what a space has, and who holds how much of it",
+		Long: `Status counts the files of a space, and tells of every device and every mirror what it
+holds, whether it is online, and when it last proved what it has.
+
+A full copy has all files as they are now, the deleted and older versions that are kept,
+and all operations: from it alone everything comes back. A device that keeps a folder
+equal has all files as they are now; of older versions it has those that it saw, unless
+"space keep" makes it fetch the others, too.
+
+What others hold is what they say while they are connected. A few times a day, and with
+--verify at once, they have to prove it: they must send blocks that are chosen at random.
+Of who is offline it is told what was there when it was last seen.`,
 		Example: `  cloudpal space status family
   cloudpal space status family --verify`,
 		Args: args(1, 1),
@@ -46,8 +54,42 @@ that: it must send blocks that are chosen at random. Status tells when it last d
 			return g.stream(cmd.Context(), "/v1/space/copies", r, g.showCopies)
 		},
 	}
-	cmd.Flags().BoolVar(&r.Verify, "verify", false, "have the mirrors prove now that they have what they say")
+	cmd.Flags().BoolVar(&r.Verify, "verify", false, "have the others prove now that they have what they say")
 	return cmd
+}
+
+func newSpaceDevices(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "devices NAME",
+		Short: "List the devices of all members of a space",
+		Long: `Devices lists the devices in a space: whose they are, what that person may do, what they
+hold, whether they are online, and when they were last seen from here. A device that
+"confirms" takes part in settling the order of changes.`,
+		Example: `  cloudpal space devices family`,
+		Args:    args(1, 1),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			return g.stream(cmd.Context(), "/v1/space/copies", api.CopiesRequest{Space: a[0]}, func(e client.Event) error {
+				var v api.Copy
+				if e.Type != api.TypeCopy {
+					return nil
+				}
+				if err := e.Decode(&v); err != nil || v.Mirror {
+					return err
+				}
+				line := []string{plain(v.Name) + " of " + plain(v.Person), v.Role}
+				if v.AlwaysOn {
+					line = append(line, "always on")
+				}
+				if v.Indexer {
+					line = append(line, "confirms")
+				}
+				if v.Self {
+					line = append(line, "(this device)")
+				}
+				return g.print("%s  %s", strings.Join(line, "  "), copyState(&v))
+			})
+		},
+	}
 }
 
 func (g *globals) showCopies(e client.Event) error {
@@ -73,29 +115,79 @@ func (g *globals) showCopies(e client.Event) error {
 		if err := e.Decode(&v); err != nil {
 			return err
 		}
-		state := "full copy"
-		switch {
-		case !v.Online:
-			state = "offline"
-		case v.Person != "":
-			state = "online"
-		case !v.Complete:
-			state = "not complete"
-		}
-		switch {
-		case !v.Failed.IsZero():
-			state += ", failed to prove what it has " + moment(v.Failed)
-		case !v.Verified.IsZero():
-			state += ", verified " + moment(v.Verified)
-		}
-		word, name := "copy", plain(v.Name)
+		word := "device"
 		switch {
 		case v.Mirror:
 			word = "mirror"
-		case v.Person != "":
-			word, name = "device", name+" of "+plain(v.Person)
+		case v.Self:
+			word = "copy"
 		}
-		return g.print("%-10s %s: %s", word, name, state)
+		return g.print("%-10s %s: %s", word, copyName(&v), copyState(&v))
 	}
 	return nil
+}
+
+// copyName says who holds a copy.
+func copyName(v *api.Copy) string {
+	switch {
+	case v.Self:
+		return "this device"
+	case v.Person != "":
+		return plain(v.Name) + " of " + plain(v.Person)
+	}
+	return plain(v.Name)
+}
+
+// copyState says what somebody holds, and what else is known of it.
+func copyState(v *api.Copy) string {
+	line := []string{holds(v)}
+	switch {
+	case v.Self || v.SameNode:
+		return line[0]
+	case v.Online:
+		line = append(line, "online")
+	case v.Seen.IsZero() && v.Key != "":
+		line = append(line, "never seen from here")
+	case v.Key != "":
+		line = append(line, "offline, last seen "+moment(v.Seen))
+	}
+	if text := proof(v); text != "" {
+		line = append(line, text)
+	}
+	return strings.Join(line, ", ")
+}
+
+// proof says how a copy stood up to challenges.
+func proof(v *api.Copy) string {
+	switch {
+	case !v.Failed.IsZero():
+		return "failed to prove what it has " + moment(v.Failed)
+	case !v.Verified.IsZero():
+		return "verified " + moment(v.Verified)
+	}
+	return ""
+}
+
+// holds says what somebody holds.
+func holds(v *api.Copy) string {
+	older, bytes := v.LacksContents-min(v.LacksContents, v.LacksFiles), v.LacksBytes-min(v.LacksBytes, v.LacksFileBytes)
+	switch {
+	case v.Holds == api.HoldsAll:
+		return "full copy"
+	case v.SameNode:
+		return "the same node as another copy"
+	case v.Holds == api.HoldsUnknown && v.Key == "" && !v.Self:
+		return "does not say which node it is"
+	case v.Holds == api.HoldsUnknown:
+		return "not known what it holds"
+	case v.Behind:
+		return "lacks what is new since " + moment(v.Looked)
+	case v.LacksFiles > 0:
+		return fmt.Sprintf("lacks %s (%s)", count(v.LacksFiles, "file"), size(v.LacksFileBytes))
+	case v.Holds == api.HoldsPart:
+		return "lacks what is new"
+	case older > 0:
+		return fmt.Sprintf("all files, without %s (%s)", count(older, "older version"), size(bytes))
+	}
+	return "all files, without the oldest operations"
 }

@@ -18,14 +18,21 @@ func newStatus(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:     "status",
 		GroupID: "care",
-		Short:   "Show the peers of the running node, their paths and rates",
-		Long: `Status shows who the running node is connected to, how packets go there, and how
-fast. Paths are:
+		Short:   "Show how the spaces stand, and the peers of the running node",
+		Long: `Status tells for every space how many full copies there are and where, when they last
+proved what they have, who lacks what, who is online, and how the folders of this machine
+stand; "space status" has more about one. A full copy has all files as they are now, the
+deleted and older versions that are kept, and all operations.
+
+It also shows who the running node is connected to, how packets go there, and how fast.
+Paths are:
 
   lan        the peer is in the same network
   direct     one of both sides can be reached from everywhere
   punched    both routers were opened for the connection
   relayed    through a relay, which sees addresses and ciphertext`,
+		Example: `  cloudpal status
+  cloudpal status --json`,
 		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return runStatus(cmd.Context(), g) },
 	}
@@ -86,7 +93,7 @@ func runStatus(ctx context.Context, g *globals) (err error) {
 				return err
 			}
 		}
-		return nil
+		return g.showSpaces(ctx, c)
 	}
 	if err := g.print("id     %s", info.ID); err != nil {
 		return err
@@ -102,7 +109,7 @@ func runStatus(ctx context.Context, g *globals) (err error) {
 			return err
 		}
 	}
-	return nil
+	return g.showSpaces(ctx, c)
 }
 
 func dhtText(d *api.DHT) string {

@@ -68,14 +68,19 @@ func (g *globals) showSync(e client.Event, last *string) error {
 }
 
 func folderLine(v *api.SyncFolder) string {
+	return plain(v.Dir) + "  " + plain(v.Space) + "  " + folderState(v)
+}
+
+// folderState says how a folder stands.
+func folderState(v *api.SyncFolder) string {
 	state := map[string]string{"idle": "equal", "scanning": "looking for changes", "sending": "sending", "writing": "receiving", "full": "waits for space on the disk",
 		"asking": "needs an answer", "stopped": "starting"}[v.State]
-	line := []string{plain(v.Dir), plain(v.Space), state, count(uint64(v.Files), "entry")}
+	line := []string{state, count(uint64(v.Files), "entry")}
 	if v.Files != 1 {
-		line[3] = strings.TrimSuffix(line[3], "entrys") + "entries"
+		line[1] = strings.TrimSuffix(line[1], "entrys") + "entries"
 	}
 	if v.Waiting > 0 && v.State == "idle" {
-		line[2] = "waiting for files to be written"
+		line[0] = "waiting for files to be written"
 	}
 	if v.Pending > 0 {
 		line = append(line, count(uint64(v.Pending), "change")+" to come")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 
 	"github.com/tradle/cloudpal/hyper/hyperblobs"
 	"github.com/tradle/cloudpal/hyper/hypercore"
@@ -63,13 +64,26 @@ func (l *logs) held(ctx context.Context, p Part) (uint64, error) {
 	return uint64(float64(p.Size()) * (float64(blocks) / float64(p.Blob.BlockLength))), nil
 }
 
+// Parts returns the parts of the content, and as the last one the list of them where it is
+// in a log. A list that is not held here is fetched from peers.
+func (s *Store) Parts(ctx context.Context, ref Ref) ([]Part, error) {
+	if ref.Table == nil {
+		return ref.Parts, ref.Check()
+	}
+	l := s.logs()
+	defer l.close()
+	parts, err := l.parts(ctx, ref, false)
+	if err != nil {
+		return nil, err
+	}
+	return append(slices.Clip(parts), *ref.Table), nil
+}
+
 // Runs yields the blocks that the content needs, those of its list of parts last.
 // A list that is not held here is fetched from peers.
 func (s *Store) Runs(ctx context.Context, ref Ref) iter.Seq2[Run, error] {
 	return func(yield func(Run, error) bool) {
-		l := s.logs()
-		defer l.close()
-		parts, err := l.parts(ctx, ref, false)
+		parts, err := s.Parts(ctx, ref)
 		if err != nil {
 			yield(Run{}, err)
 			return
@@ -78,9 +92,6 @@ func (s *Store) Runs(ctx context.Context, ref Ref) iter.Seq2[Run, error] {
 			if !p.Zeros() && !yield(p.run(), nil) {
 				return
 			}
-		}
-		if ref.Table != nil {
-			yield(ref.Table.run(), nil)
 		}
 	}
 }

@@ -24,6 +24,9 @@ type State struct {
 
 	Logs, Drives, Bases int
 
+	Spaces  Spaces
+	Folders Folders
+
 	// Bytes of the store on disk.
 	Database, Segments, Reclaimable int64
 	// Bytes of the store in memory.
@@ -34,6 +37,35 @@ type State struct {
 	Flushes, Compactions, CacheHits, CacheMisses, LogBytes int64
 	CompactionDebt                                         uint64
 	ReadAmplification                                      int
+}
+
+// Spaces are all spaces of a node together.
+type Spaces struct {
+	// States counts spaces by what becomes of them: running, arriving, stopped, removed.
+	States map[string]int
+	// Copies counts spaces by how many hold at least all files as they are now, FullCopies by
+	// how many hold everything: 0, 1, 2, more.
+	Copies, FullCopies [4]int
+	// What this device lacks: bytes of files as they are now, and of older versions.
+	LacksFiles, LacksOlder uint64
+	// Unconfirmed counts operations whose order is not final.
+	Unconfirmed uint64
+	// Other devices and mirrors, each once for every space.
+	Devices, DevicesOnline, Mirrors, MirrorsOnline int
+	// Failed counts copies that did not prove what they say, Unverified those that have not
+	// for a week.
+	Failed, Unverified int
+}
+
+// Folders are all folders that are kept equal together.
+type Folders struct {
+	// States counts folders by state.
+	States map[string]int
+	// Pending counts changes that are to be written, Waiting those on disk that are not quiet
+	// yet, Problems what could not be kept equal.
+	Pending, Waiting, Problems int
+	// Sent and Written are bytes of contents since the folders were opened.
+	Sent, Written uint64
 }
 
 // number is a metric that is read from the state.
@@ -99,6 +131,40 @@ var numbers = []number{
 		emit(float64(s.MemTables), "memtables")
 		emit(float64(s.BlockCache), "block_cache")
 	}),
+	labeled("spaces", "Spaces by state.", "state", func(s *State, emit func(float64, ...string)) {
+		for _, state := range []string{"running", "arriving", "stopped", "removed"} {
+			emit(float64(s.Spaces.States[state]), state)
+		}
+	}),
+	labeled("spaces_by_copies", "Spaces by how many hold all files as they are now.", "copies", func(s *State, emit func(float64, ...string)) { emitCopies(&s.Spaces.Copies, emit) }),
+	labeled("spaces_by_full_copies", "Spaces by how many hold everything.", "copies", func(s *State, emit func(float64, ...string)) { emitCopies(&s.Spaces.FullCopies, emit) }),
+	labeled("space_missing_bytes", "Bytes of all spaces that are not on this device.", "of", func(s *State, emit func(float64, ...string)) {
+		emit(float64(s.Spaces.LacksFiles), "files")
+		emit(float64(s.Spaces.LacksOlder), "older")
+	}),
+	gauge("space_unconfirmed_operations", "Operations whose order is not final yet.", func(s *State) float64 { return float64(s.Spaces.Unconfirmed) }),
+	labeled("space_members", "Other devices and mirrors of all spaces.", "kind", func(s *State, emit func(float64, ...string)) {
+		emit(float64(s.Spaces.Devices), "device")
+		emit(float64(s.Spaces.Mirrors), "mirror")
+	}),
+	labeled("space_members_online", "Those that are connected.", "kind", func(s *State, emit func(float64, ...string)) {
+		emit(float64(s.Spaces.DevicesOnline), "device")
+		emit(float64(s.Spaces.MirrorsOnline), "mirror")
+	}),
+	gauge("copies_failed", "Copies that did not prove what they say when they were last asked.", func(s *State) float64 { return float64(s.Spaces.Failed) }),
+	gauge("copies_unverified", "Copies that have not proved what they say for a week.", func(s *State) float64 { return float64(s.Spaces.Unverified) }),
+	labeled("folders", "Folders that are kept equal with spaces, by state.", "state", func(s *State, emit func(float64, ...string)) {
+		for _, state := range []string{"idle", "scanning", "sending", "writing", "full", "asking", "stopped"} {
+			emit(float64(s.Folders.States[state]), state)
+		}
+	}),
+	labeled("folder_changes", "Changes that are still to be written to folders, and that are to be sent from them.", "direction", func(s *State, emit func(float64, ...string)) {
+		emit(float64(s.Folders.Pending), "write")
+		emit(float64(s.Folders.Waiting), "send")
+	}),
+	gauge("folder_problems", "Files and folders that could not be kept equal.", func(s *State) float64 { return float64(s.Folders.Problems) }),
+	counter("folder_sent_bytes_total", "Bytes of files that were put from folders into spaces.", func(s *State) float64 { return float64(s.Folders.Sent) }),
+	counter("folder_written_bytes_total", "Bytes of files that were written to folders.", func(s *State) float64 { return float64(s.Folders.Written) }),
 	gauge("disk_free_bytes", "Bytes that are free on the disk of the data folder.", func(s *State) float64 { return float64(s.Free) }),
 	counter("database_flushes_total", "Times that memory was written to sorted files.", func(s *State) float64 { return float64(s.Flushes) }),
 	counter("database_compactions_total", "Times that sorted files were merged.", func(s *State) float64 { return float64(s.Compactions) }),
@@ -107,6 +173,13 @@ var numbers = []number{
 	gauge("database_log_bytes", "Bytes of the write-ahead log.", func(s *State) float64 { return float64(s.LogBytes) }),
 	gauge("database_compaction_debt_bytes", "Bytes that wait to be merged.", func(s *State) float64 { return float64(s.CompactionDebt) }),
 	gauge("database_read_amplification", "Files that a lookup may have to ask.", func(s *State) float64 { return float64(s.ReadAmplification) }),
+}
+
+// emitCopies emits how many spaces have no copy, one, two, more.
+func emitCopies(n *[4]int, emit func(float64, ...string)) {
+	for i, label := range []string{"0", "1", "2", "more"} {
+		emit(float64(n[i]), label)
+	}
 }
 
 // collector reads the state of a node when it is asked for.

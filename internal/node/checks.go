@@ -11,6 +11,7 @@ import (
 
 	"github.com/tradle/cloudpal/internal/api"
 	"github.com/tradle/cloudpal/internal/fault"
+	"github.com/tradle/cloudpal/internal/identity"
 )
 
 // checks are what "cloudpal doctor" looks at besides the logs. What else a node keeps
@@ -19,6 +20,10 @@ func (n *Node) checks() []api.Check {
 	return []api.Check{
 		{Name: "data folder", Run: n.checkFolder},
 		{Name: "identity", Run: n.checkIdentity},
+		{Name: "folders", Run: n.checkFolders},
+		{Name: "spaces", Run: n.checkSpaces},
+		{Name: "copies", Run: n.checkCopies},
+		{Name: "clocks", Run: n.checkClocks},
 	}
 }
 
@@ -53,13 +58,19 @@ func (n *Node) checkFolder(_ context.Context, repair bool) (f api.Findings, err 
 // checkIdentity looks whether the key file can be used, as far as that can be told
 // without opening it. It changes nothing.
 func (n *Node) checkIdentity(context.Context, bool) (f api.Findings, err error) {
-	switch _, err := n.person.store.Load(); fault.KindOf(err) {
-	case fault.NotFound:
+	i, err := n.person.store.Load()
+	switch kind := fault.KindOf(err); {
+	case err == nil:
+	case kind == fault.NotFound:
 		return f, nil
-	case fault.Corrupt, fault.Permission:
+	case kind == fault.Corrupt, kind == fault.Permission:
 		f.Problems = append(f.Problems, err.Error())
+		return f, nil
 	default:
 		return f, err
+	}
+	if i.Protection == identity.Passphrase && n.folders.Running() && n.person.locked() {
+		f.Warn("the key of this device is locked, so it joins no space and makes none: cloudpal identity unlock")
 	}
 	return f, nil
 }

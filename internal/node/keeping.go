@@ -6,9 +6,7 @@ import (
 	"time"
 
 	"github.com/tradle/cloudpal/hyper/blindpeer"
-	"github.com/tradle/cloudpal/hyper/corestore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
-	"github.com/tradle/cloudpal/internal/api"
 	"github.com/tradle/cloudpal/internal/space"
 )
 
@@ -114,41 +112,7 @@ func mirrorsOf(ctx context.Context, s *space.Space) (keys []hypercrypto.PublicKe
 	return keys, err
 }
 
-// online implements [api.Backend.Online].
+// online tells whether there is a connection to a node.
 func (n *Node) online(node hypercrypto.PublicKey) bool {
 	return n.network.swarm.Connection(node) != nil
-}
-
-// heldBy implements [api.Backend.HeldBy].
-func (n *Node) heldBy(ctx context.Context, s *space.Space, peer hypercrypto.PublicKey) (api.Holding, error) {
-	p := n.provenBy(s, peer)
-	h := api.Holding{Online: n.online(peer), Proven: p.Proven, Failed: p.Failed}
-	if !h.Online {
-		return h, nil
-	}
-	var err error
-	h.Complete, err = n.saysAll(ctx, s, peer)
-	return h, err
-}
-
-// saysAll tells whether a peer has said that it holds all of a space as far as this device
-// knows it.
-func (n *Node) saysAll(ctx context.Context, s *space.Space, peer hypercrypto.PublicKey) (bool, error) {
-	for _, l := range logsOf(ctx, s) {
-		core, err := n.store.Get(ctx, corestore.GetOptions{Key: &l.Key, Passive: true})
-		if err != nil {
-			return false, err
-		}
-		length, held := max(l.Length, core.Length()), false
-		for _, p := range core.Peers() {
-			held = held || p.PublicKey() == peer && p.Stats().RemoteContiguousLength >= length
-		}
-		if err := core.Close(); err != nil {
-			return false, err
-		}
-		if !held && length > 0 {
-			return false, nil
-		}
-	}
-	return true, nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/tradle/cloudpal/hyper/blindpairing"
 	"github.com/tradle/cloudpal/hyper/blindpeer"
 	"github.com/tradle/cloudpal/hyper/corestore"
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/hyper/protomux"
 	"github.com/tradle/cloudpal/hyper/storage"
 	"github.com/tradle/cloudpal/internal/api"
@@ -68,9 +69,13 @@ type Node struct {
 	cancel  context.CancelFunc
 	mu      sync.Mutex     // guards adding to wg, and is held while settings change
 	wg      sync.WaitGroup // mirrors that run
-	proving sync.Mutex     // held while what mirrors proved is noted
-	once    sync.Once
-	err     error // of Close
+	looking sync.Mutex     // held while the copies of a space are looked at
+	seen    sightings
+
+	here map[hypercrypto.Key]sighting // what this device holds of spaces, as last looked at; guarded by mu
+
+	once sync.Once
+	err  error // of Close
 }
 
 // Open opens a data folder and answers on its socket. A folder that another
@@ -79,7 +84,7 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	n := &Node{started: time.Now(), logs: logring.New(opts.Log.Handler(), logBytes)}
+	n := &Node{started: time.Now(), here: make(map[hypercrypto.Key]sighting), logs: logring.New(opts.Log.Handler(), logBytes)}
 	opts.Log = slog.New(n.logs)
 	n.opts = opts
 	n.ctx, n.cancel = context.WithCancel(context.Background())
@@ -124,7 +129,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	n.metrics = metrics.New(n.state)
 	n.handler = n.bounded(api.New(api.Backend{Files: n.files, Network: n.network, Web: &web{files: n.files, log: n.opts.Log}, Meet: n.meet, Info: n.info,
 		Mirrors: n.mirrors, Mirror: n.mirror, Limits: n.changeLimits, Metrics: n.metrics, Observe: n.metrics.Request, Bases: n.bases,
-		Identity: n.person.store, Bundle: n.bundle, Checks: n.checks(), Person: n.person, Spaces: n.spaces, SpaceFiles: n.content, Folders: n.folders, Together: n.together, Online: n.online, HeldBy: n.heldBy, Prove: n.prove}))
+		Identity: n.person.store, Bundle: n.bundle, Checks: n.checks(), Person: n.person, Spaces: n.spaces, SpaceFiles: n.content, Folders: n.folders, Together: n.together, Holders: n.holders, CopiesOf: n.copiesOf, Prove: n.prove}))
 	return n.listen()
 }
 
@@ -293,7 +298,7 @@ func (n *Node) close() error {
 		errs = append(errs, n.folders.Close())
 	}
 	if n.content != nil {
-		errs = append(errs, n.content.Close())
+		errs = append(errs, n.seen.flush(n.spaces.Spaces()), n.content.Close())
 	}
 	if n.spaces != nil {
 		errs = append(errs, n.spaces.Close())

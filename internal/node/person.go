@@ -41,6 +41,13 @@ func (p *person) Unlock(passphrase string) (*identity.Identity, error) {
 	return i, nil
 }
 
+// locked tells whether the key is not open.
+func (p *person) locked() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.open == nil
+}
+
 // Set takes an identity that was made just now.
 func (p *person) Set(i *identity.Identity) {
 	p.mu.Lock()

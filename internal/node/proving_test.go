@@ -1,11 +1,13 @@
 package node
 
 import (
+	"maps"
 	"testing"
 	"time"
 
 	"github.com/tradle/cloudpal/hyper/blindpeer"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/internal/spacefs"
 )
 
 func TestSamplesAreOfAllLogsAndNoMoreThanAskedFor(t *testing.T) {
@@ -32,30 +34,38 @@ func TestSamplesAreOfAllLogsAndNoMoreThanAskedFor(t *testing.T) {
 	}
 }
 
-func TestProofsAreReadAsTheyWereWritten(t *testing.T) {
+func TestSightingsAreReadAsTheyWereWritten(t *testing.T) {
 	now := time.UnixMilli(1_790_000_000_000)
-	list := []proofs{{hypercrypto.PublicKey{1}, now, time.Time{}}, {hypercrypto.PublicKey{2}, time.Time{}, now}, {hypercrypto.PublicKey{3}, time.Time{}, time.Time{}}}
-	got, err := decodeProofs(encodeProofs(list))
-	if err != nil || len(got) != len(list) {
+	known := map[hypercrypto.PublicKey]sighting{
+		{1}: {Proven: now, Seen: now, Looked: now, Level: levelAll, Ops: 1 << 40},
+		{2}: {Failed: now, Level: levelPart, Logs: 7, Lack: spacefs.Lack{Contents: 4, Bytes: 1 << 50, Present: 2, PresentBytes: 3}},
+		{3}: {},
+	}
+	got, err := decodeSightings(encodeSightings(known))
+	if err != nil || !maps.Equal(got, known) {
 		t.Fatal(got, err)
 	}
-	for i, p := range got {
-		if p.mirror != list[i].mirror || !p.Proven.Equal(list[i].Proven) || !p.Failed.Equal(list[i].Failed) {
-			t.Errorf("%+v", p)
-		}
-	}
-	if got, err := decodeProofs(nil); len(got) != 0 || err != nil {
+	if got, err := decodeSightings(nil); len(got) != 0 || err != nil {
 		t.Error(got, err)
+	}
+	if _, err := decodeSightings([]byte{9, 0}); err == nil {
+		t.Error("another version is read")
 	}
 }
 
-func FuzzProofs(f *testing.F) {
-	f.Add(encodeProofs([]proofs{{hypercrypto.PublicKey{1}, time.UnixMilli(5), time.UnixMilli(7)}}))
+func FuzzSightings(f *testing.F) {
+	f.Add(encodeSightings(map[hypercrypto.PublicKey]sighting{{1}: {Proven: time.UnixMilli(5), Failed: time.UnixMilli(7), Level: levelPresent}}))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		list, err := decodeProofs(b)
-		if err == nil && len(list)*34 > len(b) {
-			t.Fatalf("%d proofs in %d bytes", len(list), len(b))
+		known, err := decodeSightings(b)
+		if err != nil {
+			return
+		}
+		if len(known)*43 > len(b) {
+			t.Fatalf("%d sightings in %d bytes", len(known), len(b))
+		}
+		if again, err := decodeSightings(encodeSightings(known)); err != nil || len(again) != len(known) {
+			t.Fatalf("%+v becomes %+v, %v", known, again, err)
 		}
 	})
 }

@@ -70,7 +70,7 @@ func (n *Node) stayConnected(ctx context.Context, c api.Connect, ready func()) e
 	}
 	defer leave()
 	ready()
-	n.proveMirrors(ctx)
+	n.overseeCopies(ctx)
 	return ctx.Err()
 }
 

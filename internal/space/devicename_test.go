@@ -2,10 +2,12 @@ package space
 
 import (
 	"testing"
+	"time"
 
 	"github.com/tradle/cloudpal/hyper/corestore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/internal/fault"
+	"github.com/tradle/cloudpal/internal/space/clock"
 )
 
 // nameOf returns how a device is called in a space.
@@ -117,5 +119,25 @@ func TestOperationsThatAJumpPassedOverAreFetched(t *testing.T) {
 	defer core.Close()
 	if core.Length() < 60 || !core.Has(0, core.Length()) {
 		t.Errorf("it has not all of %d operations", core.Length())
+	}
+}
+
+func TestAClockThatIsAheadIsFound(t *testing.T) {
+	a := newMachine(t, newHuman("Ada"), "laptop")
+	s := a.create("plans")
+	write(t, s, "a=1")
+	now := time.Now()
+	if _, _, ok, err := s.Ahead(t.Context(), now); ok || err != nil {
+		t.Fatalf("nothing is ahead: %v, %v", ok, err)
+	}
+	if o := s.say(t, false, envelope{typ: "notes", body: []byte("b=2"), time: clock.Of(now.Add(3 * time.Hour))}); o.Err != nil {
+		t.Fatal(o.Err)
+	}
+	log, by, ok, err := s.Ahead(t.Context(), now)
+	if err != nil || !ok || log != s.Log() || by < 2*time.Hour || by > 4*time.Hour {
+		t.Errorf("%s is ahead by %v: %v, %v", log, by, ok, err)
+	}
+	if _, _, ok, err := s.Ahead(t.Context(), now.Add(4*time.Hour)); ok || err != nil {
+		t.Errorf("it is still ahead: %v, %v", ok, err)
 	}
 }

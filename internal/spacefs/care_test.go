@@ -41,9 +41,8 @@ func TestEmptiedTrashIsGoneFromAllDevices(t *testing.T) {
 	big := randomText(1, 3<<20)
 	a.put(map[string]string{"gone.bin": big, "stays.bin": big[:2<<20] + "another end", "small": "small"})
 	eventually(t, "b has all", func() bool {
-		h, err := b.Held(t.Context())
-		must(t, err)
-		return h.Files == 3 && h.Full()
+		h := b.survey()
+		return h.Files == 3 && h.Lacks[0] == (Lack{})
 	})
 	before := b.held()
 	b.del("gone.bin")
@@ -57,9 +56,9 @@ func TestEmptiedTrashIsGoneFromAllDevices(t *testing.T) {
 		if got := m.read("stays.bin"); got != big[:2<<20]+"another end" {
 			t.Errorf("%s: %d bytes of what stays", m.name, len(got))
 		}
-		h, err := m.Held(t.Context())
-		if err != nil || !h.Full() || h.Contents != 2 || h.Trash != 0 {
-			t.Errorf("%s: %+v, %v", m.name, h, err)
+		h := m.survey()
+		if h.Lacks[0] != (Lack{}) || h.Contents != 2 || h.Trash != 0 {
+			t.Errorf("%s: %+v", m.name, h)
 		}
 	}
 }
@@ -111,15 +110,14 @@ func TestPolicySaysWhatIsFetched(t *testing.T) {
 	a, b, _ := pair(t, Options{})
 	a.put(map[string]string{"docs/a": "in docs", "docs2/b": "not in docs", "c": "neither"})
 	agree(t, a, b)
-	if h, err := b.Held(t.Context()); err != nil || h.HeldContents != 0 || h.Contents != 3 {
-		t.Fatalf("%+v, %v", h, err)
+	if h := b.survey(); h.Lacks[0].Contents != 3 || h.Lacks[0].Bytes != h.Size || h.Contents != 3 || h.Present != 3 {
+		t.Fatalf("%+v", h)
 	}
 	must(t, b.SetPolicy(Policy{Paths: []string{"docs"}}))
 	has := func(n uint64) func() bool {
 		return func() bool {
-			h, err := b.Held(t.Context())
-			must(t, err)
-			return h.HeldContents == n
+			h := b.survey()
+			return h.Contents-h.Lacks[0].Contents == n
 		}
 	}
 	eventually(t, "docs are here", has(1))
@@ -132,9 +130,9 @@ func TestPolicySaysWhatIsFetched(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	eventually(t, "all is here", func() bool {
-		h, err := b.Held(t.Context())
+		h, err := b.Survey(t.Context(), b.Here(t.Context()))
 		must(t, err)
-		return h.Full() && h.Contents == 6
+		return h.Lacks[0] == (Lack{}) && h.Contents == 6
 	})
 }
 
@@ -198,9 +196,7 @@ func TestWrongPlacesAreNotUsedTwice(t *testing.T) {
 		t.Error("the right place is not used")
 	}
 	for _, m := range []*machine{a, b} {
-		if _, err := m.Held(t.Context()); err != nil {
-			t.Error(err)
-		}
+		m.survey()
 	}
 	// What is freed is found in spite of references that lead nowhere.
 	a.put(map[string]string{"more": randomText(9, 300_000)})

@@ -70,9 +70,7 @@ func converge(t *testing.T, seed uint64) {
 		}
 	}
 	eventually(t, "everything is kept", func() bool {
-		h, err := ms[2].Held(t.Context())
-		must(t, err)
-		return h.Full()
+		return ms[2].survey().Lacks[0] == (Lack{})
 	})
 	v, release := ms[2].View()
 	defer release()

@@ -93,6 +93,7 @@ func open(sp *space.Space, opts *Options, announce func()) *Files {
 	f.wg.Go(func() { f.every(ctx, "empty the trash", trashTick, f.emptyTrash) })
 	f.wg.Go(func() { f.every(ctx, "publish", publishTick, f.publish) })
 	f.wg.Go(func() { f.keep(ctx) })
+	f.wg.Go(func() { f.every(ctx, "fetch operations", keepTick, f.keepOperations) })
 	return f
 }
 

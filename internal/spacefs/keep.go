@@ -92,7 +92,20 @@ const (
 	keepStall = 20 * time.Second
 	// keepRetry is when is tried again what could not be fetched.
 	keepRetry = time.Second
+	// keepTick is when is looked for operations again that could not be had.
+	keepTick = 10 * time.Minute
 )
+
+// keepOperations fetches all operations where everything is kept: a full copy is one that
+// others can begin with, from the first operation on.
+func (f *Files) keepOperations(ctx context.Context) error {
+	if !f.Policy().Everything {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, keepTick)
+	defer cancel()
+	return f.space.FetchOperations(ctx)
+}
 
 // keeper fetches what the policy says.
 type keeper struct {

@@ -110,6 +110,14 @@ func (m *machine) stop() {
 	m.store, m.Files = nil, nil
 }
 
+// survey tells what the machine holds.
+func (m *machine) survey() *Survey {
+	m.t.Helper()
+	s, err := m.Survey(m.t.Context(), m.Here(m.t.Context()))
+	must(m.t, err)
+	return s
+}
+
 // create makes the space that others join.
 func (m *machine) create() {
 	m.t.Helper()
