@@ -11,6 +11,7 @@ const (
 	sideJS   = "js"
 	sideGo   = "go"
 	sidePeer = "rsync"
+	sideSync = "syncthing"
 	sidePhys = "disk"
 )
 
@@ -23,8 +24,9 @@ type catalogue struct {
 	root  string // of the data sets
 	run   *runner
 
-	files map[string]*set
-	logs  map[string]*set
+	files   map[string]*set
+	logs    map[string]*set
+	program *set
 }
 
 func newCatalogue(sc scale, node, js, root string, r *runner) (*catalogue, error) {
@@ -37,14 +39,18 @@ func newCatalogue(sc scale, node, js, root string, r *runner) (*catalogue, error
 		"one":  fileSet(c.root, "one", sc.one),
 		"many": fileSet(c.root, "many", sc.many),
 		"edit": fileSet(c.root, "edit", sc.edit),
+		"10k":  fileSet(c.root, "10k", sc.ten),
+		"100k": fileSet(c.root, "100k", sc.hundred),
+		"huge": fileSet(c.root, "huge", sc.hugest),
 	}
+	c.program = programSet(root)
 	return c, nil
 }
 
 // works returns all of them, in the order of the goals.
 func (c *catalogue) works() []work {
 	var w []work
-	for _, part := range []func() []work{c.appends, c.reads, c.replication, c.network, c.bees, c.bases, c.drives, c.driveSyncs} {
+	for _, part := range []func() []work{c.appends, c.reads, c.replication, c.network, c.bees, c.bases, c.drives, c.driveSyncs, c.spaces} {
 		w = append(w, part()...)
 	}
 	return w

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/tradle/cloudpal/bench/internal/meter"
@@ -38,7 +39,7 @@ type compareOptions struct {
 func (o *compareOptions) parse(args []string) error {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.IntVar(&o.pairs, "pairs", 5, "pairs of runs per work; 1 with --quick")
-	only := f.String("only", "", "run only the works whose name, or one of whose lines, matches this `regexp`")
+	only := f.String("only", "", "run only the works whose name, or one of whose lines, matches one of these `regexps` with commas between them")
 	f.BoolVar(&o.quick, "quick", false, "little data and one pair: shows that everything runs, judges nothing")
 	f.BoolVar(&o.json, "json", false, "print one JSON object per line of the table")
 	f.BoolVar(&o.list, "list", false, "print the names of the works and their lines, run nothing")
@@ -64,7 +65,7 @@ func (o *compareOptions) parse(args []string) error {
 		return errors.New("--pairs must be at least 1")
 	}
 	var err error
-	o.only, err = regexp.Compile(*only)
+	o.only, err = regexp.Compile(strings.ReplaceAll(*only, ",", "|"))
 	return err
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tradle/cloudpal/bench/internal/meter"
+	"github.com/tradle/cloudpal/bench/internal/nodes"
 	"github.com/tradle/cloudpal/bench/internal/workload"
 )
 
@@ -43,9 +44,8 @@ func runMemory(ctx context.Context, args []string) error {
 	}
 	defer os.RemoveAll(dir)
 	if *program == "" {
-		*program = filepath.Join(dir, "cloudpal")
-		if out, err := exec.CommandContext(ctx, "go", "build", "-o", *program, "github.com/tradle/cloudpal/cmd/cloudpal").CombinedOutput(); err != nil {
-			return fmt.Errorf("build cloudpal: %w: %s", err, out)
+		if *program, err = nodes.Build(ctx, dir); err != nil {
+			return err
 		}
 	}
 	file := workload.One.Resized(*gib << 30)

@@ -1,6 +1,10 @@
 package main
 
-import "github.com/tradle/cloudpal/bench/internal/workload"
+import (
+	"time"
+
+	"github.com/tradle/cloudpal/bench/internal/workload"
+)
 
 // scale is how much work there is.
 type scale struct {
@@ -27,7 +31,12 @@ type scale struct {
 	baseHistory    int // what a new reader finds
 	baseMillion    int // the same, of a long history
 
-	one, many, edit workload.Files
+	visible int           // files that are saved, one after the other
+	after   time.Duration // how long nodes have nothing to do before they are looked at
+	during  time.Duration // how long that is
+
+	one, many, edit      workload.Files
+	ten, hundred, hugest workload.Files // files of spaces: 10,000, 100,000 and one
 }
 
 // fullScale is the work that the goals are stated for.
@@ -40,7 +49,9 @@ func fullScale() scale {
 		udxMiB: 1024, dhtNodes: 100, idle: 500,
 		beeKeys: 100_000, beeSingle: 5000, beeReads: 20_000, beeMillionKeys: 1_000_000,
 		baseValues: 5000, baseBatched: 50_000, baseMulti: 1500, baseFork: 200, baseHistory: 3000, baseMillion: 1_000_000,
+		visible: 200, after: 30 * time.Second, during: time.Minute,
 		one: workload.One, many: workload.Many, edit: workload.Edit,
+		ten: workload.Many.Resized(10_000 * 4096), hundred: workload.Many.Resized(100_000 * 4096), hugest: workload.One.Resized(5_000_000_000),
 	}
 }
 
@@ -55,6 +66,8 @@ func quickScale() scale {
 		udxMiB: 32, dhtNodes: 10, idle: 50,
 		beeKeys: 3000, beeSingle: 200, beeReads: 500, beeMillionKeys: 20_000,
 		baseValues: 200, baseBatched: 2000, baseMulti: 60, baseFork: 10, baseHistory: 100, baseMillion: 5000,
+		visible: 10, after: time.Second, during: 2 * time.Second,
+		ten: workload.Many.Resized(200 * 4096), hundred: workload.Many.Resized(1000 * 4096), hugest: workload.One.Resized(64 << 20),
 		one: workload.One.Resized(32 << 20), many: workload.Many.Resized(400 * 4096), edit: workload.Edit.Resized(16 << 20),
 	}
 }

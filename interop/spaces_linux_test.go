@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -154,12 +155,23 @@ func (s *keeper) traffic() uint64 {
 	return sent + received
 }
 
-// stored returns how many bytes the node's store takes on disk.
-func (s *keeper) stored() uint64 {
+// size returns how many bytes are in the data folder.
+func (s *keeper) size() (n int64) {
 	s.b.t.Helper()
-	n := s.b.cloudpal(s.machine, s.home, "none", "status")
-	n.ends(s.b.t)
-	return n.last("info").Num("diskBytes")
+	err := filepath.WalkDir(s.home, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			n += info.Size()
+		}
+		return err
+	})
+	if err != nil {
+		s.b.t.Fatal(err)
+	}
+	return n
 }
 
 // differences is what the judges say against two folders being equal: nothing if they are.

@@ -31,33 +31,43 @@ func (s *keeper) random(name string, size int64) {
 	}
 }
 
-// still waits until what the node of a machine stores, and what it exchanges, does not
-// change any more.
-func still(t testing.TB, keepers ...*keeper) {
+// still waits until both folders are equal and the nodes exchange nothing any more, and
+// returns how many bytes went over the cable until then.
+func still(t testing.TB, one, two *keeper) (traffic uint64) {
 	t.Helper()
-	var last string
+	const little = 5000 // bytes, of nodes that see whether the other is there
+	equal(t, one, two)
 	eventually(t, "still", func() bool {
-		time.Sleep(time.Second)
-		var now string
-		for _, s := range keepers {
-			now += fmt.Sprint(s.traffic()/10_000, s.stored()/10_000, " ")
-		}
-		same := now == last
-		last = now
-		return same
+		before := one.traffic()
+		time.Sleep(3 * time.Second) // longer than what a node puts off
+		traffic = one.traffic()
+		return traffic-before < little
 	})
+	return traffic
+}
+
+// stored returns how many bytes are in the data folders of two nodes, which do not run
+// meanwhile.
+func stored(one, two *keeper) (a, b int64) {
+	for _, s := range []*keeper{one, two} {
+		s.node.interrupt()
+	}
+	a, b = one.size(), two.size()
+	one.up()
+	two.up()
+	return a, b
 }
 
 // cost runs something that changes one of the folders, waits until they are equal, and
 // returns how many bytes that sent, both ways, and how many each side stores since.
-func cost(t testing.TB, one, two *keeper, change func()) (sent, storedOne, storedTwo uint64) {
+func cost(t testing.TB, one, two *keeper, change func()) (sent uint64, storedOne, storedTwo int64) {
 	t.Helper()
-	still(t, one, two)
-	sent, storedOne, storedTwo = one.traffic(), one.stored(), two.stored()
+	a, b := stored(one, two)
+	before := still(t, one, two)
 	change()
-	equal(t, one, two)
-	still(t, one, two)
-	return one.traffic() - sent, one.stored() - storedOne, two.stored() - storedTwo
+	sent = still(t, one, two) - before
+	storedOne, storedTwo = stored(one, two)
+	return sent, storedOne - a, storedTwo - b
 }
 
 // A byte that changes in a large file costs what is around it, and a folder that is

@@ -39,6 +39,12 @@ func programs() map[string]program {
 		"dht":         dhtWork,
 		"dht-idle":    dhtIdle,
 		"phys":        phys,
+
+		"space-sync":    spaceSync,
+		"space-change":  spaceChange,
+		"space-visible": spaceVisible,
+		"space-still":   spaceStill,
+		"syncthing":     syncthing,
 	}
 }
 

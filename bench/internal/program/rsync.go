@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -36,6 +37,10 @@ func rsync(ctx context.Context, io IO, args []string) error {
 	if err != nil {
 		return err
 	}
+	files, err := countFiles(from)
+	if err != nil {
+		return err
+	}
 	tmp, remove, err := tempDir("rsync")
 	if err != nil {
 		return err
@@ -59,7 +64,18 @@ func rsync(ctx context.Context, io IO, args []string) error {
 		return errors.Join(fmt.Errorf("copied %d of %d bytes", n, size), err)
 	}
 	return io.print("rsync", float64(size)/1e6/took.Seconds(), "MB/s", meter.Fields{"by": *by, "bytes": size},
-		meter.Fields{"ms": meter.Ms(took), "cpu_s": meter.ChildrenCPU() - cpu})
+		meter.Fields{"ms": meter.Ms(took), "files_per_s": float64(files) / took.Seconds(), "cpu_s": meter.ChildrenCPU() - cpu})
+}
+
+// countFiles returns how many files a folder has, on all levels.
+func countFiles(dir string) (n int, err error) {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			n++
+		}
+		return err
+	})
+	return n, err
 }
 
 // rsyncPeer is the other side.

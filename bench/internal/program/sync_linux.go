@@ -8,3 +8,6 @@ import (
 
 // syncData makes the content of f durable.
 func syncData(f *os.File) error { return unix.Fdatasync(int(f.Fd())) }
+
+// settle writes everything to the disk that is still in memory.
+func settle() { unix.Sync() }
