@@ -93,28 +93,30 @@ type verdicts struct {
 	list map[claim]bool
 }
 
-// claim is what somebody says of a content.
-type claim struct {
-	hash hypercrypto.Hash
-	ref  string
-}
+// claim is what somebody says of a content: the hash of its hash and its reference,
+// which may be long.
+type claim hypercrypto.Hash
+
+func claimOf(hash hypercrypto.Hash, ref []byte) claim { return claim(hypercrypto.Sum(hash[:], ref)) }
 
 // maxVerdicts bounds what is remembered.
-const maxVerdicts = 50_000
+const maxVerdicts = 1 << 14
 
 func (b *verdicts) set(hash hypercrypto.Hash, ref []byte, good bool) {
+	c := claimOf(hash, ref)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.list == nil || len(b.list) >= maxVerdicts {
 		b.list = make(map[claim]bool)
 	}
-	b.list[claim{hash, string(ref)}] = good
+	b.list[c] = good
 }
 
 func (b *verdicts) get(hash hypercrypto.Hash, ref []byte) (good, known bool) {
+	c := claimOf(hash, ref)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	good, known = b.list[claim{hash, string(ref)}]
+	good, known = b.list[c]
 	return good, known
 }
 
