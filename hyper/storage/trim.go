@@ -20,6 +20,7 @@ func (db *DB) Trim() {
 	db.cache.clear()
 	// A reservation of everything drives all out of the database's own cache.
 	db.blocks.Reserve(int(db.opts.CacheSize))()
+	releaseFreed()
 }
 
 // OnTrim makes [DB.Trim] call trim for a cache of what lies in the store, for as long

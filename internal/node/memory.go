@@ -73,6 +73,9 @@ func (n *Node) trim() {
 	n.store.DB().Trim()
 	runtime.GC() // pools keep what they have for one collection
 	debug.FreeOSMemory()
+	if err := dropProgram(); err != nil {
+		n.opts.Log.Debug("the program stays in memory", "err", err)
+	}
 }
 
 // heap returns how many bytes have been allocated so far, and how many of them the last

@@ -148,16 +148,18 @@ func (f *Files) proven(ctx context.Context, p place) (bool, error) {
 	return good, err
 }
 
-// fresh are contents that were stored or found to be written in an operation soon. What
+// fresh are contents that were found to be here, to be written in an operation soon. What
 // they share with others must not be freed meanwhile.
 type fresh struct {
 	mu   sync.Mutex
 	list []freshRef // the oldest first
 }
 
+// freshRef is a reference in its short form.
 type freshRef struct {
-	ref content.Ref
-	at  time.Time
+	hash hypercrypto.Hash
+	ref  []byte
+	at   time.Time
 }
 
 // freshTime is how long an operation may take to be written.
@@ -169,17 +171,33 @@ func (l *fresh) add(ref content.Ref) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.list = append(l.list, freshRef{ref, time.Now()})
+	l.list = append(l.list, freshRef{ref.Hash, ref.Encode(), time.Now()})
+}
+
+// forget drops old ones.
+func (l *fresh) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	old := 0
+	for old < len(l.list) && time.Since(l.list[old].at) > freshTime {
+		old++
+	}
+	if old > 0 {
+		l.list = slices.Clone(l.list[old:])
+	}
 }
 
 // refs returns all of them and forgets old ones.
-func (l *fresh) refs() []content.Ref {
+func (l *fresh) refs() ([]content.Ref, error) {
+	l.forget()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.list = slices.DeleteFunc(l.list, func(r freshRef) bool { return time.Since(r.at) > freshTime })
 	out := make([]content.Ref, len(l.list))
 	for i, r := range l.list {
-		out[i] = r.ref
+		var err error
+		if out[i], err = content.Decode(r.hash, r.ref); err != nil {
+			return nil, err
+		}
 	}
-	return out
+	return out, nil
 }
