@@ -183,6 +183,16 @@ func (s *cacheShard) dropLocked(p *page) {
 	s.bytes -= pageOverhead + cap(p.buf) + 4*cap(p.offs)
 }
 
+// clear drops everything.
+func (c *cache) clear() {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		s.pages, s.clock, s.hand, s.bytes = make(map[uint64]*page), nil, 0, 0
+		s.mu.Unlock()
+	}
+}
+
 // truncate moves the cache to another fork, which shares the blocks below
 // length with the one before.
 func (c *cache) truncate(length, fork uint64) {

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/tradle/cloudpal/hyper/hypercore"
+	"github.com/tradle/cloudpal/hyper/storage"
 )
 
 // DefaultCacheBytes is the size of the block cache of a tree: parsed, the blocks of
@@ -103,6 +104,9 @@ func New(core *hypercore.Core, opts *Options) *Tree {
 	}
 	s.keys = newCache(s.opts.CacheBytes*5/16, core.Fork())
 	s.cache = newCache(s.opts.CacheBytes*11/16, core.Fork())
+	for _, c := range []*cache{s.keys, s.cache} {
+		storage.OnTrim(core.Store(), c, (*cache).clear)
+	}
 	s.cancelEvents = core.Events(func(e hypercore.Event) {
 		// On a branch the events are those of the log below it.
 		if e.Type == hypercore.EventTruncate && e.Fork == core.Fork() {

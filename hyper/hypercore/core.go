@@ -183,6 +183,9 @@ func (l *log) close() error {
 // Key returns the key of the log: who knows it can read it.
 func (c *Core) Key() hypercrypto.Key { return c.under().key }
 
+// Store returns the database that the log lies in.
+func (c *Core) Store() *storage.DB { return c.under().db }
+
 // DiscoveryKey returns the hash of the key by which peers find the log.
 func (c *Core) DiscoveryKey() hypercrypto.DiscoveryKey { return c.under().dk }
 

@@ -121,6 +121,16 @@ func (s *cacheShard) remove(e *cacheEntry) {
 	}
 }
 
+// clear drops everything, with its memory.
+func (c *pageCache) clear() {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		s.m, s.ring, s.spare, s.size, s.hand = map[pageKey]*cacheEntry{}, nil, nil, 0, 0
+		s.mu.Unlock()
+	}
+}
+
 func (c *pageCache) drop(k pageKey) {
 	s := c.shard(k)
 	s.mu.Lock()

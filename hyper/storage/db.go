@@ -21,7 +21,9 @@ type DB struct {
 	wal     *storeFS
 	lock    *pebble.Lock
 	pebble  *pebble.DB
+	blocks  *pebble.Cache // of the database
 	cache   *pageCache
+	above   caches
 	segs    *segments
 	reclaim *reclaimer
 	space   space
@@ -247,6 +249,9 @@ func (db *DB) closeDatabase() error {
 	var errs []error
 	if db.pebble != nil && !db.halted.Load() {
 		errs = append(errs, db.pebble.Close())
+	}
+	if db.blocks != nil {
+		db.blocks.Unref()
 	}
 	if db.segs != nil {
 		errs = append(errs, db.segs.close())

@@ -35,7 +35,7 @@ func Open(dir string, opts *Options) (*DB, error) {
 	db.gate.done = make(chan struct{}, 1)
 	db.wal = &storeFS{FS: o.FS, broken: func(err error) { db.fail(err) }}
 	db.reclaim = newReclaimer(db)
-	db.space = space{fs: o.FS, dir: dir, reserve: 2 * o.MemTableSize}
+	db.space = space{fs: o.FS, dir: dir, reserve: 8 * o.MemTableSize}
 	fs := db.wal
 	dbDir, segDir := fs.PathJoin(dir, "db"), fs.PathJoin(dir, "segments")
 	fs.dir = dbDir
@@ -60,7 +60,7 @@ func Open(dir string, opts *Options) (*DB, error) {
 
 func (db *DB) open(dbDir, segDir string) (err error) {
 	po := db.pebbleOptions()
-	defer po.Cache.Unref()
+	db.blocks = po.Cache
 	db.wal.tail = &logTail{fs: db.opts.FS, logDir: dbDir, segDir: segDir}
 	if db.pebble, err = pebble.Open(dbDir, po); err != nil {
 		return fmt.Errorf("storage: open %s: %w", db.dir, fromPebble(err))
@@ -111,9 +111,9 @@ func (db *DB) pebbleOptions() *pebble.Options {
 		// that statement false.
 		FormatMajorVersion:          pebble.FormatColumnarBlocks,
 		MemTableSize:                uint64(o.MemTableSize),
-		MemTableStopWritesThreshold: 3,
-		L0CompactionThreshold:       4,
-		L0StopWritesThreshold:       24,
+		MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold:       16,
+		L0StopWritesThreshold:       64,
 		LBaseMaxBytes:               256 << 20,
 		MaxOpenFiles:                o.MaxOpenFiles,
 		Merger:                      newMerger(),
@@ -127,6 +127,7 @@ func (db *DB) pebbleOptions() *pebble.Options {
 			},
 		},
 	}
+	po.Experimental.CompactionScheduler = newScheduler()
 	for i := range po.Levels {
 		po.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)

@@ -19,14 +19,15 @@ const (
 type Options struct {
 	// FS is the file system. Default: the operating system's.
 	FS vfs.FS
-	// CacheSize bounds the cache of database blocks, in bytes. Default 16 MiB.
+	// CacheSize bounds the cache of database blocks together with the tables of
+	// MemTableSize, in bytes. Default 16 MiB.
 	CacheSize int64
 	// PageCacheSize bounds the cache of pages of blocks and nodes, in bytes.
-	// Default 40 MiB: what is here is found ten times as fast.
+	// Default 40 MiB: what is here is found ten times as fast. See [DB.Trim].
 	PageCacheSize int64
 	// MemTableSize is how many bytes of small data gather in memory before they
-	// are written out in sorted form. Up to three such tables exist at once.
-	// Default 16 MiB.
+	// are written out in sorted form. Two such tables stay in memory, while much is
+	// written up to four exist. Default 4 MiB.
 	MemTableSize int64
 	// SegmentSize is the size at which a segment file is closed and the next one
 	// begun. Default 256 MiB.
@@ -52,7 +53,7 @@ func (o *Options) withDefaults() (Options, error) {
 	}
 	def(&c.CacheSize, 16<<20)
 	def(&c.PageCacheSize, 40<<20)
-	def(&c.MemTableSize, 16<<20)
+	def(&c.MemTableSize, 4<<20)
 	def(&c.SegmentSize, 256<<20)
 	if c.MaxOpenFiles == 0 {
 		c.MaxOpenFiles = 500

@@ -31,6 +31,8 @@ type Folder struct {
 	naming   atomic.Pointer[naming]  // nil: not known yet
 	watch    atomic.Pointer[watcher] // nil: nobody watches
 
+	looked atomic.Pointer[look] // the last at everything; never nil
+
 	progress progress
 	dirty    dirtySet
 	confirm  atomic.Bool // the next scan may find anything gone
@@ -55,6 +57,12 @@ type Folder struct {
 	left   []string // temporary files found
 }
 
+// look is a scan.
+type look struct {
+	at   time.Time // when it ended
+	took time.Duration
+}
+
 // Open prepares to keep the folder root equal to tree. What is remembered between runs
 // is in the folder state, which belongs to this pair alone and lies elsewhere.
 func Open(tree Tree, root, state string, opts *Options) (*Folder, error) {
@@ -72,6 +80,7 @@ func Open(tree Tree, root, state string, opts *Options) (*Folder, error) {
 	f := &Folder{tree: tree, root: root, opts: o, names: newNames(), step: settleFine}
 	f.progress = progress{onEvent: o.OnEvent, problems: make(map[problemKey]Problem), s: Status{State: StateIdle}}
 	f.rules.Store(&rules{list: nil})
+	f.looked.Store(&look{at: time.Now()})
 	f.selected = f.opts.Selection.String()
 	if err := f.openIndex(state); err != nil {
 		return nil, err

@@ -50,6 +50,7 @@ func (f *Folder) scanAll(ctx context.Context, paths []string) ([]edit, error) {
 	if full {
 		f.progress.state(StateScanning)
 	}
+	began := time.Now()
 	var edits []edit
 	for _, path := range paths {
 		if f.unchanged(path) {
@@ -60,6 +61,8 @@ func (f *Folder) scanAll(ctx context.Context, paths []string) ([]edit, error) {
 			return nil, err
 		}
 		if full {
+			now := time.Now()
+			f.looked.Store(&look{at: now, took: now.Sub(began)})
 			if err := f.guard(s); err != nil {
 				return nil, err
 			}

@@ -11,6 +11,8 @@ import (
 const (
 	defaultRescan = 10 * time.Minute
 	blindRescan   = 30 * time.Second
+	watchedPause  = 1000        // the pause between two looks at everything, in times of what one takes
+	blindPause    = 20          // the same where the system cannot watch the folder
 	firstRetry    = time.Second // after a failure; then twice as long each time
 	lastRetry     = time.Minute
 	askingRetry   = 5 * time.Second // while a person has to decide, or the disk is full
@@ -87,13 +89,12 @@ func (f *Folder) pushLoop(ctx context.Context, w *watcher, kick, marks chan<- st
 	paths := []string{""}
 	var wait retry
 	for {
-		began := time.Now()
 		err := f.pass(ctx, func() error { return f.push(ctx, paths) })
 		if ctx.Err() != nil {
 			return
 		}
-		took := time.Since(began)
-		full := time.NewTimer(f.rescan(w, took))
+		last := f.looked.Load()
+		full := time.NewTimer(time.Until(last.at.Add(f.rescan(w, last.took))))
 		if err != nil {
 			for _, path := range paths {
 				f.dirty.add(path)
@@ -114,16 +115,17 @@ func (f *Folder) pushLoop(ctx context.Context, w *watcher, kick, marks chan<- st
 }
 
 // rescan returns after what time everything is looked at. A folder that takes long to
-// look at is looked at less often.
+// look at is looked at less often: as long as the system tells what changes, for a
+// thousandth of the time.
 func (f *Folder) rescan(w *watcher, took time.Duration) time.Duration {
-	every := f.opts.Rescan
+	every, pause := f.opts.Rescan, time.Duration(watchedPause)
 	if every <= 0 {
 		every = defaultRescan
 	}
 	if w.isBlind() {
-		every = min(every, blindRescan)
+		every, pause = min(every, blindRescan), blindPause
 	}
-	return max(every, 20*took)
+	return max(every, pause*took)
 }
 
 // nextDirty waits for something to look at. It returns nil when ctx ends.

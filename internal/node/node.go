@@ -39,6 +39,9 @@ type Options struct {
 	Home string
 	// Version is the program's version, for people.
 	Version string
+	// Memory is how many bytes the node may use, 0 or at least 32 MiB: the sizes of
+	// caches follow it, and the garbage collector. 0 are the usual caches and no bound.
+	Memory int64
 	// Log receives what goes wrong in the background; nil discards it.
 	Log *slog.Logger
 }
@@ -104,7 +107,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return err
 	}
 	n.bandwidth = newBandwidth(s.Limits)
-	n.store, err = corestore.Open(ctx, filepath.Join(n.opts.Home, storeFolder), &corestore.Options{Log: n.opts.Log})
+	n.store, err = corestore.Open(ctx, filepath.Join(n.opts.Home, storeFolder), &corestore.Options{Storage: cacheSizes(n.opts.Memory), Log: n.opts.Log})
 	if err != nil {
 		return explainOpen(n.opts.Home, err)
 	}

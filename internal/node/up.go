@@ -45,7 +45,13 @@ func (n *Node) Up(ctx context.Context, o UpOptions, ready func(api.Up)) error {
 // services are what runs while the node is up, in the order of their start: what
 // needs the network comes after it, and who serves others last.
 func (n *Node) services(o *UpOptions, url *string) []service {
-	list := []service{{"network", func(ctx context.Context, ready func()) error { return n.stayConnected(ctx, o.Connect, ready) }}}
+	list := []service{{"memory", func(ctx context.Context, ready func()) error {
+		ready()
+		defer limitHeap(n.opts.Memory)()
+		n.keepMemory(ctx)
+		return ctx.Err()
+	}}}
+	list = append(list, service{"network", func(ctx context.Context, ready func()) error { return n.stayConnected(ctx, o.Connect, ready) }})
 	list = append(list, service{"folders", func(ctx context.Context, ready func()) error {
 		ready()
 		return n.folders.Run(ctx)

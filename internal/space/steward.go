@@ -17,16 +17,18 @@ type steward struct {
 	// Owned by the run goroutine.
 	claim   *claim
 	linked  map[hypercrypto.Key]int // how many keys of a space the home has
-	due     map[string]time.Time    // since when something is to be done
+	due     map[string]time.Time    // since when something is to be done, or not before when
 	serving context.CancelFunc      // nil while invites are not answered
-	served  chan struct{}
+	served  chan struct{}           // nil likewise; closed when that ended by itself
 }
 
 const (
 	// stewardPause is the least time between two looks at the state.
 	stewardPause = 20 * time.Millisecond
-	// stewardTick is when the steward looks again without a change.
+	// stewardTick is when the steward looks again without a change, and stewardRest
+	// when it does if there was none for long and nothing waits for its time.
 	stewardTick = 2 * time.Second
+	stewardRest = time.Minute
 )
 
 // start runs the steward until the space is closed.
@@ -39,19 +41,33 @@ func (s *Space) start() {
 
 func (w *steward) run(ctx context.Context) {
 	defer w.stopServing()
+	again := stewardTick
 	for ctx.Err() == nil {
 		changed := w.s.Changed()
 		if w.s.base.Err() != nil {
 			return
 		}
-		if err := w.tend(ctx); err != nil && ctx.Err() == nil {
+		err := w.tend(ctx)
+		if err != nil && ctx.Err() == nil {
 			w.s.l.opts.Log.Debug("space: to be tried again", "key", w.s.Key(), "error", err)
 		}
-		tick := time.NewTimer(stewardTick)
+		if err != nil || w.waits() {
+			again = stewardTick
+		}
+		tick := time.NewTimer(again)
 		select {
 		case <-changed:
+			again = stewardTick
 		case <-w.s.l.listChanged(): // a home has to know of other spaces
+			again = stewardTick
+		case <-w.served: // to be begun again, but not at once
+			again = stewardTick
+			select {
+			case <-time.After(stewardTick):
+			case <-ctx.Done():
+			}
 		case <-tick.C:
+			again = min(2*again, stewardRest)
 		case <-ctx.Done():
 		}
 		tick.Stop()
@@ -130,6 +146,20 @@ func (w *steward) ready(what string, pause time.Duration) bool {
 	return true
 }
 
+// waits tells whether something is to be done when its time has come.
+func (w *steward) waits() bool {
+	for what, at := range w.due {
+		switch what {
+		case dueIndexers, dueRotate, dueGive: // since when
+			return true
+		}
+		if time.Now().Before(at) {
+			return true
+		}
+	}
+	return false
+}
+
 // describe tells the others what this device is, and who, if there was no room for that
 // when it was let in.
 func (w *steward) describe(ctx context.Context, p *person, dev *device) error {
@@ -189,7 +219,7 @@ func (w *steward) stopServing() {
 	}
 	w.serving()
 	<-w.served
-	w.serving = nil
+	w.serving, w.served = nil, nil
 }
 
 // SetDevice changes how this device is called in spaces to come, as long as it has no

@@ -15,6 +15,7 @@ const listWait = 2 * time.Minute
 // free clears the blocks of contents that nothing names any more, once the order of the
 // operation that released them is final.
 func (f *Files) free(ctx context.Context) error {
+	f.fresh.forget()
 	v, release := f.View()
 	defer release()
 	if err := f.sweep(ctx, v); err != nil {
@@ -82,7 +83,11 @@ func (f *Files) needed(ctx context.Context, v *filetree.View, more []content.Ref
 		}
 		return nil
 	}
-	for _, ref := range append(more, f.fresh.refs()...) {
+	fresh, err := f.fresh.refs()
+	if err != nil {
+		return nil, err
+	}
+	for _, ref := range append(more, fresh...) {
 		if err := add(ref); err != nil {
 			return nil, err
 		}

@@ -93,28 +93,30 @@ type verdicts struct {
 	list map[claim]bool
 }
 
-// claim is what somebody says of a content.
-type claim struct {
-	hash hypercrypto.Hash
-	ref  string
-}
+// claim is what somebody says of a content: the hash of its hash and its reference,
+// which may be long.
+type claim hypercrypto.Hash
+
+func claimOf(hash hypercrypto.Hash, ref []byte) claim { return claim(hypercrypto.Sum(hash[:], ref)) }
 
 // maxVerdicts bounds what is remembered.
-const maxVerdicts = 50_000
+const maxVerdicts = 1 << 14
 
 func (b *verdicts) set(hash hypercrypto.Hash, ref []byte, good bool) {
+	c := claimOf(hash, ref)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.list == nil || len(b.list) >= maxVerdicts {
 		b.list = make(map[claim]bool)
 	}
-	b.list[claim{hash, string(ref)}] = good
+	b.list[c] = good
 }
 
 func (b *verdicts) get(hash hypercrypto.Hash, ref []byte) (good, known bool) {
+	c := claimOf(hash, ref)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	good, known = b.list[claim{hash, string(ref)}]
+	good, known = b.list[c]
 	return good, known
 }
 
@@ -146,16 +148,18 @@ func (f *Files) proven(ctx context.Context, p place) (bool, error) {
 	return good, err
 }
 
-// fresh are contents that were stored or found to be written in an operation soon. What
+// fresh are contents that were found to be here, to be written in an operation soon. What
 // they share with others must not be freed meanwhile.
 type fresh struct {
 	mu   sync.Mutex
 	list []freshRef // the oldest first
 }
 
+// freshRef is a reference in its short form.
 type freshRef struct {
-	ref content.Ref
-	at  time.Time
+	hash hypercrypto.Hash
+	ref  []byte
+	at   time.Time
 }
 
 // freshTime is how long an operation may take to be written.
@@ -167,17 +171,33 @@ func (l *fresh) add(ref content.Ref) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.list = append(l.list, freshRef{ref, time.Now()})
+	l.list = append(l.list, freshRef{ref.Hash, ref.Encode(), time.Now()})
+}
+
+// forget drops old ones.
+func (l *fresh) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	old := 0
+	for old < len(l.list) && time.Since(l.list[old].at) > freshTime {
+		old++
+	}
+	if old > 0 {
+		l.list = slices.Clone(l.list[old:])
+	}
 }
 
 // refs returns all of them and forgets old ones.
-func (l *fresh) refs() []content.Ref {
+func (l *fresh) refs() ([]content.Ref, error) {
+	l.forget()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.list = slices.DeleteFunc(l.list, func(r freshRef) bool { return time.Since(r.at) > freshTime })
 	out := make([]content.Ref, len(l.list))
 	for i, r := range l.list {
-		out[i] = r.ref
+		var err error
+		if out[i], err = content.Decode(r.hash, r.ref); err != nil {
+			return nil, err
+		}
 	}
-	return out
+	return out, nil
 }
