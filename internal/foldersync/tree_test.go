@@ -323,6 +323,8 @@ func (r *memReader) WriteTo(w io.Writer) (int64, error) {
 
 func (*memReader) Close() error { return nil }
 
+func (m *memTree) Follow(context.Context) {}
+
 func (m *memTree) Fetch(context.Context, []*filetree.Entry) (stop func()) { return func() {} }
 
 // put changes the tree as another device would.

@@ -150,3 +150,6 @@ func (t *Tree) Fetch(ctx context.Context, entries []*filetree.Entry) (stop func(
 	}
 	return t.f.store.Order(ctx, refs)
 }
+
+// Follow implements [foldersync.Tree].
+func (t *Tree) Follow(ctx context.Context) { t.f.Follow(ctx) }
