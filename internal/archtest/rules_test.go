@@ -35,8 +35,13 @@ var rules = []rule{
 		why:      "one function in assembly, which asks the processor what it can do",
 	},
 	{
+		packages: []string{"hyper/internal/salsa20x8"},
+		outside:  []string{"golang.org/x/sys", "golang.org/x/crypto"},
+		why:      "one function in assembly, and what it replaces where it cannot run",
+	},
+	{
 		packages: []string{"hyper/hypercrypto"},
-		own:      []string{"hyper/compact", "hyper/internal/flattree", "hyper/internal/blake2x4"},
+		own:      []string{"hyper/compact", "hyper/internal/flattree", "hyper/internal/blake2x4", "hyper/internal/salsa20x8"},
 		outside:  []string{"golang.org/x/crypto", "filippo.io/edwards25519"},
 		why:      "the cryptographic vocabulary needs encodings and primitives only",
 	},
