@@ -23,6 +23,8 @@ type Blobs struct {
 	core  *hypercore.Core
 	local bool // reads never wait for peers
 
+	relaxed bool // appends are
+
 	layouts *layouts // has its own lock; shared with LocalOnly
 
 	// mu is held around every append, so that the log's length before it is
@@ -32,6 +34,15 @@ type Blobs struct {
 
 // New returns the blobs of core, which stays the caller's to close.
 func New(core *hypercore.Core) *Blobs { return &Blobs{core: core, layouts: new(layouts)} }
+
+// NewRelaxed is New for contents that count only after a later durable change to the
+// same store names them: writing returns before the blocks are durable, see
+// [hypercore.Core.AppendRelaxed].
+func NewRelaxed(core *hypercore.Core) *Blobs {
+	b := New(core)
+	b.relaxed = true
+	return b
+}
 
 // LocalOnly returns the same blobs for reading what is held here: reads that
 // would wait for a peer fail with [hypercore.ErrNotAvailable].
@@ -66,7 +77,11 @@ func (b *Blobs) Core() *hypercore.Core { return b.core }
 func (b *Blobs) appendLocked(ctx context.Context, blocks [][]byte) (blockOffset, byteOffset uint64, err error) {
 	byteOffset = b.core.ByteLength()
 	before := b.core.Length()
-	after, err := b.core.Append(ctx, blocks...)
+	add := b.core.Append
+	if b.relaxed {
+		add = b.core.AppendRelaxed
+	}
+	after, err := add(ctx, blocks...)
 	if err != nil {
 		return 0, 0, fmt.Errorf("append %d blocks: %w", len(blocks), err)
 	}

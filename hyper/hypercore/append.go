@@ -18,6 +18,17 @@ import (
 //
 // The blocks may be used again after the call. Nothing is done for no blocks.
 func (c *Core) Append(ctx context.Context, blocks ...[]byte) (length uint64, err error) {
+	return c.append(ctx, blocks, false)
+}
+
+// AppendRelaxed is Append as with Options.Relaxed: it returns when the operating system
+// has the blocks. They become durable with the next durable change to any log of the
+// store, or by themselves a little later, and no peer learns of them before.
+func (c *Core) AppendRelaxed(ctx context.Context, blocks ...[]byte) (length uint64, err error) {
+	return c.append(ctx, blocks, true)
+}
+
+func (c *Core) append(ctx context.Context, blocks [][]byte, relaxed bool) (length uint64, err error) {
 	if err := c.appendable(blocks); err != nil {
 		return 0, err
 	}
@@ -33,7 +44,7 @@ func (c *Core) Append(ctx context.Context, blocks ...[]byte) (length uint64, err
 	if c.draft != nil {
 		return c.draft.append(c, blocks)
 	}
-	r := &appendRequest{blocks: blocks, enc: c.encryption(), done: make(chan struct{})}
+	r := &appendRequest{blocks: blocks, enc: c.encryption(), relaxed: relaxed, done: make(chan struct{})}
 	c.log.queue.submit(c.log, r)
 	return r.length, r.err
 }
@@ -101,8 +112,9 @@ func (c *Core) checkBlocks(blocks [][]byte) error {
 
 // appendRequest is one call of Append.
 type appendRequest struct {
-	blocks [][]byte
-	enc    hypercrypto.BlockEncryption
+	blocks  [][]byte
+	enc     hypercrypto.BlockEncryption
+	relaxed bool // whatever the log's durability
 
 	done   chan struct{} // closed when length and err are set
 	lead   bool          // set before done: this call serves the queue next
@@ -220,7 +232,13 @@ func (l *log) appendLocked(group []*appendRequest, signature []byte) {
 	b.PutBlocks(l.st, old.Length, blocks)
 	b.PutNodes(l.st, nodes)
 	b.SetHead(l.st, l.record(&h))
-	if err := l.commit(b, l.durability()); err != nil {
+	mode := storage.Relaxed
+	for _, r := range group {
+		if !r.relaxed {
+			mode = l.durability()
+		}
+	}
+	if err := l.commit(b, mode); err != nil {
 		fail(err)
 		return
 	}
@@ -229,16 +247,16 @@ func (l *log) appendLocked(group []*appendRequest, signature []byte) {
 		at += uint64(len(r.blocks))
 		r.length = at
 	}
-	l.grown(&h)
+	l.grown(&h, mode)
 }
 
 // grown takes a committed longer head and tells everybody.
-func (l *log) grown(h *head) {
+func (l *log) grown(h *head, mode storage.Mode) {
 	l.mu.Lock()
 	l.head = *h
 	l.mu.Unlock()
 	l.events.emit(Event{Type: EventAppend, Length: h.Length, Fork: h.Fork})
-	l.publish(l.durability() == storage.Durable)
+	l.publish(mode == storage.Durable)
 	l.repl.grew()
 }
 

@@ -86,7 +86,7 @@ func CommitDrafts(ctx context.Context, commits []DraftCommit, records ...UserRec
 	}
 	for _, c := range sorted {
 		if c.grown != nil {
-			c.log.grown(c.grown)
+			c.log.grown(c.grown, c.log.durability())
 		}
 		if c.filled {
 			c.d.settle(c.log, c.Length)
@@ -213,7 +213,7 @@ func (l *log) takePrologue(ctx context.Context, d *draft, dh *head) error {
 		return err
 	}
 	if h != nil {
-		l.grown(h)
+		l.grown(h, l.durability())
 	}
 	return nil
 }

@@ -54,6 +54,6 @@ func (c *Core) CopyPrologue(ctx context.Context, src *Core) error {
 	if err := l.commit(b, l.durability()); err != nil {
 		return err
 	}
-	l.grown(&h)
+	l.grown(&h, l.durability())
 	return nil
 }

@@ -5,7 +5,8 @@ import (
 	"errors"
 
 	"golang.org/x/crypto/blake2b"
-	"golang.org/x/crypto/salsa20"
+
+	"github.com/tradle/cloudpal/hyper/internal/salsa20x8"
 )
 
 // EncryptionPadding is how many bytes longer an encrypted block is than its
@@ -120,9 +121,7 @@ func xorBlock(index uint64, block []byte, key *[32]byte) {
 
 // xorStream applies the XSalsa20 key stream in place.
 func xorStream(b []byte, nonce *[24]byte, key *[32]byte) {
-	if len(b) > 0 {
-		salsa20.XORKeyStream(b, b, nonce[:], key)
-	}
+	salsa20x8.XORKeyStream(b, b, nonce, key)
 }
 
 // shortKeyedSum is BLAKE2b with 16 bytes of output in keyed mode.

@@ -35,8 +35,13 @@ var rules = []rule{
 		why:      "one function in assembly, which asks the processor what it can do",
 	},
 	{
+		packages: []string{"hyper/internal/salsa20x8"},
+		outside:  []string{"golang.org/x/sys", "golang.org/x/crypto"},
+		why:      "one function in assembly, and what it replaces where it cannot run",
+	},
+	{
 		packages: []string{"hyper/hypercrypto"},
-		own:      []string{"hyper/compact", "hyper/internal/flattree", "hyper/internal/blake2x4"},
+		own:      []string{"hyper/compact", "hyper/internal/flattree", "hyper/internal/blake2x4", "hyper/internal/salsa20x8"},
 		outside:  []string{"golang.org/x/crypto", "filippo.io/edwards25519"},
 		why:      "the cryptographic vocabulary needs encodings and primitives only",
 	},
@@ -214,12 +219,18 @@ var rules = []rule{
 	},
 	{
 		packages: []string{"internal/spacefs"},
-		own:      []string{"internal/fault", "internal/space", "internal/filetree", "internal/filetree/diff3", "internal/content", "internal/foldersync", "hyper/..."},
+		own:      []string{"internal/digest", "internal/fault", "internal/space", "internal/filetree", "internal/filetree/diff3", "internal/content", "internal/foldersync", "hyper/..."},
 		why:      "the files of a space are put together here; folders, connections and commands are others' business",
 	},
 	{
+		packages: []string{"internal/digest"},
+		own:      []string{"hyper/hypercrypto"},
+		outside:  []string{"golang.org/x/crypto"},
+		why:      "one function, by which folders, contents and trees know the same bytes",
+	},
+	{
 		packages: []string{"internal/content"},
-		own:      []string{"hyper/compact", "hyper/hypercrypto", "hyper/hypercore", "hyper/hyperblobs"},
+		own:      []string{"internal/digest", "hyper/compact", "hyper/hypercrypto", "hyper/hypercore", "hyper/hyperblobs"},
 		outside:  []string{"golang.org/x/crypto", "golang.org/x/sync"},
 		why:      "contents are bytes in logs; what they are for, and whose logs they are, is others' business",
 	},
@@ -239,8 +250,8 @@ var rules = []rule{
 	},
 	{
 		packages: []string{"internal/foldersync"},
-		own:      []string{"internal/fault", "internal/filetree", "internal/files/ignore", "hyper/hypercrypto"},
-		outside:  []string{"github.com/fsnotify/fsnotify", "golang.org/x/crypto", "golang.org/x/sys", "golang.org/x/text"},
+		own:      []string{"internal/digest", "internal/fault", "internal/filetree", "internal/files/ignore", "hyper/hypercrypto"},
+		outside:  []string{"github.com/fsnotify/fsnotify", "golang.org/x/sys", "golang.org/x/text"},
 		why:      "a folder is kept equal to any tree; whose it is and how its contents travel is not its matter",
 	},
 	{

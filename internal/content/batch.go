@@ -6,6 +6,7 @@ import (
 
 	"github.com/tradle/cloudpal/hyper/hyperblobs"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/internal/digest"
 )
 
 // Batch stores many small contents with one append. It is not safe for concurrent
@@ -29,7 +30,7 @@ func (s *Store) Batch() (*Batch, error) {
 // Add adds content, stored once if the batch has it already. The batch refers to
 // data until Flush. The result tells size and hash; where the content is will be
 // in what Flush returns, in the order of the Add calls.
-func (t *Batch) Add(data []byte) Ref { return t.AddHashed(data, hypercrypto.Sum(data)) }
+func (t *Batch) Add(data []byte) Ref { return t.AddHashed(data, digest.Sum(data)) }
 
 // AddHashed is Add of data whose hash is known.
 func (t *Batch) AddHashed(data []byte, hash hypercrypto.Hash) Ref {

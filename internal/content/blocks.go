@@ -7,6 +7,7 @@ import (
 	"sort"
 
 	"github.com/tradle/cloudpal/hyper/hyperblobs"
+	"github.com/tradle/cloudpal/hyper/hypercore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 )
 
@@ -110,14 +111,19 @@ func (b *Blocks) without(run Run) []hyperblobs.Run {
 	return left
 }
 
+// Unused returns the blocks of a log, in a range, that are held and not in the set.
+func (b *Blocks) Unused(log hypercrypto.Key, core *hypercore.Core, start, end uint64) (unused []hyperblobs.Run) {
+	for start, end := range core.Held(start, end) {
+		unused = append(unused, b.without(Run{log, hyperblobs.Run{Start: start, End: end}})...)
+	}
+	return unused
+}
+
 // Unused returns the first blocks of the own log that are held and not in the set, up to
 // a block.
-func (s *Store) Unused(used *Blocks, end uint64) (unused []hyperblobs.Run) {
+func (s *Store) Unused(used *Blocks, end uint64) []hyperblobs.Run {
 	if s.own == nil {
 		return nil
 	}
-	for start, end := range s.own.Core().Held(0, end) {
-		unused = append(unused, used.without(Run{s.key, hyperblobs.Run{Start: start, End: end}})...)
-	}
-	return unused
+	return used.Unused(s.key, s.own.Core(), 0, end)
 }

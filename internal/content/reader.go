@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"slices"
 	"sync"
@@ -12,6 +11,7 @@ import (
 	"github.com/tradle/cloudpal/hyper/hyperblobs"
 	"github.com/tradle/cloudpal/hyper/hypercore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/internal/digest"
 )
 
 // ErrMismatch is the error of content whose bytes do not have the hash that its
@@ -39,7 +39,7 @@ type Reader struct {
 
 	mu     sync.Mutex // guards what follows, also during reads
 	pos    int64
-	sum    hash.Hash
+	sum    *digest.Digest
 	summed int64 // how much of the content sum covers
 	ahead  ahead
 }
@@ -66,7 +66,7 @@ func (s *Store) OpenLocal(ctx context.Context, ref Ref) (*Reader, error) {
 }
 
 func (s *Store) openReader(ctx context.Context, ref Ref, local bool) (*Reader, error) {
-	r := &Reader{ctx: ctx, size: int64(ref.Size), want: ref.Hash, local: local, logs: s.logs(), sum: newHash()}
+	r := &Reader{ctx: ctx, size: int64(ref.Size), want: ref.Hash, local: local, logs: s.logs(), sum: digest.New()}
 	var err error
 	if r.parts, err = r.logs.parts(ctx, ref, local); err != nil {
 		r.logs.close()
@@ -215,9 +215,9 @@ func (r *Reader) Read(p []byte) (int, error) {
 // tookLocked moves the position behind what was read. r.mu must be held.
 func (r *Reader) tookLocked(p []byte) error {
 	if r.summed == r.pos {
-		r.sum.Write(p)
+		_, _ = r.sum.Write(p) // never fails
 		r.summed += int64(len(p))
-		if r.summed == r.size && sumOf(r.sum) != r.want {
+		if r.summed == r.size && r.sum.Sum() != r.want {
 			r.pos = r.size
 			return ErrMismatch
 		}
@@ -228,7 +228,7 @@ func (r *Reader) tookLocked(p []byte) error {
 
 // endLocked returns the error of a read at the end. r.mu must be held.
 func (r *Reader) endLocked() error {
-	if r.summed == r.size && sumOf(r.sum) != r.want {
+	if r.summed == r.size && r.sum.Sum() != r.want {
 		return ErrMismatch
 	}
 	return io.EOF

@@ -8,6 +8,7 @@ import (
 	"github.com/tradle/cloudpal/hyper/hyperblobs"
 	"github.com/tradle/cloudpal/hyper/hypercore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/internal/digest"
 )
 
 const (
@@ -26,7 +27,7 @@ var ErrInvalid = errors.New("content: invalid reference")
 // Ref says what content is and where. The zero Ref with the right Hash is that of
 // empty content; see [Empty].
 type Ref struct {
-	// Size is the length in bytes, Hash the BLAKE2b-256 of all bytes.
+	// Size is the length in bytes, Hash that of all bytes, see package digest.
 	Size uint64
 	Hash hypercrypto.Hash
 	// Parts are where the content is, in order, if they are few.
@@ -44,7 +45,7 @@ type Part struct {
 }
 
 // Empty is the Ref of empty content.
-func Empty() Ref { return Ref{Hash: hypercrypto.Sum()} }
+func Empty() Ref { return Ref{Hash: digest.Sum(nil)} }
 
 // zeros returns the part of n zero bytes.
 func zeros(n uint64) Part { return Part{Blob: hyperblobs.ID{ByteLength: n}} }

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/tradle/cloudpal/hyper/hyperblobs"
+	"github.com/tradle/cloudpal/internal/digest"
 )
 
 // buffers is how many read buffers are in turn: one being filled, one being
@@ -92,14 +93,14 @@ func (s *Store) writeLarge(ctx context.Context, r io.Reader, buf []byte, n int, 
 
 // read is the reader. It returns the size and hash of the content.
 func (w *stream) read(r io.Reader, buf []byte, n int) (Ref, error) {
-	h := newHash()
-	h.Write(buf[:n])
+	h := digest.New()
+	_, _ = h.Write(buf[:n]) // never fails, nor below
 	ref := Ref{Size: uint64(n)}
 	var cut hyperblobs.Chunker
 	for eof := false; !eof; {
 		for n < len(buf) && !eof {
 			k, err := r.Read(buf[n:])
-			h.Write(buf[n : n+k])
+			_, _ = h.Write(buf[n : n+k])
 			n += k
 			ref.Size += uint64(k)
 			eof = errors.Is(err, io.EOF)
@@ -132,7 +133,7 @@ func (w *stream) read(r io.Reader, buf []byte, n int) (Ref, error) {
 		}
 	}
 	recycle(buf)
-	ref.Hash = sumOf(h)
+	ref.Hash = h.Sum()
 	return ref, nil
 }
 

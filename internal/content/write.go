@@ -9,6 +9,7 @@ import (
 
 	"github.com/tradle/cloudpal/hyper/hyperblobs"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/internal/digest"
 )
 
 // SmallSize is the largest content that is stored whole, as one part. Larger
@@ -81,7 +82,7 @@ func (s *Store) Write(ctx context.Context, r io.Reader, opts *WriteOptions) (Wri
 
 // writeSmall stores data as one part.
 func (s *Store) writeSmall(ctx context.Context, data []byte, o *WriteOptions) (Written, error) {
-	ref := Ref{Size: uint64(len(data)), Hash: hypercrypto.Sum(data)}
+	ref := Ref{Size: uint64(len(data)), Hash: digest.Sum(data)}
 	if known, ok := o.find(ctx, ref.Size, ref.Hash); ok || len(data) == 0 {
 		if !ok {
 			known = ref

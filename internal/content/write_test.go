@@ -14,6 +14,7 @@ import (
 
 	"github.com/tradle/cloudpal/hyper/hyperblobs"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/internal/digest"
 )
 
 func TestContentComesBack(t *testing.T) {
@@ -22,7 +23,7 @@ func TestContentComesBack(t *testing.T) {
 	for _, n := range []int{0, 1, hyperblobs.BlockSize, SmallSize, SmallSize + 1, 5_000_001} {
 		data := random(uint64(n), n)
 		w := d.write(data, nil)
-		if w.Ref.Size != uint64(n) || w.Ref.Hash != hypercrypto.Sum(data) || w.Stored != uint64(n) {
+		if w.Ref.Size != uint64(n) || w.Ref.Hash != digest.Sum(data) || w.Stored != uint64(n) {
 			t.Errorf("%d bytes: %d stored, size %d, hash %v", n, w.Stored, w.Ref.Size, w.Ref.Hash)
 		}
 		if n > 0 && len(w.Ref.Parts) != 1 {
@@ -135,7 +136,7 @@ func TestBatchStoresManyWithOneAppend(t *testing.T) {
 		data = append(data, random(uint64(i%250), i%250*100))
 	}
 	for i, c := range data {
-		if ref := b.Add(c); ref.Hash != hypercrypto.Sum(c) {
+		if ref := b.Add(c); ref.Hash != digest.Sum(c) {
 			t.Errorf("content %d: hash %v", i, ref.Hash)
 		}
 	}
@@ -277,7 +278,7 @@ func TestPartsAreJoinedWhenTheyAreTooMany(t *testing.T) {
 	if len(st.parts) > targetParts || st.stored > 700*32 {
 		t.Errorf("%d parts, %d bytes stored", len(st.parts), st.stored)
 	}
-	ref, list, err := d.newRef(t.Context(), Ref{Size: uint64(len(want)), Hash: hypercrypto.Sum(want)}, st.parts)
+	ref, list, err := d.newRef(t.Context(), Ref{Size: uint64(len(want)), Hash: digest.Sum(want)}, st.parts)
 	if err != nil || ref.Table == nil || list > 300_000 {
 		t.Fatalf("list of %d bytes, %v", list, err)
 	}

@@ -30,8 +30,8 @@ type Item struct {
 	Mode fs.FileMode
 	// Modified is the modification time, to the nanosecond.
 	Modified time.Time
-	// Size is the content's length in bytes, Hash its BLAKE2b-256, Content says where
-	// it is (an encoded content.Ref). Of files only.
+	// Size is the content's length in bytes, Hash its hash as in package digest, Content
+	// says where it is (an encoded content.Ref). Of files only.
 	Size    uint64
 	Hash    hypercrypto.Hash
 	Content []byte

@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/internal/digest"
 	"github.com/tradle/cloudpal/internal/filetree"
 )
 
@@ -57,7 +57,7 @@ func openDiskTree(dir string) (*memTree, *diskTree, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		if sum := hypercrypto.Sum(data); hex.EncodeToString(sum[:]) == d.Name() {
+		if sum := digest.Sum(data); hex.EncodeToString(sum[:]) == d.Name() {
 			m.contents[sum] = data
 		}
 	}
@@ -109,7 +109,7 @@ func (d *diskTree) Commit(ctx context.Context, changes []filetree.Change) ([]fil
 }
 
 func (d *diskTree) save(data []byte) error {
-	sum := hypercrypto.Sum(data)
+	sum := digest.Sum(data)
 	name := filepath.Join(d.dir, "contents", hex.EncodeToString(sum[:]))
 	if _, err := os.Stat(name); err == nil {
 		return nil
@@ -243,7 +243,7 @@ func TestKilledAtAnyTime(t *testing.T) {
 		}
 	}
 	for text := range before {
-		if _, known := m.contents[hypercrypto.Sum([]byte(text))]; !known && written[text] {
+		if _, known := m.contents[digest.Sum([]byte(text))]; !known && written[text] {
 			t.Errorf("%.20q is lost", text)
 		}
 	}

@@ -15,7 +15,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/internal/digest"
 )
 
 // contents returns what files on disk hold, our own temporary files included.
@@ -159,7 +159,7 @@ func (m *model) step(rt *rapid.T, b *box) {
 	}
 	after := b.contents()
 	for text := range before {
-		if _, known := m.tree.contents[hypercrypto.Sum([]byte(text))]; !known && !after[text] {
+		if _, known := m.tree.contents[digest.Sum([]byte(text))]; !known && !after[text] {
 			rt.Fatalf("%s\n%s lost %q", strings.Join(m.trace, "\n"), what, text)
 		}
 	}
@@ -235,7 +235,7 @@ func (m *model) settle(rt *rapid.T) {
 			}
 			after := b.contents()
 			for text := range before {
-				if _, known := m.tree.contents[hypercrypto.Sum([]byte(text))]; !known && !after[text] {
+				if _, known := m.tree.contents[digest.Sum([]byte(text))]; !known && !after[text] {
 					rt.Fatalf("lost %q", text)
 				}
 			}

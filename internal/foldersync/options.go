@@ -71,6 +71,9 @@ func (o *Options) withDefaults() (Options, error) {
 	return c, nil
 }
 
+// everything tells whether nothing is outside.
+func (s *Selection) everything() bool { return len(s.Folders) == 0 && s.MaxSize == 0 }
+
 // String names the selection: two are the same if their names are.
 func (s *Selection) String() string {
 	return fmt.Sprintf("%d\x00%s", s.MaxSize, strings.Join(slices.Sorted(slices.Values(s.Folders)), "\x00"))

@@ -4,16 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
 	"time"
 
-	"golang.org/x/crypto/blake2b"
-
-	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/internal/digest"
 	"github.com/tradle/cloudpal/internal/filetree"
 )
 
@@ -108,7 +104,7 @@ func (f *Folder) readSmall(h *os.File, c *pending, size uint64) error {
 	if err != nil {
 		return fileError{err}
 	}
-	c.after.stat.size, c.after.hash = uint64(n), hypercrypto.Sum(data)
+	c.after.stat.size, c.after.hash = uint64(n), digest.Sum(data)
 	c.small = data
 	return nil
 }
@@ -154,7 +150,7 @@ func (f *Folder) readLarge(ctx context.Context, h *os.File, c *pending, before s
 }
 
 func (f *Folder) hashLarge(ctx context.Context, h *os.File, c *pending) error {
-	sum := newHash()
+	sum := digest.New()
 	n, err := io.Copy(sum, &contextReader{ctx: ctx, r: h})
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -163,16 +159,8 @@ func (f *Folder) hashLarge(ctx context.Context, h *os.File, c *pending) error {
 		return fileError{err}
 	}
 	c.after.stat.size = uint64(n)
-	sum.Sum(c.after.hash[:0])
+	c.after.hash = sum.Sum()
 	return nil
-}
-
-func newHash() hash.Hash {
-	h, err := blake2b.New256(nil)
-	if err != nil {
-		panic(fmt.Sprintf("BLAKE2b without a key: %v", err))
-	}
-	return h
 }
 
 // diskReader remembers what failed on disk.

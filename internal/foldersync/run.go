@@ -61,6 +61,9 @@ func (f *Folder) Run(ctx context.Context) error {
 	wg.Go(func() { f.pushLoop(ctx, w, kick, marks) })
 	wg.Go(func() { f.pullLoop(ctx, kick, marks) })
 	wg.Go(func() { f.markLoop(ctx, marks) })
+	if f.opts.Selection.everything() && f.opts.MinFree == 0 {
+		wg.Go(func() { f.tree.Follow(ctx) })
+	}
 	wg.Wait()
 	return errors.Join(w.stop(), f.idx.mark())
 }

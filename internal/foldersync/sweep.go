@@ -9,6 +9,7 @@ import (
 	"path"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/internal/digest"
 )
 
 // leftover notes a temporary file that was found.
@@ -78,10 +79,9 @@ func (f *Folder) hashFile(ctx context.Context, local string) (hash hypercrypto.H
 		return hash, err
 	}
 	defer h.Close()
-	sum := newHash()
+	sum := digest.New()
 	if _, err := io.Copy(sum, &contextReader{ctx: ctx, r: h}); err != nil {
 		return hash, err
 	}
-	sum.Sum(hash[:0])
-	return hash, nil
+	return sum.Sum(), nil
 }

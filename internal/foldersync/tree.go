@@ -52,6 +52,9 @@ type Tree interface {
 	// Fetch says that the contents of entries are opened soon, in this order: what is
 	// not here begins to come. It may set where a content is. stop ends that.
 	Fetch(ctx context.Context, entries []*filetree.Entry) (stop func())
+	// Follow says, until ctx ends, that all contents are wanted: they may come while
+	// others store them, before the changes that they belong to.
+	Follow(ctx context.Context)
 }
 
 // Reader reads a content, once from the start to the end, by one of its methods.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/internal/digest"
 	"github.com/tradle/cloudpal/internal/filetree"
 )
 
@@ -249,7 +250,7 @@ func (m *memTree) Commit(ctx context.Context, changes []filetree.Change) ([]file
 }
 
 func (m *memTree) keep(data []byte) hypercrypto.Hash {
-	h := hypercrypto.Sum(data)
+	h := digest.Sum(data)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, ok := m.contents[h]; !ok {
@@ -297,7 +298,7 @@ func (m *memTree) Open(ctx context.Context, e filetree.Entry) (Reader, error) {
 	if !ok {
 		return nil, errors.New("no such content")
 	}
-	return &memReader{Reader: bytes.NewReader(data), right: hypercrypto.Sum(data) == e.Hash}, nil
+	return &memReader{Reader: bytes.NewReader(data), right: digest.Sum(data) == e.Hash}, nil
 }
 
 type memReader struct {
@@ -322,6 +323,8 @@ func (r *memReader) WriteTo(w io.Writer) (int64, error) {
 }
 
 func (*memReader) Close() error { return nil }
+
+func (m *memTree) Follow(context.Context) {}
 
 func (m *memTree) Fetch(context.Context, []*filetree.Entry) (stop func()) { return func() {} }
 

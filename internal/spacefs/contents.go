@@ -112,8 +112,10 @@ type Reader struct {
 // Open reads the content of an entry, from peers if need be. If its bytes turn out to be
 // wrong, another place is tried the next time. ctx bounds all reads.
 func (f *Files) Open(ctx context.Context, e filetree.Entry) (*Reader, error) {
-	if r, err := f.openHere(ctx, e); r != nil || err != nil {
-		return r, err
+	if ref, here := f.here(ctx, e); here {
+		if r, err := f.store.Open(ctx, ref); err == nil {
+			return &Reader{r, f, e.Hash, e.Content}, nil
+		}
 	}
 	v, release := f.View()
 	defer release()
@@ -137,26 +139,17 @@ func (f *Files) Open(ctx context.Context, e filetree.Entry) (*Reader, error) {
 	return nil, fmt.Errorf("open %q: %w", e.Path, failed)
 }
 
-// openHere is Open of what is held where the entry says. It returns nil if that is not so.
-func (f *Files) openHere(ctx context.Context, e filetree.Entry) (*Reader, error) {
+// here returns where an entry says that its content is, if all of it is held there.
+func (f *Files) here(ctx context.Context, e filetree.Entry) (content.Ref, bool) {
 	ref, err := content.Decode(e.Hash, e.Content)
 	if err != nil || ref.Size != e.Size {
-		return nil, nil
+		return ref, false
 	}
 	if right, known := f.verdicts.get(e.Hash, e.Content); known && !right {
-		return nil, nil
+		return ref, false
 	}
-	if held, _, err := f.store.Has(ctx, ref); err != nil || held < ref.Size {
-		return nil, nil
-	}
-	r, err := f.store.Open(ctx, ref)
-	if unusable(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open %q: %w", e.Path, err)
-	}
-	return &Reader{r, f, e.Hash, e.Content}, nil
+	held, _, err := f.store.Has(ctx, ref)
+	return ref, err == nil && held == ref.Size
 }
 
 // judge remembers places whose bytes are wrong.

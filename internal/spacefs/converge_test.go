@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/internal/digest"
 	"github.com/tradle/cloudpal/internal/fault"
 	"github.com/tradle/cloudpal/internal/filetree"
 	"github.com/tradle/cloudpal/internal/space"
@@ -103,7 +104,7 @@ func act(t *testing.T, m *machine, rng *rand.Rand, paths []string, big []byte, w
 			big[rng.IntN(len(big))] ^= 1
 			text = string(big)
 		}
-		written[hypercrypto.Sum([]byte(text))] = text
+		written[digest.Sum([]byte(text))] = text
 		m.put(map[string]string{path: text})
 	case n < 7:
 		gone := files[rng.IntN(len(files))]

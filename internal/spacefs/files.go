@@ -80,7 +80,7 @@ func Open(sp *space.Space, opts *Options) *Files { return open(sp, opts, func() 
 func open(sp *space.Space, opts *Options, announce func()) *Files {
 	f := &Files{space: sp, announce: announce, opts: opts.withDefaults(), logs: newLogs(sp), trees: make(map[*Tree]struct{}), wake: make(chan struct{})}
 	f.policy, f.began = f.opts.Policy, sp.BlobLog().Length()
-	f.store = content.New(hyperblobs.New(sp.BlobLog()), f.logs.get)
+	f.store = content.New(hyperblobs.NewRelaxed(sp.BlobLog()), f.logs.get)
 	var ctx context.Context
 	ctx, f.cancel = context.WithCancel(context.Background())
 	f.loadPolicy()

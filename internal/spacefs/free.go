@@ -105,6 +105,19 @@ func (f *Files) needed(ctx context.Context, v *filetree.View, more []content.Ref
 	return blocks, nil
 }
 
+// named returns the blocks of all contents that the space knows, also those that were
+// released.
+func (f *Files) named(ctx context.Context, v *filetree.View) (*content.Blocks, error) {
+	var garbage []content.Ref
+	for g, err := range v.Garbage(ctx, 0) {
+		if err != nil {
+			return nil, err
+		}
+		garbage = append(garbage, decodeAll(g)...)
+	}
+	return f.needed(ctx, v, garbage)
+}
+
 // withoutFreed leaves out what was cleared already: what is still held of it belongs to
 // other contents too, unless one of those was released since.
 func (f *Files) withoutFreed(refs []content.Ref) []content.Ref {
@@ -129,14 +142,7 @@ func (f *Files) sweep(ctx context.Context, v *filetree.View) error {
 	if f.swept {
 		return nil
 	}
-	var garbage []content.Ref
-	for g, err := range v.Garbage(ctx, 0) {
-		if err != nil {
-			return err
-		}
-		garbage = append(garbage, decodeAll(g)...)
-	}
-	blocks, err := f.needed(ctx, v, garbage)
+	blocks, err := f.named(ctx, v)
 	if err != nil {
 		return fmt.Errorf("look for unused content: %w", err)
 	}

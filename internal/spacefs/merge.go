@@ -7,7 +7,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/internal/digest"
 	"github.com/tradle/cloudpal/internal/filetree"
 	"github.com/tradle/cloudpal/internal/filetree/diff3"
 )
@@ -74,7 +74,7 @@ func (f *Files) mergeOne(ctx context.Context, v *filetree.View, c *filetree.Conf
 		f.tried.add(ours.Version, c.Copy.Version)
 		return nil
 	}
-	refs, err := f.StoreBatch(ctx, []Small{{Data: merged, Hash: hypercrypto.Sum(merged)}})
+	refs, err := f.StoreBatch(ctx, []Small{{Data: merged, Hash: digest.Sum(merged)}})
 	if err != nil {
 		return err
 	}

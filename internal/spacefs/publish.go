@@ -322,7 +322,7 @@ func (u *update) name(path string) string {
 
 // metadata is what an entry of the drive has beside what all have.
 type metadata struct {
-	// Hash is the BLAKE2b-256 of the content.
+	// Hash is that of the content in the space.
 	Hash string `json:"hash"`
 }
 

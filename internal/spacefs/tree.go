@@ -139,6 +139,9 @@ func (t *Tree) Fetch(ctx context.Context, entries []*filetree.Entry) (stop func(
 	defer release()
 	refs := make([]content.Ref, 0, len(entries))
 	for _, e := range entries {
+		if _, here := t.f.here(ctx, *e); here {
+			continue
+		}
 		list, err := t.f.places(ctx, v, e.Hash, e.Size, e.Content)
 		if err != nil || len(list) == 0 {
 			continue // it shows when it is opened
@@ -150,3 +153,6 @@ func (t *Tree) Fetch(ctx context.Context, entries []*filetree.Entry) (stop func(
 	}
 	return t.f.store.Order(ctx, refs)
 }
+
+// Follow implements [foldersync.Tree].
+func (t *Tree) Follow(ctx context.Context) { t.f.Follow(ctx) }

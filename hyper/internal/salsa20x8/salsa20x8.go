@@ -1,0 +1,43 @@
+package salsa20x8
+
+import (
+	"encoding/binary"
+
+	"golang.org/x/crypto/salsa20/salsa"
+)
+
+// groupSize is the number of bytes that are worked on at once.
+const groupSize = 8 * 64
+
+// XORKeyStream applies the XSalsa20 key stream of a nonce and a key to src, from the
+// start of the stream on. dst and src are the same memory or do not overlap; dst must be
+// no shorter.
+func XORKeyStream(dst, src []byte, nonce *[24]byte, key *[32]byte) {
+	var sub [32]byte
+	var in [16]byte
+	copy(in[:], nonce[:16])
+	salsa.HSalsa20(&sub, &in, key, &salsa.Sigma)
+	clear(in[:])
+	copy(in[:8], nonce[16:])
+	if n := len(src) / groupSize; n > 0 && available() {
+		s := start(&sub, &in)
+		_ = dst[len(src)-1]
+		xor(&dst[0], &src[0], n, &s)
+		dst, src = dst[n*groupSize:], src[n*groupSize:]
+		binary.LittleEndian.PutUint64(in[8:], uint64(n)*8)
+	}
+	if len(src) > 0 {
+		salsa.XORKeyStream(dst, src, &in, &sub)
+	}
+}
+
+// start returns the state before the first block.
+func start(key *[32]byte, in *[16]byte) (s [16]uint32) {
+	word := func(b []byte, i int) uint32 { return binary.LittleEndian.Uint32(b[4*i:]) }
+	for i := range 4 {
+		s[5*i] = word(salsa.Sigma[:], i)
+		s[1+i], s[11+i] = word(key[:], i), word(key[:], 4+i)
+		s[6+i] = word(in[:], i)
+	}
+	return s
+}

@@ -1,0 +1,226 @@
+#include "textflag.h"
+
+// Memory at DX, aligned to 32 bytes, has the 16 words before the rounds, each for eight
+// blocks (rows 0 to 15), the words of the diagonal 0, 5 and 10 during the rounds, for
+// which there are no registers (rows 16 to 18), and the words afterwards (rows 19 to
+// 34). The other words are in Y0 to Y12, in their order.
+#define ROW(i) ((i)*32)(DX)
+#define DIAGONAL(i) ROW(16+i)
+#define AFTER(i) ROW(19+i)
+
+// b ^= (a + d) <<< n, with the second count 32-n.
+#define STEP(a, d, b, n, m) \
+	VPADDD d, a, Y14; \
+	VPSLLD $n, Y14, Y15; \
+	VPSRLD $m, Y14, Y14; \
+	VPXOR  Y15, b, b; \
+	VPXOR  Y14, b, b
+
+#define QUARTER(a, b, c, d) \
+	STEP(a, d, b, 7, 25); \
+	STEP(b, a, c, 9, 23); \
+	STEP(c, b, d, 13, 19); \
+	STEP(d, c, a, 18, 14)
+
+// QUARTER of which the first word is in memory.
+#define QUARTERM(i, b, c, d) \
+	VMOVDQA DIAGONAL(i), Y13; \
+	QUARTER(Y13, b, c, d); \
+	VMOVDQA Y13, DIAGONAL(i)
+
+#define BROADCAST(i) \
+	VPBROADCASTD ((i)*4)(R8), Y0; \
+	VMOVDQA Y0, ROW(i)
+
+#define COUNT(i) \
+	MOVL R9, (8*32+(i)*4)(DX); \
+	MOVQ R9, R10; \
+	SHRQ $32, R10; \
+	MOVL R10, (9*32+(i)*4)(DX); \
+	INCQ R9
+
+#define FINISH(i, y) \
+	VPADDD  ROW(i), y, y; \
+	VMOVDQA y, AFTER(i)
+
+// The rows from i on become the words i to i+7 of each block, applied at offset at of
+// it.
+#define APPLY(at, block, y) \
+	VPXOR   (at+(block)*64)(SI), y, y; \
+	VMOVDQU y, (at+(block)*64)(DI)
+
+#define TRANSPOSE(i, at) \
+	VMOVDQA AFTER(i), Y0; \
+	VMOVDQA AFTER(i+1), Y1; \
+	VMOVDQA AFTER(i+2), Y2; \
+	VMOVDQA AFTER(i+3), Y3; \
+	VMOVDQA AFTER(i+4), Y4; \
+	VMOVDQA AFTER(i+5), Y5; \
+	VMOVDQA AFTER(i+6), Y6; \
+	VMOVDQA AFTER(i+7), Y7; \
+	VPUNPCKLDQ Y1, Y0, Y8; \
+	VPUNPCKHDQ Y1, Y0, Y9; \
+	VPUNPCKLDQ Y3, Y2, Y10; \
+	VPUNPCKHDQ Y3, Y2, Y11; \
+	VPUNPCKLDQ Y5, Y4, Y12; \
+	VPUNPCKHDQ Y5, Y4, Y13; \
+	VPUNPCKLDQ Y7, Y6, Y14; \
+	VPUNPCKHDQ Y7, Y6, Y15; \
+	VPUNPCKLQDQ Y10, Y8, Y0; \
+	VPUNPCKHQDQ Y10, Y8, Y1; \
+	VPUNPCKLQDQ Y11, Y9, Y2; \
+	VPUNPCKHQDQ Y11, Y9, Y3; \
+	VPUNPCKLQDQ Y14, Y12, Y4; \
+	VPUNPCKHQDQ Y14, Y12, Y5; \
+	VPUNPCKLQDQ Y15, Y13, Y6; \
+	VPUNPCKHQDQ Y15, Y13, Y7; \
+	VPERM2I128 $0x20, Y4, Y0, Y8; \
+	VPERM2I128 $0x31, Y4, Y0, Y12; \
+	VPERM2I128 $0x20, Y5, Y1, Y9; \
+	VPERM2I128 $0x31, Y5, Y1, Y13; \
+	VPERM2I128 $0x20, Y6, Y2, Y10; \
+	VPERM2I128 $0x31, Y6, Y2, Y14; \
+	VPERM2I128 $0x20, Y7, Y3, Y11; \
+	VPERM2I128 $0x31, Y7, Y3, Y15; \
+	APPLY(at, 0, Y8); \
+	APPLY(at, 1, Y9); \
+	APPLY(at, 2, Y10); \
+	APPLY(at, 3, Y11); \
+	APPLY(at, 4, Y12); \
+	APPLY(at, 5, Y13); \
+	APPLY(at, 6, Y14); \
+	APPLY(at, 7, Y15)
+
+// func xor(dst, src *byte, groups int, state *[16]uint32)
+TEXT ·xor(SB), 0, $1152-32
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ groups+16(FP), CX
+	MOVQ state+24(FP), R8
+	LEAQ 31(SP), DX
+	ANDQ $~31, DX
+	MOVQ 32(R8), R9 // number of the block
+	BROADCAST(0)
+	BROADCAST(1)
+	BROADCAST(2)
+	BROADCAST(3)
+	BROADCAST(4)
+	BROADCAST(5)
+	BROADCAST(6)
+	BROADCAST(7)
+	BROADCAST(8)
+	BROADCAST(9)
+	BROADCAST(10)
+	BROADCAST(11)
+	BROADCAST(12)
+	BROADCAST(13)
+	BROADCAST(14)
+	BROADCAST(15)
+
+group:
+	COUNT(0)
+	COUNT(1)
+	COUNT(2)
+	COUNT(3)
+	COUNT(4)
+	COUNT(5)
+	COUNT(6)
+	COUNT(7)
+	VMOVDQA ROW(1), Y0
+	VMOVDQA ROW(2), Y1
+	VMOVDQA ROW(3), Y2
+	VMOVDQA ROW(4), Y3
+	VMOVDQA ROW(6), Y4
+	VMOVDQA ROW(7), Y5
+	VMOVDQA ROW(8), Y6
+	VMOVDQA ROW(9), Y7
+	VMOVDQA ROW(11), Y8
+	VMOVDQA ROW(12), Y9
+	VMOVDQA ROW(13), Y10
+	VMOVDQA ROW(14), Y11
+	VMOVDQA ROW(15), Y12
+	VMOVDQA ROW(0), Y13
+	VMOVDQA Y13, DIAGONAL(0)
+	VMOVDQA ROW(5), Y13
+	VMOVDQA Y13, DIAGONAL(1)
+	VMOVDQA ROW(10), Y13
+	VMOVDQA Y13, DIAGONAL(2)
+	MOVQ $10, AX
+
+rounds:
+	QUARTERM(0, Y3, Y6, Y9)
+	QUARTERM(1, Y7, Y10, Y0)
+	QUARTERM(2, Y11, Y1, Y4)
+	QUARTER(Y12, Y2, Y5, Y8)
+	QUARTERM(0, Y0, Y1, Y2)
+	QUARTERM(1, Y4, Y5, Y3)
+	QUARTERM(2, Y8, Y6, Y7)
+	QUARTER(Y12, Y9, Y10, Y11)
+	DECQ AX
+	JNZ  rounds
+
+	FINISH(1, Y0)
+	FINISH(2, Y1)
+	FINISH(3, Y2)
+	FINISH(4, Y3)
+	FINISH(6, Y4)
+	FINISH(7, Y5)
+	FINISH(8, Y6)
+	FINISH(9, Y7)
+	FINISH(11, Y8)
+	FINISH(12, Y9)
+	FINISH(13, Y10)
+	FINISH(14, Y11)
+	FINISH(15, Y12)
+	VMOVDQA DIAGONAL(0), Y13
+	FINISH(0, Y13)
+	VMOVDQA DIAGONAL(1), Y13
+	FINISH(5, Y13)
+	VMOVDQA DIAGONAL(2), Y13
+	FINISH(10, Y13)
+	TRANSPOSE(0, 0)
+	TRANSPOSE(8, 32)
+	ADDQ $512, SI
+	ADDQ $512, DI
+	DECQ CX
+	JNZ  group
+
+	// Keys do not stay in memory.
+	VPXOR Y0, Y0, Y0
+	VMOVDQA Y0, ROW(0)
+	VMOVDQA Y0, ROW(1)
+	VMOVDQA Y0, ROW(2)
+	VMOVDQA Y0, ROW(3)
+	VMOVDQA Y0, ROW(4)
+	VMOVDQA Y0, ROW(5)
+	VMOVDQA Y0, ROW(6)
+	VMOVDQA Y0, ROW(7)
+	VMOVDQA Y0, ROW(8)
+	VMOVDQA Y0, ROW(9)
+	VMOVDQA Y0, ROW(10)
+	VMOVDQA Y0, ROW(11)
+	VMOVDQA Y0, ROW(12)
+	VMOVDQA Y0, ROW(13)
+	VMOVDQA Y0, ROW(14)
+	VMOVDQA Y0, ROW(15)
+	VMOVDQA Y0, ROW(16)
+	VMOVDQA Y0, ROW(17)
+	VMOVDQA Y0, ROW(18)
+	VMOVDQA Y0, ROW(19)
+	VMOVDQA Y0, ROW(20)
+	VMOVDQA Y0, ROW(21)
+	VMOVDQA Y0, ROW(22)
+	VMOVDQA Y0, ROW(23)
+	VMOVDQA Y0, ROW(24)
+	VMOVDQA Y0, ROW(25)
+	VMOVDQA Y0, ROW(26)
+	VMOVDQA Y0, ROW(27)
+	VMOVDQA Y0, ROW(28)
+	VMOVDQA Y0, ROW(29)
+	VMOVDQA Y0, ROW(30)
+	VMOVDQA Y0, ROW(31)
+	VMOVDQA Y0, ROW(32)
+	VMOVDQA Y0, ROW(33)
+	VMOVDQA Y0, ROW(34)
+	VZEROUPPER
+	RET
