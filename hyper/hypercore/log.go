@@ -130,15 +130,16 @@ func (l *log) commit(b *storage.Batch, mode storage.Mode) error {
 		return nil
 	}
 	err = fmt.Errorf("store changes of log %s: %w", l.key, err)
-	if errors.Is(err, storage.ErrFull) {
-		return err // nothing was applied
-	}
 	l.fail(err)
 	return err
 }
 
-// fail makes the log refuse further changes.
+// fail makes the log refuse further changes, unless it is only for want of room: then
+// nothing was changed.
 func (l *log) fail(err error) {
+	if errors.Is(err, storage.ErrFull) {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.failed == nil {

@@ -33,7 +33,8 @@ type DB struct {
 	failed  chan struct{} // closed when broken is set
 	refused atomic.Int64  // writes of tables that failed in a row
 	running atomic.Bool   // it is open
-	halted  atomic.Bool   // the database waits for ever for what it does in the background
+	halted  chan struct{} // closed when the database waits for ever for what it does in the background
+	halt    sync.Once
 
 	applied atomic.Uint64 // commits that took effect
 	durable atomic.Uint64 // how many of them are durable for certain
@@ -247,8 +248,8 @@ func (db *DB) writeOut() error {
 // closeDatabase closes everything but the lock.
 func (db *DB) closeDatabase() error {
 	var errs []error
-	if db.pebble != nil && !db.halted.Load() {
-		errs = append(errs, db.pebble.Close())
+	if db.pebble != nil {
+		errs = append(errs, db.closePebble())
 	}
 	if db.blocks != nil {
 		db.blocks.Unref()
@@ -257,6 +258,24 @@ func (db *DB) closeDatabase() error {
 		errs = append(errs, db.segs.close())
 	}
 	return errors.Join(errs...)
+}
+
+// closePebble closes the database, or leaves it to the end of the process if it would
+// wait for ever.
+func (db *DB) closePebble() error {
+	closed := make(chan error, 1)
+	select {
+	case <-db.halted:
+		return nil
+	default:
+	}
+	go func() { closed <- db.pebble.Close() }()
+	select {
+	case err := <-closed:
+		return err
+	case <-db.halted:
+		return nil
+	}
 }
 
 // scan calls fn for the records with keys in [lower, upper).

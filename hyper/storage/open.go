@@ -30,6 +30,7 @@ func Open(dir string, opts *Options) (*DB, error) {
 		creating: map[hypercrypto.DiscoveryKey]struct{}{},
 		states:   2,
 		failed:   make(chan struct{}),
+		halted:   make(chan struct{}),
 		snaps:    map[*Snapshot]struct{}{},
 	}
 	db.gate.done = make(chan struct{}, 1)
@@ -152,7 +153,7 @@ func (l pebbleLog) Fatalf(format string, args ...any) {
 	err := fmt.Errorf(format, args...)
 	l.db.fail(err)
 	if l.db.running.Load() && strings.HasPrefix(err.Error(), "MANIFEST") {
-		l.db.halted.Store(true)
+		l.db.halt.Do(func() { close(l.db.halted) })
 		runtime.Goexit()
 	}
 }
