@@ -169,7 +169,7 @@ func (b *Base) writeAll(all []*request) {
 			select {
 			case <-r.done:
 			default:
-				if r.err == nil {
+				if r.err == nil && !r.written {
 					r.err = err
 				}
 				close(r.done)
@@ -180,10 +180,18 @@ func (b *Base) writeAll(all []*request) {
 		finish(err)
 		return
 	}
+	stumble := func(err error) {
+		b.stumble(err)
+		if b.failed == nil {
+			if err := b.advance(b.here); err != nil {
+				b.stumble(err)
+			}
+		}
+		finish(err)
+	}
 	e := b.e
 	if err := b.advance(b.here); err != nil {
-		b.fail(err)
-		finish(err)
+		stumble(err)
 		return
 	}
 	var entries []*entry
@@ -209,14 +217,12 @@ func (b *Base) writeAll(all []*request) {
 	for some := range byEpoch(entries) {
 		if rewound {
 			if err := b.advance(b.here); err != nil {
-				b.fail(err)
-				finish(err)
+				stumble(err)
 				return
 			}
 		}
 		if err := e.write(b.here, some); err != nil {
-			b.fail(err)
-			finish(err)
+			stumble(err)
 			return
 		}
 		rewound = e.rewound
@@ -226,7 +232,8 @@ func (b *Base) writeAll(all []*request) {
 		after = b.advance
 	}
 	if err := after(b.here); err != nil {
-		b.fail(err)
+		stumble(err)
+		return
 	}
 	finish(nil)
 }
@@ -261,7 +268,7 @@ func (b *Base) Update(ctx context.Context) (Position, error) {
 		return Position{}, err
 	}
 	if err := b.advance(b.here); err != nil {
-		b.fail(err)
+		b.stumble(err)
 		return Position{}, err
 	}
 	return b.last, nil

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"syscall"
 
 	"github.com/tradle/cloudpal/hyper/hypercore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/hyper/internal/linearizer"
 	"github.com/tradle/cloudpal/hyper/internal/oplog"
+	"github.com/tradle/cloudpal/hyper/storage"
 )
 
 // applyNext applies the first append of nodes, or leaves out the first node, and
@@ -235,7 +237,8 @@ func fatal(err error) bool {
 			return true
 		}
 	}
-	return false
+	var errno syscall.Errno // the disk
+	return errors.As(err, &errno) || errors.Is(err, storage.ErrCorrupt) || errors.Is(err, storage.ErrFailed) || full(err)
 }
 
 func (e *engine) run(ctx context.Context, nodes []Node, h *Host) (err error) {

@@ -125,7 +125,7 @@ func Open(ctx context.Context, store *corestore.Store, bootstrap *hypercrypto.Ke
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.store = store.Session()
 	e := &engine{
-		store: b.store, apply: h.Apply, optimistic: b.opts.Optimistic, emit: b.event, wake: b.poke, peek: b.opts.Peek,
+		store: b.store, apply: h.Apply, optimistic: b.opts.Optimistic, emit: b.event, wake: b.poke, later: b.later, peek: b.opts.Peek,
 		byKey: make(map[hypercrypto.Key]*writer), receipts: make(map[oplog.Ref]*Receipt),
 		needs: make(map[Need]struct{}), seek: b.seekBlock, await: b.pokeAfter,
 	}
@@ -269,7 +269,7 @@ func (b *Base) run() {
 				err = b.advance(b.here)
 			}
 			if err != nil && b.ctx.Err() == nil {
-				b.fail(err)
+				b.stumble(err)
 			}
 		}
 		b.mu.Unlock()

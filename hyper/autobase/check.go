@@ -35,7 +35,7 @@ func (b *Base) Check(ctx context.Context, h Handlers) error {
 	}
 	e := &engine{
 		store: b.store.Session(), lineage: b.e.lineage.again(), optimistic: b.e.optimistic, apply: h.Apply, scratch: true,
-		emit: func(Event) {}, wake: func() {}, byKey: make(map[hypercrypto.Key]*writer), local: b.e.local,
+		emit: func(Event) {}, wake: func() {}, later: func() {}, byKey: make(map[hypercrypto.Key]*writer), local: b.e.local,
 	}
 	ctx = hypercore.WithoutPeers(ctx, e.miss)
 	defer e.close()

@@ -21,6 +21,7 @@ type engine struct {
 	apply      func(ctx context.Context, nodes []Node, h *Host) error
 	emit       func(Event)
 	wake       func() // called from anywhere when a log may have news
+	later      func() // looks again when there may be room on the disk
 	peek       func(log hypercrypto.Key, value []byte)
 
 	local *writer
@@ -44,19 +45,20 @@ type engine struct {
 	locked   *lock              // the key that the order waits for
 	signed   uint64             // length of the system view that is signed
 
-	eager      bool      // Apply prefers a jump, however short
-	held       bool      // nodes are neither fetched nor loaded
-	scratch    bool      // nothing is written but what is there already
-	forking    *forkCall // what Apply asked for in this update
-	confirming bool      // what is applied now is confirmed
-	passed     []passed  // nodes of the epoch that are confirmed without being part of the state
-	writing    bool      // own nodes were entered that are not in the log yet
-	booted     []byte    // boot record that counts once they are
-	rewound    bool      // nodes that were loaded before have to be again
-	regressed  bool      // the state lacks what it had, until blocks come
-	applyStuck bool      // a node is not applied for want of blocks
-	loadStuck  bool      // an own node is not loaded for want of blocks
-	valuedAt   uint64    // length of the system view with the last confirmed value
+	eager      bool        // Apply prefers a jump, however short
+	held       bool        // nodes are neither fetched nor loaded
+	scratch    bool        // nothing is written but what is there already
+	forking    *forkCall   // what Apply asked for in this update
+	confirming bool        // what is applied now is confirmed
+	passed     []passed    // nodes of the epoch that are confirmed without being part of the state
+	writing    bool        // own nodes were entered that are not in the log yet
+	booted     []byte      // boot record that counts once they are
+	rewound    bool        // nodes that were loaded before have to be again
+	regressed  bool        // the state lacks what it had, until blocks come
+	applyStuck bool        // a node is not applied for want of blocks
+	loadStuck  bool        // an own node is not loaded for want of blocks
+	again      *bootRecord // of a restart without an end
+	valuedAt   uint64      // length of the system view with the last confirmed value
 
 	misses      int                   // reads of blocks that are missing
 	missed      Need                  // the last of them

@@ -274,7 +274,7 @@ func (b *Base) tryLand(l *landing, minimum uint64) (ok bool, err error) {
 		return false, err
 	}
 	if err := b.e.land(b.here, l); err != nil {
-		b.fail(fmt.Errorf("go on from a signed state: %w", err))
+		b.stumble(fmt.Errorf("go on from a signed state: %w", err))
 		return false, err
 	}
 	b.event(Event{Type: EventForward, Length: l.length})

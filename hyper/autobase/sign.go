@@ -336,6 +336,11 @@ func (e *engine) commit(ctx context.Context, length uint64, votes []vote) error 
 		if errors.Is(err, hypercore.ErrDraftBehind) {
 			return nil // until the nodes are here that others made more of
 		}
+		if full(err) {
+			e.emit(Event{Type: EventWarning, Err: err})
+			e.later()
+			return nil
+		}
 		return err
 	}
 	e.signed = length

@@ -101,7 +101,7 @@ func (e *engine) boot(ctx context.Context) error {
 func (e *engine) setSystem(core *hypercore.Core, length uint64) error {
 	rec := (&bootRecord{system: oplog.Ref{Key: core.Key(), Length: length}}).appendTo(nil)
 	switch {
-	case e.scratch:
+	case e.scratch, e.again != nil:
 	case e.writing:
 		e.booted = rec
 	default:
@@ -113,6 +113,14 @@ func (e *engine) setSystem(core *hypercore.Core, length uint64) error {
 	e.system, e.signed = core, length
 	e.watchSystem()
 	e.forgetPassed()
+	if e.again != nil {
+		for _, r := range e.again.passed {
+			e.passed = append(e.passed, passed{r, 0})
+		}
+		for _, w := range e.writers {
+			w.passed = e.passedLength(w.key)
+		}
+	}
 	return nil
 }
 

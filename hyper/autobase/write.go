@@ -22,6 +22,7 @@ type entry struct {
 	optimistic bool
 	epoch      *uint32 // of keys, nil: the one in force
 	receipts   []*Receipt
+	written    bool
 }
 
 // writable tells whether values of this device count.
@@ -93,6 +94,9 @@ func (e *engine) write(ctx context.Context, entries []*entry) error {
 	w.signs.length = end
 	if _, err := w.core.Append(ctx, blocks...); err != nil {
 		return stop(fmt.Errorf("append to the own log: %w", err))
+	}
+	for _, x := range entries {
+		x.written = true
 	}
 	// An epoch that these nodes began must not outlive them in a crash.
 	e.writing = false

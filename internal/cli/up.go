@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -87,7 +88,7 @@ func runUp(ctx context.Context, g *globals, o *upOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, n.Close()) }()
+	defer func() { err = closeNode(n, err) }()
 	if _, err := n.Limit(o.limits.change()); err != nil {
 		return err
 	}
@@ -117,6 +118,28 @@ func runUp(ctx context.Context, g *globals, o *upOptions) (err error) {
 	}
 	if e := notifier.Stopping(); e != nil {
 		log.Debug("not told to stop", "err", e)
+	}
+	return err
+}
+
+// failedClose is how long a node may take to end when its disk failed.
+const failedClose = 20 * time.Second
+
+// closeNode closes a node that ended with err. On a disk that failed much of it may wait
+// for ever, and there is nothing left to be saved.
+func closeNode(n *node.Node, err error) error {
+	kind := fault.KindOf(err)
+	if kind != fault.Disk && kind != fault.Full {
+		return errors.Join(err, n.Close())
+	}
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		_ = n.Close() // its errors are about what failed already
+	}()
+	select {
+	case <-closed:
+	case <-time.After(failedClose):
 	}
 	return err
 }

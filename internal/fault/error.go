@@ -74,6 +74,8 @@ func KindOf(err error) Kind {
 		return Unavailable
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return Full
+	case errors.Is(err, syscall.EIO):
+		return Disk
 	case errors.Is(err, syscall.EADDRINUSE):
 		return Busy
 	case errors.Is(err, fs.ErrNotExist):

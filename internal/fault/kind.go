@@ -1,6 +1,9 @@
 package fault
 
-import "net/http"
+import (
+	"net/http"
+	"slices"
+)
 
 // Kind says what sort of thing went wrong, from the point of view of the
 // person or program that asked.
@@ -39,6 +42,8 @@ const (
 	// Closing is a node that shuts down. The client asks again elsewhere; a
 	// person never sees it.
 	Closing
+	// Disk is a disk that fails.
+	Disk
 )
 
 // row is one line of the table.
@@ -63,6 +68,7 @@ var table = [...]row{
 	{Conflict, "conflict", 10, http.StatusConflict, "two states contradict each other, for example a file that keeps changing"},
 	{Canceled, "canceled", 130, 499, "interrupted; run the same command again to continue"},
 	{Closing, "closing", 1, http.StatusServiceUnavailable, ""},
+	{Disk, "disk", 11, http.StatusInternalServerError, "the disk of the data folder failed; what was confirmed before is kept"},
 }
 
 // String returns the stable name of the kind, as it appears in JSON.
@@ -108,5 +114,6 @@ func ExitCodes() []Exit {
 			codes = append(codes, Exit{r.exit, r.name, r.help})
 		}
 	}
+	slices.SortFunc(codes, func(a, b Exit) int { return a.Code - b.Code })
 	return codes
 }

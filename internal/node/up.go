@@ -45,7 +45,10 @@ func (n *Node) Up(ctx context.Context, o UpOptions, ready func(api.Up)) error {
 // services are what runs while the node is up, in the order of their start: what
 // needs the network comes after it, and who serves others last.
 func (n *Node) services(o *UpOptions, url *string) []service {
-	list := []service{{"memory", func(ctx context.Context, ready func()) error {
+	list := []service{{"disk", func(ctx context.Context, ready func()) error {
+		ready()
+		return watchDisk(ctx, n.opts.Home, n.store.DB())
+	}}, {"memory", func(ctx context.Context, ready func()) error {
 		ready()
 		defer limitHeap(n.opts.Memory)()
 		n.keepMemory(ctx)
@@ -158,6 +161,10 @@ func (n *Node) Healthy(ctx context.Context) error {
 	n.mu.Unlock()
 	go func() {
 		defer n.wg.Done()
+		if err := n.store.DB().Err(); err != nil {
+			done <- diskFailed(n.opts.Home, err)
+			return
+		}
 		for _, err := range n.store.List() {
 			done <- err
 			return
