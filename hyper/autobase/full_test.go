@@ -36,7 +36,7 @@ func (fs *narrowFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
 // becomes one of two indexers, and jumps. It says so, and goes on by itself when there is
 // room; what was acknowledged is there, and what was refused is not.
 func TestABaseGoesOnAfterAFullDisk(t *testing.T) {
-	for n := range int64(13) {
+	for n := range int64(10) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			fullAt(t, n)
