@@ -24,8 +24,12 @@ import (
 	"github.com/tradle/cloudpal/internal/node"
 )
 
-// killSeed repeats a run of TestKilledNodesKeepTheirFoldersEqual.
-const killSeed = "CLOUDPAL_KILL_SEED"
+// killSeed repeats a run of TestKilledNodesKeepTheirFoldersEqual, killFor makes it go on
+// for a while, such as 10m.
+const (
+	killSeed = "CLOUDPAL_KILL_SEED"
+	killFor  = "CLOUDPAL_KILL_FOR"
+)
 
 // settled is how long a content has to lie on the disk of a node that runs until it
 // has to be in the history.
@@ -255,9 +259,10 @@ func (w *writer) change(k *killed) {
 	}
 }
 
-// Two nodes keep a folder each equal with a space while files are written, renamed and
-// deleted on both sides, and are killed again and again. In the end the folders are
-// equal, and all that lay on a disk for a while is in them or in the history.
+// Two nodes keep a folder each equal with a space, which a mirror keeps, while files are
+// written, renamed and deleted on both sides. All three are killed again and again. In the
+// end the folders are equal, all that lay on a disk for a while is in them or in the
+// history, and a third device, which is killed while it gets the space, has the same.
 func TestKilledNodesKeepTheirFoldersEqual(t *testing.T) {
 	t.Setenv("CLOUDPAL_BOOTSTRAP", "none")
 	t.Setenv("CLOUDPAL_LAN", "none")
@@ -268,12 +273,20 @@ func TestKilledNodesKeepTheirFoldersEqual(t *testing.T) {
 		}
 	}
 	t.Logf("%s=%d", killSeed, seed)
+	var long time.Duration
+	if v := os.Getenv(killFor); v != "" {
+		var err error
+		if long, err = time.ParseDuration(v); err != nil {
+			t.Fatal(err)
+		}
+	}
 	w := &writer{t: t, r: rand.New(rand.NewPCG(seed, 0)), tmp: t.TempDir(), all: make(map[hypercrypto.Hash]*written)}
 	a, b := newKilledPair(t, t.TempDir(), t.TempDir())
+	m := newKilledMirror(t, a, b)
 	nodes := []*killed{a, b}
-	const kills = 8
-	for range kills {
-		k := nodes[w.r.IntN(2)]
+	began := time.Now()
+	for n := 0; n < 9 || time.Since(began) < long; n++ {
+		k := []*killed{a, b, a, b, m}[w.r.IntN(5)]
 		w.busy(nodes, time.Duration(w.r.IntN(3000))*time.Millisecond)
 		k.kill()
 		w.busy(nodes, time.Duration(w.r.IntN(600))*time.Millisecond)
@@ -283,9 +296,67 @@ func TestKilledNodesKeepTheirFoldersEqual(t *testing.T) {
 	awaitEqual(t, a, b)
 	_, kept := a.look()
 	awaitHistory(t, w, a, kept)
-	for _, k := range nodes {
+	c := newcomer(t, w, a)
+	awaitEqual(t, a, c)
+	for _, k := range append(nodes, m, c) {
 		k.healthy()
 	}
+}
+
+// newKilledMirror starts a mirror of the space.
+func newKilledMirror(t *testing.T, a, b *killed) *killed {
+	t.Helper()
+	root := t.TempDir()
+	m := &killed{t: t, home: filepath.Join(root, "home"), dir: root, up: []string{"mirror", "--listen", "tcp://127.0.0.1:0"}}
+	m.start()
+	up, err := m.p.event("mirroring")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.up[2] = up["listen"].([]any)[0].(string)
+	for _, k := range []*killed{a, b} {
+		k.kill()
+		k.up = append(k.up, "--peer", m.up[2])
+		k.start()
+		if _, err := k.p.event("up"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.run("space", "add-mirror", "family", up["key"].(string))
+	return m
+}
+
+// newcomer lets one more device of somebody else into the space, which is killed while it
+// jumps to the state, fetches the rest, and fills its folder, and while what is in the
+// trash goes from all devices.
+func newcomer(t *testing.T, w *writer, a *killed) *killed {
+	t.Helper()
+	root := t.TempDir()
+	c := &killed{t: t, home: filepath.Join(root, "home"), dir: filepath.Join(root, "folder"), up: []string{"up", "--peer", a.up[2]}}
+	if err := os.MkdirAll(c.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c.run("identity", "new", "--protect", "plain")
+	invite := strings.TrimSpace(a.run("space", "invite", "family", "--role", "editor", "--no-wait", "--quiet"))
+	c.run("join", invite[strings.Index(invite, "cloudpal://"):], "--peer", a.up[2], "--name", "family")
+	c.start()
+	if _, err := c.p.event("up"); err != nil {
+		t.Fatal(err)
+	}
+	c.run("sync", c.dir, "--space", "family")
+	for n := range 6 {
+		time.Sleep(time.Duration(w.r.IntN(500)) * time.Millisecond) // when it is killed does not matter
+		c.kill()
+		if n == 2 {
+			a.run("trash", "empty", "family")
+		}
+		if n == 4 {
+			a.kill()
+			a.start()
+		}
+		c.start()
+	}
+	return c
 }
 
 // healthy ends the node, and wants it to be well.
