@@ -171,6 +171,8 @@ func (s *Space) explain(err error) error {
 		return fault.New(fault.Unavailable, "space %q: %w", name, err).Hint("update this program")
 	case errors.Is(err, autobase.ErrLocked):
 		return fault.New(fault.Unavailable, "this device waits for a key of space %q", name).Hint("a device of another member has to be online")
+	case errors.Is(err, autobase.ErrMissing):
+		return fault.New(fault.Unavailable, "a part of space %q has not come from other devices yet", name).Hint("one of them, or a mirror, has to be online")
 	case errors.Is(err, autobase.ErrClosed):
 		return fault.New(fault.Closing, "space %q is closed", name)
 	case errors.Is(err, errLastOwner), errors.Is(err, errNotRemovable):

@@ -78,12 +78,24 @@ type Files struct {
 func Open(sp *space.Space, opts *Options) *Files { return open(sp, opts, func() {}) }
 
 func open(sp *space.Space, opts *Options, announce func()) *Files {
+	f := prepare(sp, opts, announce)
+	f.start()
+	return f
+}
+
+// prepare returns files that nobody cares for yet.
+func prepare(sp *space.Space, opts *Options, announce func()) *Files {
 	f := &Files{space: sp, announce: announce, opts: opts.withDefaults(), logs: newLogs(sp), trees: make(map[*Tree]struct{}), wake: make(chan struct{})}
 	f.policy, f.began = f.opts.Policy, sp.BlobLog().Length()
 	f.store = content.New(hyperblobs.NewRelaxed(sp.BlobLog()), f.logs.get)
+	f.cancel = func() {}
+	f.loadPolicy()
+	return f
+}
+
+func (f *Files) start() {
 	var ctx context.Context
 	ctx, f.cancel = context.WithCancel(context.Background())
-	f.loadPolicy()
 	if f.opts.Drives != nil {
 		f.published.failed = f.loadPublished(ctx)
 	}
@@ -94,7 +106,6 @@ func open(sp *space.Space, opts *Options, announce func()) *Files {
 	f.wg.Go(func() { f.every(ctx, "publish", publishTick, f.publish) })
 	f.wg.Go(func() { f.keep(ctx) })
 	f.wg.Go(func() { f.every(ctx, "fetch operations", keepTick, f.keepOperations) })
-	return f
 }
 
 // Close ends the care and gives the logs back. Reads and writes must have ended.

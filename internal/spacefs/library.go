@@ -13,8 +13,9 @@ import (
 type Library struct {
 	opts *Options
 
-	mu   sync.Mutex // guards open
-	open map[hypercrypto.Key]*Files
+	mu     sync.Mutex // guards what follows
+	open   map[hypercrypto.Key]*Files
+	ending map[*space.Space]struct{} // dropped, or about to be; few are ever
 
 	changeMu sync.Mutex    // guards change
 	change   chan struct{} // closed and replaced when a folder is published, or is no longer
@@ -22,7 +23,7 @@ type Library struct {
 
 // NewLibrary returns a library that opens files with these options.
 func NewLibrary(opts *Options) *Library {
-	return &Library{opts: opts, open: make(map[hypercrypto.Key]*Files), change: make(chan struct{})}
+	return &Library{opts: opts, open: make(map[hypercrypto.Key]*Files), ending: make(map[*space.Space]struct{}), change: make(chan struct{})}
 }
 
 // PublishedChanged returns a channel that is closed when a folder of some space is
@@ -40,10 +41,16 @@ func (l *Library) changed() {
 	l.change = make(chan struct{})
 }
 
-// Of returns the files of a space, which stay open until Drop or Close.
+// Of returns the files of a space, which stay open until Drop or Close. Those of a space
+// that is dropped, which somebody still has at hand, are closed.
 func (l *Library) Of(sp *space.Space) *Files {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if _, ok := l.ending[sp]; ok {
+		f := prepare(sp, l.opts, l.changed)
+		_ = f.Close() // nothing is open
+		return f
+	}
 	f := l.open[sp.Key()]
 	if f == nil {
 		f = open(sp, l.opts, l.changed)
@@ -52,16 +59,29 @@ func (l *Library) Of(sp *space.Space) *Files {
 	return f
 }
 
-// Drop closes the files of a space, which is about to be closed. Nobody may use them.
-func (l *Library) Drop(key hypercrypto.Key) error {
+// Drop closes the files of a space, which nobody may use any more, and calls end, which
+// closes the space. If end fails the space goes on, and its files are opened anew when they
+// are needed.
+func (l *Library) Drop(sp *space.Space, end func() error) error {
+	key := sp.Key()
 	l.mu.Lock()
 	f := l.open[key]
 	delete(l.open, key)
+	l.ending[sp] = struct{}{}
 	l.mu.Unlock()
-	if f == nil {
-		return nil
+	var err error
+	if f != nil {
+		err = f.Close()
 	}
-	return f.Close()
+	if err == nil {
+		err = end()
+	}
+	if err != nil {
+		l.mu.Lock()
+		delete(l.ending, sp)
+		l.mu.Unlock()
+	}
+	return err
 }
 
 // Close closes all of them. Nobody may use them.
