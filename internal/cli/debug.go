@@ -22,6 +22,7 @@ func newDebug(g *globals) *cobra.Command {
 		GroupID: "care",
 		Short:   "Find out what is wrong with the node",
 		Long:    `Debug is for reports of problems.`,
+		Example: `  cloudpal debug bundle`,
 	}
 	cmd.AddCommand(newDebugBundle(g))
 	return cmd

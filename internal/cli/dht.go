@@ -17,6 +17,7 @@ func newDHT(g *globals) *cobra.Command {
 		Long: `A DHT is the network of nodes by which peers find each other. The public one needs
 no node of yours. With "dht bootstrap" and "dht node" you run one of your own, for
 machines that have no way to the public one or should not use it.`,
+		Example: `  cloudpal dht bootstrap --at 192.0.2.7:49737`,
 	}
 	cmd.AddCommand(newDHTBootstrap(g), newDHTNode(g), newDHTRelay(g))
 	return cmd

@@ -24,6 +24,8 @@ down, and give shares of them to friends in case you lose what you wrote.
 
 A device has a key of its own, which it never gives away, and a proof that it belongs
 to the person. A device that is lost is made worthless by "restore" on another.`,
+		Example: `  cloudpal identity new
+  cloudpal identity show`,
 	}
 	cmd.AddCommand(newIdentityNew(g), newIdentityShow(g), newIdentityUnlock(g), newIdentityPassphrase(g), newIdentityPhrase(g), newIdentityRestore(g), newIdentityShares(g), newIdentityCombine(g))
 	return cmd
@@ -41,6 +43,8 @@ proof that --json prints as well.
 
 With --check it also opens the key, and so tells whether the passphrase is right, or
 whether the keyring still has what it needs.`,
+		Example: `  cloudpal identity show
+  cloudpal identity show --check`,
 		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return runIdentityShow(cmd.Context(), g, check, &p) },
 	}

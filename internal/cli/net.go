@@ -21,6 +21,8 @@ func newNet(g *globals) *cobra.Command {
 		Use:     "net",
 		GroupID: "care",
 		Short:   "Look at this machine's network",
+		Long:    `Net says what this machine's network lets it do, which no program can change.`,
+		Example: `  cloudpal net doctor`,
 	}
 	var o netDoctorOptions
 	doctor := &cobra.Command{
@@ -29,6 +31,8 @@ func newNet(g *globals) *cobra.Command {
 		Long: `Doctor asks a few nodes of the DHT how they see this machine, and says in plain words
 which peers it can connect to directly and when a relay is needed. It announces
 nothing.`,
+		Example: `  cloudpal net doctor
+  cloudpal net doctor --bootstrap 192.0.2.7:49737`,
 		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return runNetDoctor(cmd.Context(), g, &o) },
 	}

@@ -23,6 +23,7 @@ func newService(g *globals) *cobra.Command {
 		Short:   "Run the node in the background, from the start of your session on",
 		Long: `Service has the service manager of this system, systemd or launchd, run "cloudpal up"
 for you: from the start of your session to its end, and again if it fails.`,
+		Example: `  cloudpal service install`,
 	}
 	cmd.AddCommand(newServiceInstall(g), newServiceUninstall(g), newServiceStatus(g))
 	return cmd

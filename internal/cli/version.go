@@ -22,6 +22,7 @@ func newVersion(g *globals) *cobra.Command {
 		GroupID: "care",
 		Short:   "Print the version",
 		Long:    `Version prints the version of the program, and of what it was built with and for.`,
+		Example: `  cloudpal version --json`,
 		Args:    args(0, 0),
 		RunE: func(*cobra.Command, []string) error {
 			if g.json {

@@ -1,6 +1,7 @@
 package foldersync
 
 import (
+	"context"
 	"sync"
 	"time"
 )
@@ -85,4 +86,40 @@ func (d *dirtySet) take(now time.Time) (paths []string, next time.Time) {
 		}
 	}
 	return paths, next
+}
+
+// next waits for something to look at, or for full, when that is everything. It returns nil
+// when ctx ends.
+func (d *dirtySet) next(ctx context.Context, wake <-chan struct{}, full <-chan time.Time) []string {
+	for {
+		paths, next := d.take(time.Now())
+		if len(paths) > 0 {
+			return paths
+		}
+		var due <-chan time.Time
+		if !next.IsZero() {
+			// Not for every event: there may be many.
+			due = time.After(max(time.Until(next), 5*time.Millisecond))
+			wake := wake
+			if time.Until(next) <= quietTime {
+				wake = nil
+			}
+			select {
+			case <-due:
+			case <-wake:
+			case <-full:
+				return []string{""}
+			case <-ctx.Done():
+				return nil
+			}
+			continue
+		}
+		select {
+		case <-wake:
+		case <-full:
+			return []string{""}
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }

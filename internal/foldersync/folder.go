@@ -25,16 +25,20 @@ type Folder struct {
 	opts     Options
 	selected string        // Options.Selection as text
 	step     time.Duration // of the times of the file system
-	idx      *index
-	names    *names
-	rules    atomic.Pointer[rules]
-	naming   atomic.Pointer[naming]  // nil: not known yet
-	watch    atomic.Pointer[watcher] // nil: nobody watches
+
+	largeSize uint64 // set once
+
+	idx    *index
+	names  *names
+	rules  atomic.Pointer[rules]
+	naming atomic.Pointer[naming]  // nil: not known yet
+	watch  atomic.Pointer[watcher] // nil: nobody watches
 
 	looked atomic.Pointer[look] // the last at everything; never nil
 
 	progress progress
 	dirty    dirtySet
+	large    dirtySet    // of files that are put into the tree apart
 	confirm  atomic.Bool // the next scan may find anything gone
 
 	// passMu is held for a pass over the disk, or over the tree: each is done by one
@@ -77,7 +81,7 @@ func Open(tree Tree, root, state string, opts *Options) (*Folder, error) {
 	if real, err := filepath.EvalSymlinks(root); err == nil {
 		root = real
 	}
-	f := &Folder{tree: tree, root: root, opts: o, names: newNames(), step: settleFine}
+	f := &Folder{tree: tree, root: root, opts: o, names: newNames(), step: settleFine, largeSize: largeSize}
 	f.progress = progress{onEvent: o.OnEvent, problems: make(map[problemKey]Problem), s: Status{State: StateIdle}}
 	f.rules.Store(&rules{list: nil})
 	f.looked.Store(&look{at: time.Now()})
@@ -167,7 +171,7 @@ func (f *Folder) Close() error {
 // Status returns what the folder is doing.
 func (f *Folder) Status() Status {
 	s := f.progress.status()
-	s.Files, s.Waiting = f.idx.len(), f.dirty.len()
+	s.Files, s.Waiting = f.idx.len(), f.dirty.len()+f.large.len()
 	return s
 }
 

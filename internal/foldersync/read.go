@@ -34,6 +34,9 @@ func (f *Folder) prepareFile(ctx context.Context, c *pending, now filetree.Entry
 			return fileError{errBusy}
 		}
 	}
+	if f.postpone(c.edit, before.size) {
+		return fileError{errBusy}
+	}
 	if c.edit.known && c.edit.old.unsure && before.size < c.edit.old.stat.size {
 		cut, err := f.cutOff(ctx, h, c.edit, before, now, exists)
 		if err != nil {

@@ -59,6 +59,7 @@ func (f *Folder) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { w.run(ctx) })
 	wg.Go(func() { f.pushLoop(ctx, w, kick, marks) })
+	wg.Go(func() { f.largeLoop(ctx, kick, marks) })
 	wg.Go(func() { f.pullLoop(ctx, kick, marks) })
 	wg.Go(func() { f.markLoop(ctx, marks) })
 	if f.opts.Selection.everything() && f.opts.MinFree == 0 {
@@ -110,7 +111,7 @@ func (f *Folder) pushLoop(ctx context.Context, w *watcher, kick, marks chan<- st
 		}
 		signal(kick)
 		signal(marks)
-		if paths = f.nextDirty(ctx, wake, full.C); paths == nil {
+		if paths = f.dirty.next(ctx, wake, full.C); paths == nil {
 			return
 		}
 		full.Stop()
@@ -129,41 +130,6 @@ func (f *Folder) rescan(w *watcher, took time.Duration) time.Duration {
 		every, pause = min(every, blindRescan), blindPause
 	}
 	return max(every, pause*took)
-}
-
-// nextDirty waits for something to look at. It returns nil when ctx ends.
-func (f *Folder) nextDirty(ctx context.Context, wake <-chan struct{}, full <-chan time.Time) []string {
-	for {
-		paths, next := f.dirty.take(time.Now())
-		if len(paths) > 0 {
-			return paths
-		}
-		var due <-chan time.Time
-		if !next.IsZero() {
-			// Not for every event: there may be many.
-			due = time.After(max(time.Until(next), 5*time.Millisecond))
-			wake := wake
-			if time.Until(next) <= quietTime {
-				wake = nil
-			}
-			select {
-			case <-due:
-			case <-wake:
-			case <-full:
-				return []string{""}
-			case <-ctx.Done():
-				return nil
-			}
-			continue
-		}
-		select {
-		case <-wake:
-		case <-full:
-			return []string{""}
-		case <-ctx.Done():
-			return nil
-		}
-	}
 }
 
 // pullLoop puts changes of the tree on disk.

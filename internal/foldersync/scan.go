@@ -29,6 +29,7 @@ type edit struct {
 	found        // kind 0: nothing is on disk
 	old   record // as far as known
 	known bool   // there is an old
+	apart bool   // it is put into the tree apart from others
 }
 
 // scanner compares a part of the folder with the index.
