@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -16,7 +17,7 @@ const mirrorPause = 500 * time.Millisecond
 // keptSpace is a space that mirrors are told of.
 type keptSpace struct {
 	mirrors []hypercrypto.PublicKey
-	logs    int
+	logs    []hypercrypto.Key // sorted; other ones come when other devices confirm, too
 	keeping *blindpeer.Keeping
 }
 
@@ -66,13 +67,14 @@ func (n *Node) tellMirrorsOf(ctx context.Context, s *space.Space, kept map[hyper
 	if len(mirrors) == 0 {
 		return nil
 	}
-	logs, err := s.Logs(ctx)
+	all, err := s.Logs(ctx)
 	if err != nil {
 		return err
 	}
+	logs := slices.SortedFunc(maps.Keys(all), func(a, b hypercrypto.Key) int { return slices.Compare(a[:], b[:]) })
 	if k != nil {
-		if len(logs) != k.logs {
-			k.logs = len(logs)
+		if !slices.Equal(logs, k.logs) {
+			k.logs = logs
 			k.keeping.Update()
 		}
 		return nil
@@ -84,7 +86,7 @@ func (n *Node) tellMirrorsOf(ctx context.Context, s *space.Space, kept map[hyper
 	if err != nil {
 		return err
 	}
-	kept[key] = &keptSpace{mirrors, len(logs), keeping}
+	kept[key] = &keptSpace{mirrors, logs, keeping}
 	return nil
 }
 
