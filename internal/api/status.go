@@ -25,9 +25,8 @@ type SpaceStatus struct {
 	Role    string `json:"role,omitempty"`
 	Removed bool   `json:"removed,omitempty"`
 	Error   string `json:"error,omitempty"`
-	// Operations counts those that are here, Unconfirmed those whose order is not final yet.
-	// Awaited are the names of the devices that confirm and are not online.
-	Operations  uint64   `json:"operations"`
+	// Unconfirmed counts operations whose order is not final yet. Awaited are the names of the
+	// devices that confirm and are not online.
 	Unconfirmed uint64   `json:"unconfirmed"`
 	Awaited     []string `json:"awaited,omitempty"`
 	// Files is what it has; nil where it could not be counted.
@@ -75,7 +74,9 @@ func (h *handler) describeStatus(ctx context.Context, sp *space.Space, st *Space
 		return err
 	}
 	st.Role, st.Removed, st.Error = d.Role, d.Removed, d.Error
-	st.Operations, st.Unconfirmed = d.Tip, d.Tip-min(d.Tip, d.Confirmed)
+	if st.Unconfirmed, err = sp.Unconfirmed(ctx); err != nil {
+		return err
+	}
 	for _, f := range h.Folders.Status() {
 		if f.Space == sp.Key() {
 			st.Folders = append(st.Folders, h.describeFolder(&f))

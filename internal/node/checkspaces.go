@@ -120,7 +120,11 @@ func (n *Node) checkSpace(ctx context.Context, f *api.Findings, s *space.Space) 
 		f.Warn("space %q: the log of %s has two contradicting histories and is not read any further: remove that device and let it join anew", s.Name(), name(log))
 	}
 	away := slices.DeleteFunc(slices.Clone(devices), func(d space.Device) bool { return !d.Indexer || d.Removed || d.Self || n.online(d.Node) })
-	if waiting := st.Tip - min(st.Tip, st.Confirmed); waiting > 0 && 2*len(away) >= len(st.Indexers) && len(away) > 0 {
+	waiting, err := s.Unconfirmed(ctx)
+	if err != nil {
+		return err
+	}
+	if waiting > 0 && 2*len(away) >= len(st.Indexers) && len(away) > 0 {
 		f.Warn("space %q: %s not confirmed, because devices that confirm are away: %s. Bring one online; if it is lost for good: cloudpal space recover %q", s.Name(),
 			counted(waiting, "operation"), n.others(away), s.Name())
 	}

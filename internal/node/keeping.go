@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -10,13 +11,17 @@ import (
 	"github.com/tradle/cloudpal/internal/space"
 )
 
-// mirrorPause is the least time between two looks at what mirrors have to be told.
-const mirrorPause = 500 * time.Millisecond
+// mirrorPause is the least time between two looks at what mirrors have to be told, and
+// mirrorTick the longest: contents come after the operations that name them.
+const (
+	mirrorPause = 500 * time.Millisecond
+	mirrorTick  = 15 * time.Second
+)
 
 // keptSpace is a space that mirrors are told of.
 type keptSpace struct {
 	mirrors []hypercrypto.PublicKey
-	logs    int
+	logs    []hypercrypto.Key // sorted; other ones come when other devices confirm, too
 	keeping *blindpeer.Keeping
 }
 
@@ -43,10 +48,13 @@ func (n *Node) tellMirrors(ctx context.Context) {
 				delete(kept, key)
 			}
 		}
+		tick := time.NewTimer(mirrorTick)
 		select {
 		case <-changed:
+		case <-tick.C:
 		case <-ctx.Done():
 		}
+		tick.Stop()
 		pause(ctx, mirrorPause)
 	}
 }
@@ -66,39 +74,51 @@ func (n *Node) tellMirrorsOf(ctx context.Context, s *space.Space, kept map[hyper
 	if len(mirrors) == 0 {
 		return nil
 	}
-	logs, err := s.Logs(ctx)
+	list, err := logsOf(ctx, s)
 	if err != nil {
 		return err
 	}
+	logs := make([]hypercrypto.Key, len(list))
+	for i, l := range list {
+		logs[i] = l.Key
+	}
 	if k != nil {
-		if len(logs) != k.logs {
-			k.logs = len(logs)
+		if !slices.Equal(logs, k.logs) {
+			k.logs = logs
 			k.keeping.Update()
 		}
 		return nil
 	}
 	keeping, err := n.mirrors.Keep(blindpeer.Subject{
 		Target: key, Referrer: &key, Mirrors: mirrors, Pick: len(mirrors), Priority: blindpeer.PriorityNormal,
-		Logs: func() []blindpeer.Log { return logsOf(n.ctx, s) },
+		Logs: func() []blindpeer.Log {
+			list, err := logsOf(n.ctx, s)
+			if err != nil {
+				n.opts.Log.Debug("the logs of a space", "space", s.Name(), "err", err) // it is about to be closed
+			}
+			return list
+		},
 	})
 	if err != nil {
 		return err
 	}
-	kept[key] = &keptSpace{mirrors, len(logs), keeping}
+	kept[key] = &keptSpace{mirrors, logs, keeping}
 	return nil
 }
 
-// logsOf returns what a mirror has to keep of a space, in the order of keys.
-func logsOf(ctx context.Context, s *space.Space) (list []blindpeer.Log) {
-	logs, err := s.Logs(ctx)
+// logsOf returns what a mirror has to keep of a space, in the order of keys. A mirror puts
+// away what nobody gives it, so it is told of contents when there are some here.
+func logsOf(ctx context.Context, s *space.Space) (list []blindpeer.Log, err error) {
+	p, err := s.Parts(ctx)
 	if err != nil {
-		return nil // the space is about to be closed
+		return nil, err
 	}
-	for key, length := range logs {
+	maps.DeleteFunc(p.Contents, func(_ hypercrypto.Key, length uint64) bool { return length == 0 })
+	for key, length := range p.Logs() {
 		list = append(list, blindpeer.Log{Key: key, Length: length})
 	}
 	slices.SortFunc(list, func(a, b blindpeer.Log) int { return slices.Compare(a.Key[:], b.Key[:]) })
-	return list
+	return list, nil
 }
 
 // mirrorsOf returns the nodes of the mirrors of a space, in the order of keys.

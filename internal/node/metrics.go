@@ -52,7 +52,11 @@ func (n *Node) countSpaces(m *metrics.Spaces) error {
 		if err != nil {
 			return fmt.Errorf("count the spaces: %w", err)
 		}
-		m.Unconfirmed += st.Tip - min(st.Tip, st.Confirmed)
+		waiting, err := s.Unconfirmed(n.ctx)
+		if err != nil {
+			return fmt.Errorf("count the spaces: %w", err)
+		}
+		m.Unconfirmed += waiting
 		switch {
 		case st.Err != nil:
 			m.States["stopped"]++

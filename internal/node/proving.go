@@ -98,8 +98,12 @@ func (n *Node) prove(ctx context.Context, s *space.Space, node hypercrypto.Publi
 	}
 	ctx, cancel := context.WithTimeout(ctx, proveTime)
 	defer cancel()
+	logs, err := logsOf(ctx, s)
+	if err != nil {
+		return err
+	}
 	proven := 0
-	for l, blocks := range sample(logsOf(ctx, s), proveBlocks) {
+	for l, blocks := range sample(logs, proveBlocks) {
 		some, err := n.proveLog(ctx, l, blocks, node)
 		if err != nil {
 			if errors.Is(err, hypercore.ErrChallenge) {

@@ -122,6 +122,26 @@ func TestOperationsThatAJumpPassedOverAreFetched(t *testing.T) {
 	}
 }
 
+func TestOperationsAreConfirmedOnceTheyAreSigned(t *testing.T) {
+	a := newMachine(t, newHuman("Ada"), "laptop")
+	s := a.create("plans")
+	for range 20 {
+		write(t, s, "a=1")
+	}
+	for ctx := patient(t); ; time.Sleep(time.Millisecond) {
+		n, err := s.Unconfirmed(t.Context())
+		if err != nil || n > 21 {
+			t.Fatal(n, err)
+		}
+		if n == 0 {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("%d are not confirmed", n)
+		}
+	}
+}
+
 func TestAClockThatIsAheadIsFound(t *testing.T) {
 	a := newMachine(t, newHuman("Ada"), "laptop")
 	s := a.create("plans")

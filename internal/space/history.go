@@ -201,6 +201,29 @@ func (s *Space) History(ctx context.Context, from uint64, back bool) iter.Seq2[E
 	}
 }
 
+// Unconfirmed counts the appends whose order is not final yet: those that are not in the
+// state that the indexers signed.
+func (s *Space) Unconfirmed(ctx context.Context) (uint64, error) {
+	j, release, err := s.journal(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer release()
+	signed := uint64(0)
+	for _, v := range s.base.Status().Views {
+		signed = max(signed, v.Signed)
+	}
+	var failed error
+	final := sort.Search(int(j.last), func(i int) bool {
+		_, version, err := j.at(ctx, uint64(i)+1)
+		if err != nil {
+			failed = err
+		}
+		return version > signed
+	})
+	return j.last - uint64(final), failed
+}
+
 // aheadLook is how many appends are looked at for clocks that are ahead.
 const aheadLook = 64
 

@@ -68,9 +68,22 @@ func (s *Space) Parts(ctx context.Context) (*Parts, error) {
 		if ok {
 			need(p.Operations, d.key, m.Length)
 		}
-		need(p.Contents, d.rec.blobs, 0)
+		length, err := s.lengthHere(ctx, d.rec.blobs)
+		if err != nil {
+			return nil, fmt.Errorf("contents of space %q: %w", s.Name(), err)
+		}
+		need(p.Contents, d.rec.blobs, length)
 	}
 	return p, nil
+}
+
+// lengthHere returns the length of a log as far as this device knows it.
+func (s *Space) lengthHere(ctx context.Context, key hypercrypto.Key) (uint64, error) {
+	core, err := s.store.Get(ctx, corestore.GetOptions{Key: &key, Passive: true})
+	if err != nil {
+		return 0, err
+	}
+	return core.Length(), core.Close()
 }
 
 // Logs returns the logs of the space; see [Parts.Logs].

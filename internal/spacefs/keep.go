@@ -92,19 +92,30 @@ const (
 	keepStall = 20 * time.Second
 	// keepRetry is when is tried again what could not be fetched.
 	keepRetry = time.Second
-	// keepTick is when is looked for operations again that could not be had.
-	keepTick = 10 * time.Minute
+	// keepTick is when is looked for operations again that a jump passed over, keepRest how
+	// long is not looked after all were had, keepTime how long peers have to send them.
+	keepTick = time.Minute
+	keepRest = 5 * time.Second
+	keepTime = 10 * time.Minute
 )
 
-// keepOperations fetches all operations where everything is kept: a full copy is one that
-// others can begin with, from the first operation on.
+// keepOperations fetches all operations where everything is kept, or a folder: a full copy is
+// one that others can begin with, from the first operation on. They are few beside the
+// contents.
 func (f *Files) keepOperations(ctx context.Context) error {
-	if !f.Policy().Everything {
+	f.mu.Lock()
+	wanted := f.policy.Everything || len(f.trees) > 0
+	f.mu.Unlock()
+	if !wanted {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, keepTick)
+	ctx, cancel := context.WithTimeout(ctx, keepTime)
 	defer cancel()
-	return f.space.FetchOperations(ctx)
+	if err := f.space.FetchOperations(ctx); err != nil {
+		return err
+	}
+	sleep(ctx, keepRest)
+	return nil
 }
 
 // keeper fetches what the policy says.
