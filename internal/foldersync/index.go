@@ -303,7 +303,15 @@ func (x *index) apply(u update) error {
 	if err := x.flushLocked(); err != nil {
 		return err
 	}
-	if x.recent.len()-len(x.unmarked)-len(x.marking) > max(minRecent, x.count/recentPart) {
+	limit := max(minRecent, x.count/recentPart)
+	if len(x.unmarked) > 2*limit {
+		// Nobody marks, or not often enough.
+		if err := x.durable(); err != nil {
+			return fmt.Errorf("make the folder durable: %w", err)
+		}
+		clear(x.unmarked)
+	}
+	if x.recent.len()-len(x.unmarked)-len(x.marking) > limit {
 		return x.mergeLocked()
 	}
 	return nil
