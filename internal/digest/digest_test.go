@@ -42,6 +42,11 @@ func TestHashIsAsDescribed(t *testing.T) {
 		if got, want := Sum(all[:n]), reference(t, all[:n]); got != want {
 			t.Errorf("%d bytes: %x, want %x", n, got, want)
 		}
+		d := NewSized(uint64(n))
+		_, _ = d.Write(all[:n])
+		if d.Sum() != Sum(all[:n]) {
+			t.Errorf("%d bytes: another hash if the size is known", n)
+		}
 	}
 }
 
