@@ -147,7 +147,8 @@ func (x *index) replay() error {
 	if err != nil {
 		return errors.Join(damaged(err), f.Close())
 	}
-	if boot != "" && (boot != x.boot || x.boot == "") {
+	doubted := boot != "" && (boot != x.boot || x.boot == "")
+	if doubted {
 		for path := range x.unmarked {
 			if r, _ := x.recent.get(path); r != nil {
 				r.unsure = true
@@ -156,6 +157,9 @@ func (x *index) replay() error {
 	}
 	x.journal, x.dirty = f, len(x.unmarked) > 0
 	x.buf = x.appendBoot(nil)
+	if u := x.inDoubt(); doubted && len(u.put) > 0 {
+		x.buf = appendJournal(x.buf, u.append) // whatever is marked from now on
+	}
 	return x.flushLocked()
 }
 
