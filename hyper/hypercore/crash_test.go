@@ -58,14 +58,14 @@ var crashSeeds = flag.Uint64("crash.seeds", 2, "how often to cut the power at ev
 // that the peer saw must still be part of the log, under the same fork, with the
 // same content and all its blocks.
 func TestNothingThatWasSeenIsForgotten(t *testing.T) {
-	for _, relaxed := range []bool{false, true} {
+	for _, mode := range []string{"durable", "relaxed", "mixed"} {
 		for seed := range *crashSeeds {
-			t.Run(fmt.Sprintf("relaxed=%v/%d", relaxed, seed), func(t *testing.T) { seenRun(t, relaxed, seed) })
+			t.Run(fmt.Sprintf("%s/%d", mode, seed), func(t *testing.T) { seenRun(t, mode, seed) })
 		}
 	}
 }
 
-func seenRun(t *testing.T, relaxed bool, seed uint64) {
+func seenRun(t *testing.T, mode string, seed uint64) {
 	mem := vfs.NewCrashableMem()
 	var w *Core
 	var wit witness
@@ -94,7 +94,7 @@ func seenRun(t *testing.T, relaxed bool, seed uint64) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	w = openCore(t, db, &Options{KeyPair: seeded(1), Relaxed: relaxed})
+	w = openCore(t, db, &Options{KeyPair: seeded(1), Relaxed: mode == "relaxed"})
 	r := reader(t, w, nil)
 	grew := make(chan struct{}, 1)
 	r.Events(func(e Event) {
@@ -131,7 +131,13 @@ func seenRun(t *testing.T, relaxed bool, seed uint64) {
 		for k := range 1 + pick.IntN(3) {
 			blocks = append(blocks, bytes.Repeat([]byte{byte(i), byte(k), byte(seed)}, []int{20, 1000, 10_000}[pick.IntN(3)]))
 		}
-		mustAppend(t, w, blocks...)
+		if mode == "mixed" && pick.IntN(3) > 0 {
+			if _, err := w.AppendRelaxed(t.Context(), blocks...); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			mustAppend(t, w, blocks...)
+		}
 		if pick.IntN(3) == 0 {
 			settled(t, r, w) // relaxed heads are seen some time later
 		}

@@ -66,7 +66,7 @@ func (s *Store) OpenLocal(ctx context.Context, ref Ref) (*Reader, error) {
 }
 
 func (s *Store) openReader(ctx context.Context, ref Ref, local bool) (*Reader, error) {
-	r := &Reader{ctx: ctx, size: int64(ref.Size), want: ref.Hash, local: local, logs: s.logs(), sum: digest.New()}
+	r := &Reader{ctx: ctx, size: int64(ref.Size), want: ref.Hash, local: local, logs: s.logs(), sum: digest.NewSized(ref.Size)}
 	var err error
 	if r.parts, err = r.logs.parts(ctx, ref, local); err != nil {
 		r.logs.close()

@@ -23,12 +23,21 @@ type Digest struct {
 	plain hash.Hash // of the first maxPlain bytes
 	root  hash.Hash // of the leaf hashes; nil: none yet
 	size  uint64
+	small bool   // there are no more than maxPlain bytes
 	group []byte // what is not in root yet, less than lanes pieces
 	sum   *hypercrypto.Hash
 }
 
 // New returns a Digest of nothing yet.
 func New() *Digest { return &Digest{plain: newHash(nil)} }
+
+// NewSized is New for content that has no more than size bytes, which costs less if they
+// are few.
+func NewSized(size uint64) *Digest {
+	d := New()
+	d.small = size <= maxPlain
+	return d
+}
 
 func newHash(key []byte) hash.Hash {
 	h, err := blake2b.New256(key)
@@ -62,7 +71,7 @@ func (d *Digest) Write(p []byte) (int, error) {
 	}
 	d.size += uint64(len(p))
 	n := len(p)
-	for len(p) > 0 {
+	for len(p) > 0 && !d.small {
 		if len(d.group) == 0 && len(p) >= lanes*pieceSize {
 			d.add(p[:lanes*pieceSize])
 			p = p[lanes*pieceSize:]

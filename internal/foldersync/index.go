@@ -147,7 +147,8 @@ func (x *index) replay() error {
 	if err != nil {
 		return errors.Join(damaged(err), f.Close())
 	}
-	if boot != "" && (boot != x.boot || x.boot == "") {
+	doubted := boot != "" && (boot != x.boot || x.boot == "")
+	if doubted {
 		for path := range x.unmarked {
 			if r, _ := x.recent.get(path); r != nil {
 				r.unsure = true
@@ -156,6 +157,9 @@ func (x *index) replay() error {
 	}
 	x.journal, x.dirty = f, len(x.unmarked) > 0
 	x.buf = x.appendBoot(nil)
+	if u := x.inDoubt(); doubted && len(u.put) > 0 {
+		x.buf = appendJournal(x.buf, u.append) // whatever is marked from now on
+	}
 	return x.flushLocked()
 }
 
@@ -303,7 +307,15 @@ func (x *index) apply(u update) error {
 	if err := x.flushLocked(); err != nil {
 		return err
 	}
-	if x.recent.len()-len(x.unmarked)-len(x.marking) > max(minRecent, x.count/recentPart) {
+	limit := max(minRecent, x.count/recentPart)
+	if len(x.unmarked) > 2*limit {
+		// Nobody marks, or not often enough.
+		if err := x.durable(); err != nil {
+			return fmt.Errorf("make the folder durable: %w", err)
+		}
+		clear(x.unmarked)
+	}
+	if x.recent.len()-len(x.unmarked)-len(x.marking) > limit {
 		return x.mergeLocked()
 	}
 	return nil

@@ -38,7 +38,7 @@ func (f *Folder) Once(ctx context.Context) error {
 		var next time.Time
 		paths, next = f.dirty.take(time.Now())
 		if round == onceRounds || len(paths) == 0 && (next.IsZero() || time.Until(next) > settleCoarse) {
-			return f.idx.mark()
+			return errors.Join(f.idx.mark(), f.idx.compact())
 		}
 		if len(paths) == 0 {
 			if err := sleep(ctx, time.Until(next)); err != nil {

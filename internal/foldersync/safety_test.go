@@ -398,6 +398,66 @@ func TestIndexOfAnotherBootIsInDoubt(t *testing.T) {
 	}
 }
 
+// What is in doubt stays so through a new table, while all is made durable, and until it
+// was looked at.
+func TestDoubtOutlivesTables(t *testing.T) {
+	dir := t.TempDir()
+	var x *index
+	file := func(path string) { must(t, x.apply(update{put: []record{{path: path, kind: kindFile}}})) }
+	merge := func() {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		must(t, x.mergeLocked())
+	}
+	during := func() {}
+	durable := func() error { during(); return nil }
+	open := func(boot string) {
+		var err error
+		x, err = openIndex(dir, boot, durable)
+		must(t, err)
+	}
+	want := func(boot string, unsure map[string]bool) {
+		t.Helper()
+		for path, want := range unsure {
+			if r, ok, err := x.get(path); err != nil || !ok || r.unsure != want {
+				t.Errorf("%s, %s: unsure %v, %v, %v", boot, path, r.unsure, ok, err)
+			}
+		}
+	}
+	open("boot 1")
+	file("marked")
+	must(t, x.mark())
+	file("before the table")
+	merge()
+	file("behind the table")
+	x.abandon()
+	open("boot 1")
+	want("boot 1", map[string]bool{"marked": false, "before the table": false, "behind the table": false})
+	x.abandon()
+	open("boot 2")
+	doubt := map[string]bool{"marked": false, "before the table": true, "behind the table": true}
+	want("boot 2", doubt)
+	must(t, x.mark())
+	x.abandon()
+	open("boot 2")
+	want("boot 2 again", doubt)
+	merge()
+	want("boot 2, new table", doubt)
+
+	file("before the table")
+	file("behind the table")
+	file("made durable")
+	during = func() {
+		file("while it was made durable")
+		merge()
+	}
+	must(t, x.mark())
+	x.abandon()
+	open("boot 3")
+	want("boot 3", map[string]bool{"marked": false, "before the table": false, "made durable": false, "while it was made durable": true})
+	x.abandon()
+}
+
 func TestFolderModesAndTimes(t *testing.T) {
 	tree := newMemTree()
 	a, b := newBox(t, tree, nil), newBox(t, tree, nil)

@@ -3,6 +3,7 @@ package salsa20x8
 import (
 	"encoding/binary"
 
+	//lint:ignore SA1019 the stream goes on from a number of blocks, which only this package can
 	"golang.org/x/crypto/salsa20/salsa"
 )
 

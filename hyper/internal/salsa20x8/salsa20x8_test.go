@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"golang.org/x/crypto/salsa20"
+	//lint:ignore SA1019 as in the package
 	"golang.org/x/crypto/salsa20/salsa"
 )
 
