@@ -1,5 +1,5 @@
-// Command bench compares this implementation with the JavaScript one, and with
-// rsync: it runs a program of each side on the same work, alternately and one at
+// Command bench compares this implementation with the JavaScript one, with rsync
+// and with Syncthing: it runs a program of each side on the same work, alternately and one at
 // a time, and prints the median of the ratios of the pairs, in wall time and in
 // processor time, beside the ratio that is asked for.
 //

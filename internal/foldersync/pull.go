@@ -143,6 +143,8 @@ type puller struct {
 	patience patience
 	// reselect says that the selection is another than last time.
 	reselect bool
+	// gone is what is gone in all chunks, if there are several.
+	gone *gone
 }
 
 // ignoreFile writes the ignore file before anything else, so that it counts.
@@ -191,8 +193,11 @@ func (p *puller) everything() error {
 	return p.all(walk)
 }
 
-func (p *puller) all(list iter.Seq2[Difference, error]) error {
-	var c chunk
+// all carries out differences, which may be asked for twice, in chunks. Where there are
+// several, what is gone is removed at the end, since any of them may have it at another
+// path.
+func (p *puller) all(list iter.Seq2[Difference, error]) (err error) {
+	var c, later chunk
 	for d, err := range list {
 		if err != nil {
 			return err
@@ -200,14 +205,34 @@ func (p *puller) all(list iter.Seq2[Difference, error]) error {
 		if err := p.plan(&c, d); err != nil {
 			return err
 		}
-		if c.len() >= pullChunk {
-			if err := p.carryOut(&c); err != nil {
+		if c.len() < pullChunk {
+			continue
+		}
+		if p.gone == nil {
+			if p.gone, err = p.findGone(list); err != nil {
 				return err
 			}
-			c = chunk{}
 		}
+		later.postpone(&c)
+		if err := p.carryOut(&c); err != nil {
+			return err
+		}
+		if c = (chunk{}); later.len() < maxGone {
+			continue
+		}
+		if err := p.carryOut(&later); err != nil {
+			return err
+		}
+		later = chunk{}
 	}
-	return p.carryOut(&c)
+	if p.gone != nil {
+		later.postpone(&c)
+	}
+	if err := p.carryOut(&c); err != nil {
+		return err
+	}
+	p.gone = nil
+	return p.carryOut(&later)
 }
 
 // chunk is what is to be done on disk.
@@ -219,6 +244,16 @@ type chunk struct {
 }
 
 func (c *chunk) len() int { return len(c.remove) + len(c.dirs) + len(c.files) }
+
+// postpone moves the removals of another chunk here, but for those that stay in the tree.
+func (c *chunk) postpone(from *chunk) {
+	from.remove = slices.DeleteFunc(from.remove, func(path string) bool {
+		if !from.leave[path] {
+			c.remove = append(c.remove, path)
+		}
+		return !from.leave[path]
+	})
+}
 
 // plan decides what a difference means for the disk.
 func (p *puller) plan(c *chunk, d Difference) error {

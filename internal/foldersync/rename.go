@@ -2,43 +2,103 @@ package foldersync
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/internal/filetree"
 )
 
+// gone is what is on disk and not at its path in the tree any more. It may be at another
+// path there.
+type gone struct {
+	versions map[filetree.Version]string
+	contents map[hypercrypto.Hash]string
+}
+
+// maxGone is how many paths that are gone are remembered while changes are carried out,
+// about 250 bytes for each.
+const maxGone = 1 << 17
+
+// note adds the file at a path.
+func (g *gone) note(idx *index, path string) error {
+	r, known, err := idx.get(path)
+	if err != nil || !known || r.kind == kindDir || r.version == (filetree.Version{}) {
+		return err
+	}
+	if g.versions == nil {
+		g.versions, g.contents = make(map[filetree.Version]string), make(map[hypercrypto.Hash]string)
+	}
+	g.versions[r.version] = path
+	if r.kind == kindFile && r.stat.size > 0 {
+		g.contents[r.hash] = path
+	}
+	return nil
+}
+
+// take returns where the file of an entry may be on disk.
+func (g *gone) take(e filetree.Entry) (path string, ok bool) {
+	if path, ok = g.versions[e.Version]; !ok && e.Kind == kindFile {
+		path, ok = g.contents[e.Hash]
+		delete(g.contents, e.Hash)
+	}
+	return path, ok
+}
+
+// findGone looks at all differences for what is gone.
+func (p *puller) findGone(list iter.Seq2[Difference, error]) (*gone, error) {
+	g := new(gone)
+	if p.f.idx.len() == 0 {
+		return g, nil
+	}
+	for d, err := range list {
+		if err != nil {
+			return nil, err
+		}
+		if d.Exists {
+			continue
+		}
+		var c chunk
+		if err := p.plan(&c, d); err != nil {
+			return nil, err
+		}
+		for _, path := range c.remove {
+			if err := g.note(p.f.idx, path); err != nil {
+				return nil, err
+			}
+		}
+		if len(g.versions) == maxGone {
+			break
+		}
+	}
+	return g, nil
+}
+
 // renames carries out what the tree moved by renaming on disk: a version, or a content,
 // that is gone from one path and is at another now. What cannot be renamed is left to
 // be written.
 func (p *puller) renames(c *chunk, w *writer) error {
-	gone := make(map[filetree.Version]string)
-	contents := make(map[hypercrypto.Hash]string)
-	for _, path := range c.remove {
-		r, known, err := p.f.idx.get(path)
-		if err != nil {
-			return err
-		}
-		if known && r.kind != kindDir && r.version != (filetree.Version{}) {
-			gone[r.version] = path
-			if r.kind == kindFile && r.stat.size > 0 {
-				contents[r.hash] = path
+	g := p.gone
+	if g == nil {
+		g = new(gone)
+		for _, path := range c.remove {
+			if err := g.note(p.f.idx, path); err != nil {
+				return err
 			}
 		}
 	}
-	if len(gone) == 0 {
+	if len(g.versions) == 0 {
 		return nil
 	}
 	from := newWriter(p)
 	defer from.close()
 	var err error
 	c.files = slices.DeleteFunc(c.files, func(e filetree.Entry) bool {
-		old, ok := gone[e.Version]
-		if !ok && e.Kind == kindFile {
-			old, ok = contents[e.Hash]
-			delete(contents, e.Hash)
+		if err != nil {
+			return false
 		}
-		if !ok || err != nil {
+		old, ok := g.take(e)
+		if !ok {
 			return false
 		}
 		var done bool

@@ -58,6 +58,35 @@ func TestRenamesMoveNoContent(t *testing.T) {
 	wantEqual(t, "tree", tree.texts(), b.texts())
 }
 
+// So do those of folders whose changes do not fit into one chunk, wherever in the order of
+// names the new one is.
+func TestRenamesOfLargeFoldersMoveNoContent(t *testing.T) {
+	const files = pullChunk * 5 / 8
+	tree := newMemTree()
+	a, b := newBox(t, tree, nil), newBox(t, tree, nil)
+	for i := range files {
+		a.write(fmt.Sprintf("many/d%d/f%04d", i%9, i), fmt.Sprint("content ", i))
+	}
+	a.once()
+	b.once()
+	stored, opened := tree.stored, tree.opened
+	from := "many"
+	for _, to := range []string{"lots", "ssorted behind"} {
+		must(t, os.Rename(a.path(from), a.path(to)))
+		from = to
+		moved := b.Status().Moved
+		a.once()
+		b.once()
+		if tree.stored != stored || tree.opened != opened {
+			t.Errorf("%s: %d bytes stored, %d contents opened", to, tree.stored-stored, tree.opened-opened)
+		}
+		if n := b.Status().Moved - moved; n != files {
+			t.Errorf("%s: %d files of %d moved", to, n, files)
+		}
+		wantEqual(t, "folder b", b.texts(), a.texts())
+	}
+}
+
 func TestSwappedNames(t *testing.T) {
 	tree := newMemTree()
 	a, b := newBox(t, tree, nil), newBox(t, tree, nil)
