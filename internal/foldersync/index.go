@@ -334,5 +334,6 @@ func (x *index) mark() error {
 		return err
 	}
 	x.dirty = false
+	x.buf = nil // it may have become large
 	return x.journal.Sync()
 }
