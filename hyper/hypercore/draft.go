@@ -217,11 +217,13 @@ func (d *draft) settle(l *log, length uint64) {
 		d.blocks = nil
 	}
 	d.log, d.base = l, length
-	for x := range d.nodes {
-		if flattree.RightSpan(x) < 2*length {
-			delete(d.nodes, x)
+	nodes := make(map[uint64]merkle.Node) // one that was emptied keeps its memory
+	for x, n := range d.nodes {
+		if flattree.RightSpan(x) >= 2*length {
+			nodes[x] = n
 		}
 	}
+	d.nodes = nodes
 }
 
 // TreeAt returns the state of the tree when the log had the given length, as far

@@ -18,6 +18,14 @@ func (db *DB) Trim() {
 		c.trim()
 	}
 	db.cache.clear()
+	// The database holds on to large batches until the queue of what is to be flushed
+	// has moved on by two, and to the buffers of the log as long as it writes that one.
+	for range 2 {
+		if err := db.pebble.Flush(); err != nil {
+			db.opts.Log.Debug("flush", "err", err)
+			break
+		}
+	}
 	// A reservation of everything drives all out of the database's own cache.
 	db.blocks.Reserve(int(db.opts.CacheSize))()
 	releaseFreed()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -29,6 +30,7 @@ type upOptions struct {
 	log      logFlags
 	identity newFlags
 	limits   rateFlags
+	memory   byteSize
 }
 
 func newUp(g *globals) *cobra.Command {
@@ -64,6 +66,7 @@ watchdog, that it is alive. The log goes to standard error.`,
 	f := cmd.Flags()
 	f.StringVar(&o.http, "http", "", "answer the API at this `HOST:PORT` too, for who has the token; port 0 picks a free one")
 	f.BoolVar(&o.exposed, "http-exposed", false, "let --http be an address that others can reach; the API is not encrypted")
+	f.Var(&o.memory, "memory", "have caches, and the garbage collector, keep within about this many bytes, such as 100MB")
 	o.log.add(f)
 	o.limits.add(f)
 	o.identity.add(f)
@@ -72,6 +75,7 @@ watchdog, that it is alive. The log goes to standard error.`,
 }
 
 func runUp(ctx context.Context, g *globals, o *upOptions) (err error) {
+	runtime.MemProfileRate = 0 // nobody asks for that profile, which takes some MiB
 	log, err := o.log.logger(g)
 	if err != nil {
 		return err
@@ -84,7 +88,7 @@ func runUp(ctx context.Context, g *globals, o *upOptions) (err error) {
 	if client.Answers(ctx, node.Socket(home)) {
 		return fault.New(fault.Busy, "a node runs on %s already", home).Hint("ask it: cloudpal status")
 	}
-	n, err := node.Open(ctx, node.Options{Home: home, Version: version(), Log: log})
+	n, err := node.Open(ctx, node.Options{Home: home, Version: version(), Memory: int64(o.memory), Log: log})
 	if err != nil {
 		return err
 	}

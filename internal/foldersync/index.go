@@ -382,5 +382,6 @@ func (x *index) mark() error {
 		return err
 	}
 	x.dirty = len(x.unmarked) > 0
+	x.buf = nil // it may have become large
 	return x.journal.Sync()
 }

@@ -22,8 +22,8 @@ const (
 	restWorth = 16 << 20
 )
 
-// minMemory is the least that a node can be told to do with.
-const minMemory = 32 << 20
+// MinMemory is the least that [Options.Memory] may be.
+const MinMemory = 32 << 20
 
 // cacheSizes divides the memory that a node may use.
 func cacheSizes(memory int64) *storage.Options {
@@ -73,9 +73,6 @@ func (n *Node) trim() {
 	n.store.DB().Trim()
 	runtime.GC() // pools keep what they have for one collection
 	debug.FreeOSMemory()
-	if err := dropProgram(); err != nil {
-		n.opts.Log.Debug("the program stays in memory", "err", err)
-	}
 }
 
 // heap returns how many bytes have been allocated so far, and how many of them the last

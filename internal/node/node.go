@@ -39,8 +39,9 @@ type Options struct {
 	Home string
 	// Version is the program's version, for people.
 	Version string
-	// Memory is how many bytes the node may use, 0 or at least 32 MiB: the sizes of
-	// caches follow it, and the garbage collector. 0 are the usual caches and no bound.
+	// Memory is about how many bytes the process should keep within, 0 or at least
+	// [MinMemory]: the sizes of caches follow it, and the garbage collector. 0 are the
+	// usual caches, and no bound for what work takes.
 	Memory int64
 	// Log receives what goes wrong in the background; nil discards it.
 	Log *slog.Logger
@@ -86,6 +87,9 @@ type Node struct {
 func Open(ctx context.Context, opts Options) (*Node, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Memory != 0 && opts.Memory < MinMemory {
+		return nil, fault.New(fault.Usage, "a node cannot keep within %d bytes of memory", opts.Memory).Hint("the least is %d", MinMemory)
 	}
 	n := &Node{started: time.Now(), here: make(map[hypercrypto.Key]sighting), logs: logring.New(opts.Log.Handler(), logBytes)}
 	opts.Log = slog.New(n.logs)
