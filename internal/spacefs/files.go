@@ -54,10 +54,8 @@ type Files struct {
 	verdicts verdicts
 	fresh    fresh
 
-	tried                tried                 // the merging goroutine's
-	freed                map[[32]byte]struct{} // the freeing goroutine's, with the next two
-	looked               [2]uint64             // garbage and final position of the last look
-	swept                bool
+	tried                tried     // the merging goroutine's
+	freed                freed     // the freeing goroutine's
 	nextPurge, nextPrune time.Time // the trash's goroutine's
 
 	published  published
@@ -71,6 +69,9 @@ type Files struct {
 	policy Policy
 	trees  map[*Tree]struct{}
 	wake   chan struct{} // closed and replaced when there is something to do
+
+	released   []Released
+	rereleased chan struct{} // closed and replaced when released changes
 }
 
 // Open returns the files of a space and begins to care for them, until Close. The space
@@ -78,7 +79,7 @@ type Files struct {
 func Open(sp *space.Space, opts *Options) *Files { return open(sp, opts, func() {}) }
 
 func open(sp *space.Space, opts *Options, announce func()) *Files {
-	f := &Files{space: sp, announce: announce, opts: opts.withDefaults(), logs: newLogs(sp), trees: make(map[*Tree]struct{}), wake: make(chan struct{})}
+	f := &Files{space: sp, announce: announce, opts: opts.withDefaults(), logs: newLogs(sp), trees: make(map[*Tree]struct{}), wake: make(chan struct{}), rereleased: make(chan struct{})}
 	f.policy, f.began = f.opts.Policy, sp.BlobLog().Length()
 	f.store = content.New(hyperblobs.NewRelaxed(sp.BlobLog()), f.logs.get)
 	var ctx context.Context
