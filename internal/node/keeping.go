@@ -17,7 +17,14 @@ const mirrorPause = 500 * time.Millisecond
 type keptSpace struct {
 	mirrors []hypercrypto.PublicKey
 	logs    int
-	keeping *blindpeer.Keeping
+	// The logs of contents are of no group: mirrors would announce them to members as
+	// those of writers.
+	writers, contents *blindpeer.Keeping
+}
+
+func (k *keptSpace) close() {
+	k.writers.Close()
+	k.contents.Close()
 }
 
 // tellMirrors tells the mirrors of all spaces what to keep, until ctx ends.
@@ -25,7 +32,7 @@ func (n *Node) tellMirrors(ctx context.Context) {
 	kept := make(map[hypercrypto.Key]*keptSpace)
 	defer func() {
 		for _, k := range kept {
-			k.keeping.Close()
+			k.close()
 		}
 	}()
 	for ctx.Err() == nil {
@@ -39,7 +46,7 @@ func (n *Node) tellMirrors(ctx context.Context) {
 		}
 		for key, k := range kept {
 			if !here[key] {
-				k.keeping.Close()
+				k.close()
 				delete(kept, key)
 			}
 		}
@@ -59,7 +66,7 @@ func (n *Node) tellMirrorsOf(ctx context.Context, s *space.Space, kept map[hyper
 	key := s.Key()
 	k := kept[key]
 	if k != nil && !slices.Equal(k.mirrors, mirrors) {
-		k.keeping.Close()
+		k.close()
 		delete(kept, key)
 		k = nil
 	}
@@ -73,19 +80,42 @@ func (n *Node) tellMirrorsOf(ctx context.Context, s *space.Space, kept map[hyper
 	if k != nil {
 		if len(logs) != k.logs {
 			k.logs = len(logs)
-			k.keeping.Update()
+			k.writers.Update()
+			k.contents.Update()
 		}
 		return nil
 	}
-	keeping, err := n.mirrors.Keep(blindpeer.Subject{
-		Target: key, Referrer: &key, Mirrors: mirrors, Pick: len(mirrors), Priority: blindpeer.PriorityNormal,
-		Logs: func() []blindpeer.Log { return logsOf(n.ctx, s) },
-	})
-	if err != nil {
+	subject := blindpeer.Subject{Target: key, Mirrors: mirrors, Pick: len(mirrors), Priority: blindpeer.PriorityNormal}
+	contents := subject
+	contents.Logs = func() []blindpeer.Log { return n.keptLogs(s, true) }
+	contents.OnMirror = func(mirror hypercrypto.PublicKey, reached bool) {
+		if reached {
+			n.releasing.reached(mirror)
+		}
+	}
+	subject.Referrer, subject.Logs = &key, func() []blindpeer.Log { return n.keptLogs(s, false) }
+	x := &keptSpace{mirrors: mirrors, logs: len(logs)}
+	if x.writers, err = n.mirrors.Keep(subject); err != nil {
 		return err
 	}
-	kept[key] = &keptSpace{mirrors, len(logs), keeping}
+	if x.contents, err = n.mirrors.Keep(contents); err != nil {
+		x.writers.Close()
+		return err
+	}
+	kept[key] = x
 	return nil
+}
+
+// keptLogs returns the logs of contents of a space, or all others.
+func (n *Node) keptLogs(s *space.Space, contents bool) []blindpeer.Log {
+	devices, err := s.Devices(n.ctx)
+	if err != nil {
+		return nil // the space is about to be closed
+	}
+	return slices.DeleteFunc(logsOf(n.ctx, s), func(l blindpeer.Log) bool {
+		of := l.Key == s.BlobLog().Key() || slices.ContainsFunc(devices, func(d space.Device) bool { return d.Blobs == l.Key })
+		return of != contents
+	})
 }
 
 // logsOf returns what a mirror has to keep of a space, in the order of keys.

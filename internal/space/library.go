@@ -371,7 +371,7 @@ func (l *Library) startLocked(ctx context.Context, r Record) (*Space, error) {
 	s.app.ring, s.app.box, s.app.log = s.ring, s.box, hypercrypto.DefaultManifest(s.store.KeyPair(logName).Public).Key()
 	s.base, err = autobase.Open(ctx, s.store, &r.Key, s.app.handlers(), &autobase.Options{
 		EncryptionKey: r.Encryption, Local: s.store.KeyPair(logName), Optimistic: true, AckInterval: l.opts.AckInterval, OnEvent: s.onEvent, Log: l.opts.Log,
-		Keys: s.ring, Peek: s.app.peek,
+		Keys: s.ring, Peek: s.app.peek, NoWriter: s.isBlobLog,
 	})
 	if err != nil {
 		return fail(s.explain(err))

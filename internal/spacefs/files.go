@@ -25,6 +25,9 @@ type Options struct {
 	// MergeWait is how long a conflict of texts is left to the device that is to merge
 	// it. Default one minute.
 	MergeWait time.Duration
+	// Released, if set, is called when what [Files.Released] returns changed. It must not
+	// wait.
+	Released func()
 	// Log receives debug messages; nil discards them.
 	Log *slog.Logger
 }
@@ -70,8 +73,7 @@ type Files struct {
 	trees  map[*Tree]struct{}
 	wake   chan struct{} // closed and replaced when there is something to do
 
-	released   []Released
-	rereleased chan struct{} // closed and replaced when released changes
+	released []Released
 }
 
 // Open returns the files of a space and begins to care for them, until Close. The space
@@ -79,7 +81,7 @@ type Files struct {
 func Open(sp *space.Space, opts *Options) *Files { return open(sp, opts, func() {}) }
 
 func open(sp *space.Space, opts *Options, announce func()) *Files {
-	f := &Files{space: sp, announce: announce, opts: opts.withDefaults(), logs: newLogs(sp), trees: make(map[*Tree]struct{}), wake: make(chan struct{}), rereleased: make(chan struct{})}
+	f := &Files{space: sp, announce: announce, opts: opts.withDefaults(), logs: newLogs(sp), trees: make(map[*Tree]struct{}), wake: make(chan struct{})}
 	f.policy, f.began = f.opts.Policy, sp.BlobLog().Length()
 	f.store = content.New(hyperblobs.NewRelaxed(sp.BlobLog()), f.logs.get)
 	var ctx context.Context

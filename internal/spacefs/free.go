@@ -55,6 +55,7 @@ func (f *Files) free(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	final = min(final, n.Ops) // the view may be older
 	devices, err := f.space.Devices(ctx)
 	if err != nil {
 		return err

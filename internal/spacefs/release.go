@@ -22,16 +22,15 @@ type Released struct {
 	Own bool
 }
 
-// Released returns what is released of the logs that this device may speak for, and a
-// channel that is closed when that changes. It is nil before the files were looked at
-// for the first time.
+// Released returns what is released of the logs that this device may speak for; nil before
+// the files were looked at for the first time.
 //
 // Of the own log that is what was freed, of the others all that no content has which the
 // space knows.
-func (f *Files) Released() (list []Released, changed <-chan struct{}) {
+func (f *Files) Released() []Released {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.released, f.rereleased
+	return f.released
 }
 
 // noteReleased finds out what is released, when these blocks are needed.
@@ -69,30 +68,13 @@ func (f *Files) noteReleased(ctx context.Context, devices []space.Device, needed
 		}
 	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	same := slices.EqualFunc(list, f.released, func(a, b Released) bool {
 		return a.Log == b.Log && a.Fork == b.Fork && slices.Equal(a.Runs, b.Runs)
 	})
-	if f.released = list; !same {
-		close(f.rereleased)
-		f.rereleased = make(chan struct{})
+	f.released = list
+	f.mu.Unlock()
+	if !same && f.opts.Released != nil {
+		f.opts.Released()
 	}
 	return nil
-}
-
-// Needed returns the blocks that a full copy of the contents has: those of all contents
-// that the space knows and has not released for good. It asks peers for lists of parts that
-// are not here, until ctx ends.
-func (f *Files) Needed(ctx context.Context) (*content.Blocks, error) {
-	v, release := f.View()
-	defer release()
-	final, err := f.final(ctx)
-	if err != nil {
-		return nil, err
-	}
-	_, keep, err := f.garbage(ctx, v, final, final)
-	if err != nil {
-		return nil, err
-	}
-	return f.needed(ctx, v, keep)
 }
