@@ -485,22 +485,14 @@ func (h *handler) leaveSpace(ctx context.Context, r LeaveRequest, s *Stream) err
 		}
 	}
 	if r.Forget {
-		return h.closeSpace(sp, func() error { return h.Spaces.Forget(ctx, sp) })
+		return h.SpaceFiles.Leave(ctx, sp, func() error { return h.Spaces.Forget(ctx, sp) })
 	}
 	leave, err := h.online(ctx, r.Connect, s)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	return h.closeSpace(sp, func() error { return h.Spaces.Leave(ctx, sp) })
-}
-
-// closeSpace closes the files of a space before the space itself.
-func (h *handler) closeSpace(sp *space.Space, do func() error) error {
-	if err := h.SpaceFiles.Drop(sp.Key()); err != nil {
-		return err
-	}
-	return do()
+	return h.SpaceFiles.Leave(ctx, sp, func() error { return h.Spaces.Leave(ctx, sp) })
 }
 
 func (h *handler) addMirror(ctx context.Context, r AddMirrorRequest, s *Stream) error {

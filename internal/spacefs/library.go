@@ -1,7 +1,9 @@
 package spacefs
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
@@ -62,6 +64,34 @@ func (l *Library) Drop(key hypercrypto.Key) error {
 		return nil
 	}
 	return f.Close()
+}
+
+// Leave closes the files of a space, has do leave or forget the space, and deletes the drives
+// that were published from it. Nobody may use the files.
+func (l *Library) Leave(ctx context.Context, sp *space.Space, do func() error) error {
+	f := l.Of(sp)
+	f.published.mu.Lock()
+	var ids []string
+	for _, p := range f.published.list {
+		ids = append(ids, p.id)
+	}
+	f.published.mu.Unlock()
+	if err := l.Drop(sp.Key()); err != nil {
+		return err
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		d, err := f.openDrive(ctx, id)
+		if err == nil {
+			err = d.Purge(ctx)
+		}
+		if err != nil {
+			return fmt.Errorf("delete the drive of a published folder: %w", err)
+		}
+	}
+	return nil
 }
 
 // Close closes all of them. Nobody may use them.
