@@ -92,3 +92,26 @@ func TestWhatIsLeftOfForgottenSpacesIsDeletedLater(t *testing.T) {
 		t.Errorf("%d logs are left, %d before", got, before)
 	}
 }
+
+func TestAnnouncedLogsOfContentsAreNoWriters(t *testing.T) {
+	a, b := newMachine(t, newHuman("Ada"), "laptop"), newMachine(t, newHuman("Bob"), "phone")
+	s := a.create("plans")
+	connect(t, a, b)
+	x := b.joinRole(s, Editor)
+	agree(t, s, x)
+	contents := s.BlobLog().Key()
+	if err := x.base.Hint(t.Context(), contents, 5); err != nil {
+		t.Fatal(err)
+	}
+	if b.stored()[contents.Discovery()] {
+		t.Error("the log of contents is fetched as one of a writer")
+	}
+	other := hypercrypto.NewKeyPair()
+	unknown := hypercrypto.DefaultManifest(other.Public).Key()
+	if err := x.base.Hint(t.Context(), unknown, 5); err != nil {
+		t.Fatal(err)
+	}
+	if !b.stored()[unknown.Discovery()] {
+		t.Error("a log that is not known is not looked at")
+	}
+}

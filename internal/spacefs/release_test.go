@@ -89,3 +89,51 @@ func TestWhatAFolderDeletedIsGoneFromAllDevices(t *testing.T) {
 	a.write("more", "more")
 	eventually(t, "b has the next one", func() bool { return b.held() == 3 })
 }
+
+func TestOthersSpeakForDevicesThatAreGone(t *testing.T) {
+	a, b, _ := pair(t, Options{Policy: Policy{Everything: true}})
+	b.put(map[string]string{"gone": randomText(1, 300_000), "stays": randomText(2, 300_000)})
+	agree(t, a, b)
+	eventually(t, "a has all", func() bool { return a.held() == b.held() })
+	length := b.space.BlobLog().Length()
+	stays, _ := a.lookup("stays")
+	ref, err := content.Decode(stays.Hash, stays.Content)
+	must(t, err)
+	members, err := a.space.Members(t.Context())
+	must(t, err)
+	for _, m := range members {
+		if !m.Self {
+			must(t, a.space.Remove(t.Context(), m.Person))
+		}
+	}
+	a.del("gone")
+	must(t, a.EmptyTrash(t.Context(), ""))
+	kept := ref.Parts[0].Blob
+	want := []hyperblobs.Run{{Start: 0, End: kept.BlockOffset}, {Start: kept.End(), End: length}}
+	want = slices.DeleteFunc(want, func(r hyperblobs.Run) bool { return r.Start == r.End })
+	eventually(t, "the log of the removed device is released, but for what stays", func() bool {
+		list := a.Released()
+		return len(list) == 2 && list[0].Own && !list[1].Own && list[1].Log == b.space.BlobLog().Key() && slices.Equal(list[1].Runs, want)
+	})
+	if got := a.read("stays"); got != randomText(2, 300_000) {
+		t.Error("what stays is damaged")
+	}
+}
+
+func TestWhatWasReleasedWhileADeviceWasAwayGoesWhenItStarts(t *testing.T) {
+	a, b, cut := pair(t, Options{Policy: Policy{Everything: true}})
+	a.put(map[string]string{"gone": randomText(1, 300_000), "stays": "stays"})
+	agree(t, a, b)
+	eventually(t, "b has all", func() bool { return a.held() == b.held() })
+	cut()
+	b.stop()
+	a.del("gone")
+	must(t, a.EmptyTrash(t.Context(), ""))
+	eventually(t, "a has only what is left", func() bool { return a.held() == 1 })
+	b.start()
+	s, err := b.library.Get("home")
+	must(t, err)
+	b.use(s)
+	connect(t, a, b)
+	eventually(t, "b has only what is left", func() bool { return b.held() == 1 })
+}
