@@ -356,6 +356,13 @@ func TestJavaScriptMirrorServesUs(t *testing.T) {
 	if err != nil || r.Length != 2 || r.Bytes != 2 || !r.Announce {
 		t.Errorf("we add: %+v, %v", r, err)
 	}
+
+	// It knows nothing of released blocks and keeps them, says so, and goes on.
+	release := blindpeer.Release{Log: plain.Key(), Length: 2, Runs: []hypercore.Run{{Start: 0, End: 1}}, Writer: plain.KeyPair()}
+	if err := one.client.Release(testContext(t), at, release); !errors.Is(err, blindpeer.ErrKeepsReleased) {
+		t.Errorf("we release a block: %v", err)
+	}
+	theirs(plain.Key(), 2)
 	for _, want := range []bool{true, false} {
 		if existed, err := one.client.Delete(testContext(t), at, plain.Key()); err != nil || existed != want {
 			t.Errorf("we delete: %v, %v, want %v", existed, err, want)

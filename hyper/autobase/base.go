@@ -59,6 +59,10 @@ type Options struct {
 	// NoForward always replays all nodes, instead of jumping to a signed state
 	// that peers have when that is far ahead.
 	NoForward bool
+	// NoWriter tells of a log that it is known to be none of a writer, so that nothing is
+	// done when a peer announces it; nil if that is known of none. It is called while the
+	// base is locked.
+	NoWriter func(log hypercrypto.Key) bool
 	// OnEvent is called with everything that happens to the base, while the base
 	// is locked: it must return quickly and not use the base.
 	OnEvent func(Event)

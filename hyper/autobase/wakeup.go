@@ -246,7 +246,7 @@ func (b *Base) takeHints(ctx context.Context) error {
 // hint opens a log that is news. b.mu is held.
 func (b *Base) hint(ctx context.Context, log oplog.Ref) error {
 	e := b.e
-	if e.byKey[log.Key] != nil {
+	if e.byKey[log.Key] != nil || b.opts.NoWriter != nil && b.opts.NoWriter(log.Key) {
 		return nil
 	}
 	r, err := e.sys.member(ctx, log.Key)

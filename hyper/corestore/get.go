@@ -52,9 +52,16 @@ func (s *Store) Get(ctx context.Context, o GetOptions) (*hypercore.Core, error) 
 	if err != nil {
 		return nil, err
 	}
+	made := s.mark != "" && !s.root.stored(&co)
 	e, err := s.root.acquire(ctx, co, false)
 	if err != nil {
 		return nil, err
+	}
+	if made {
+		if err := s.root.setMark(e.core.DiscoveryKey(), s.mark); err != nil {
+			s.root.release(e, false)
+			return nil, err
+		}
 	}
 	if alias {
 		if err := s.root.setAlias(s.namespace, o.Name, e.core.DiscoveryKey()); err != nil {

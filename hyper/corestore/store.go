@@ -63,6 +63,7 @@ type Options struct {
 type Store struct {
 	root      *root
 	namespace [32]byte
+	mark      string // of the cores that it makes; set once
 
 	mu       sync.Mutex // guards what follows
 	sessions map[*Store]struct{}
@@ -165,6 +166,7 @@ func (s *Store) Session() *Store { return s.view(s.namespace) }
 
 func (s *Store) view(namespace [32]byte) *Store {
 	v := newStore(s.root, namespace, s)
+	v.mark = s.mark
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {

@@ -32,28 +32,6 @@ func (p *Peer) Has(index uint64) bool {
 	return p.opened && p.has(index) && !missing
 }
 
-// HasRun tells whether the peer says that it holds a run of blocks. What it has behind
-// its first gap a peer says only when it is asked, which this does: until the answer has
-// come it is false.
-func (p *Peer) HasRun(r Run) bool {
-	p.repl.mu.Lock()
-	defer p.repl.mu.Unlock()
-	if !p.opened {
-		return false
-	}
-	i := p.nextLacking(r.Start)
-	if i >= r.End {
-		return true
-	}
-	for at := i / segment; at*segment < r.End && len(p.wanted) < maxWants; at++ {
-		p.sendWant(at * segment)
-	}
-	return false
-}
-
-// nextLacking returns the first block from i on that the peer does not say it holds.
-func (p *Peer) nextLacking(i uint64) uint64 { return p.bits.NextUnset(max(i, p.contiguous)) }
-
 // Challenge has the peer prove that it has block index: it asks this peer alone for the
 // block, whether it is held here or not, and checks the answer against the tree of the
 // log. The log stays as it is. The block must be below the length that is known here.

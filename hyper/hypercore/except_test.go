@@ -1,9 +1,6 @@
 package hypercore
 
-import (
-	"testing"
-	"time"
-)
+import "testing"
 
 // heldRuns returns the runs that are held.
 func heldRuns(c *Core) (runs []Run) {
@@ -45,29 +42,5 @@ func TestDownloadLeavesOutWhatItIsToldTo(t *testing.T) {
 	l.stop()
 	if err := r.Download(Range{Start: 20, End: 95, Except: []Run{{0, 3}}}).Wait(timeout(t)); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestPeersSayWhatTheyHaveBehindGaps(t *testing.T) {
-	w := openCore(t, openDB(t), &Options{KeyPair: seeded(1)})
-	mustAppend(t, w, testBlocks(0, 100)...)
-	if err := w.Clear(timeout(t), 10, 20); err != nil {
-		t.Fatal(err)
-	}
-	r := reader(t, w, nil)
-	replicate(t, w, r)
-	if _, err := r.Get(timeout(t), 0); err != nil {
-		t.Fatal(err)
-	}
-	p := r.Peers()[0]
-	for ctx := timeout(t); !p.HasRun(Run{20, 100}); time.Sleep(time.Millisecond) {
-		if ctx.Err() != nil {
-			t.Fatal("it does not say what it has behind the gap")
-		}
-	}
-	for run, has := range map[Run]bool{{0, 10}: true, {0, 11}: false, {19, 30}: false, {99, 101}: false, {50, 50}: true, {10, 20}: false} {
-		if p.HasRun(run) != has {
-			t.Errorf("%v: %v", run, !has)
-		}
 	}
 }

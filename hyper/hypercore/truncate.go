@@ -155,3 +155,13 @@ func (c *Core) Clear(ctx context.Context, start, end uint64) error {
 	l.repl.cleared(start, end)
 	return nil
 }
+
+// Shrink has the storage of this log take no more than what is left of it, after much was
+// cleared. The space of large blocks comes back by itself, that of small ones only when the
+// database gets to it. It takes as long as reading and writing what is left.
+func (c *Core) Shrink(ctx context.Context) error {
+	if err := c.open(); err != nil {
+		return err
+	}
+	return c.log.st.Shrink(ctx)
+}

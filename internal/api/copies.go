@@ -95,6 +95,9 @@ type Copy struct {
 	Looked time.Time `json:"looked,omitzero"`
 	// Complete says that it holds all.
 	Complete bool `json:"complete"`
+	// KeepsReleased says that a mirror cannot drop single blocks: what was deleted for good
+	// stays there, encrypted.
+	KeepsReleased bool `json:"keepsReleased,omitempty"`
 	// What it lacked then: contents and their bytes, those of them that are files now, and
 	// blocks of the logs of operations and state.
 	LacksContents   uint64 `json:"lacksContents,omitempty"`

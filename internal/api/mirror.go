@@ -63,9 +63,11 @@ type MirrorStats struct {
 	Deleted      uint64 `json:"deleted"`
 	Forgotten    uint64 `json:"forgotten"`
 	BytesCleared uint64 `json:"bytesCleared"`
-	Refused      uint64 `json:"refused"`
-	Downgraded   uint64 `json:"downgraded"`
-	Wakeups      uint64 `json:"wakeups"`
+	// BytesReleased is of blocks that went because their writers have no use for them.
+	BytesReleased uint64 `json:"bytesReleased"`
+	Refused       uint64 `json:"refused"`
+	Downgraded    uint64 `json:"downgraded"`
+	Wakeups       uint64 `json:"wakeups"`
 }
 
 // Mirrored says how a mirror is doing with what was shared.

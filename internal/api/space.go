@@ -485,14 +485,14 @@ func (h *handler) leaveSpace(ctx context.Context, r LeaveRequest, s *Stream) err
 		}
 	}
 	if r.Forget {
-		return h.SpaceFiles.Drop(sp, func() error { return h.Spaces.Forget(ctx, sp) })
+		return h.SpaceFiles.Drop(ctx, sp, func() error { return h.Spaces.Forget(ctx, sp) })
 	}
 	leave, err := h.online(ctx, r.Connect, s)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	return h.SpaceFiles.Drop(sp, func() error { return h.Spaces.Leave(ctx, sp) })
+	return h.SpaceFiles.Drop(ctx, sp, func() error { return h.Spaces.Leave(ctx, sp) })
 }
 
 func (h *handler) addMirror(ctx context.Context, r AddMirrorRequest, s *Stream) error {

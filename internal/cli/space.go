@@ -348,7 +348,9 @@ func newSpaceLeave(g *globals) *cobra.Command {
 		Use:   "leave NAME",
 		Short: "Leave a space, or forget it on this device",
 		Long: `Leave ends your membership in a space, on all your devices. Files that are in a folder
-stay there. With --forget you stay a member, but this device keeps the space no longer.`,
+stay there. With --forget you stay a member, but this device keeps the space no longer.
+Either way all that is stored of the space on this device is deleted, and drives that
+were published from it: what no other device or mirror has is lost.`,
 		Example: `  cloudpal space leave family`,
 		Args:    args(1, 1),
 		RunE: func(cmd *cobra.Command, a []string) error {

@@ -154,6 +154,9 @@ func copyState(v *api.Copy) string {
 	if text := proof(v); text != "" {
 		line = append(line, text)
 	}
+	if v.KeepsReleased {
+		line = append(line, "keeps what was deleted")
+	}
 	return strings.Join(line, ", ")
 }
 

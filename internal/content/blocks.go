@@ -119,11 +119,10 @@ func (b *Blocks) Unused(log hypercrypto.Key, core *hypercore.Core, start, end ui
 	return unused
 }
 
-// Unused returns the first blocks of the own log that are held and not in the set, up to
-// a block.
-func (s *Store) Unused(used *Blocks, end uint64) []hyperblobs.Run {
-	if s.own == nil {
-		return nil
+// Without returns what is left of runs of a log when the blocks of the set are taken out.
+func (b *Blocks) Without(log hypercrypto.Key, runs []hyperblobs.Run) (left []hyperblobs.Run) {
+	for _, r := range runs {
+		left = append(left, b.without(Run{log, r})...)
 	}
-	return used.Unused(s.key, s.own.Core(), 0, end)
+	return left
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/tradle/cloudpal/hyper/hyperblobs"
 	"github.com/tradle/cloudpal/hyper/hypercore"
 )
 
@@ -54,13 +55,27 @@ func (l *logs) clear(ctx context.Context, set, keep *Blocks) error {
 		if err != nil {
 			return err
 		}
-		for _, r := range set.Runs(key) {
-			for _, run := range keep.without(Run{key, r}) {
-				if err := b.Core().Clear(ctx, run.Start, run.End); err != nil {
-					return fmt.Errorf("clear blocks %d to %d: %w", run.Start, run.End, err)
-				}
-			}
+		if err := ClearRuns(ctx, b.Core(), keep.Without(key, set.Runs(key))); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// ClearRuns frees the storage of runs of blocks of one log, also that of small ones, at
+// once.
+func ClearRuns(ctx context.Context, core *hypercore.Core, runs []hyperblobs.Run) error {
+	cleared := false
+	for _, r := range runs {
+		for start, end := range core.Held(r.Start, r.End) {
+			if err := core.Clear(ctx, start, end); err != nil {
+				return fmt.Errorf("clear blocks %d to %d: %w", start, end, err)
+			}
+			cleared = true
+		}
+	}
+	if !cleared {
+		return nil
+	}
+	return core.Shrink(ctx)
 }

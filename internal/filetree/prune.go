@@ -80,12 +80,16 @@ func (t *tx) pruneOps(ctx context.Context, until uint64, kept []uint64) error {
 	return nil
 }
 
-// pruneGarbage forgets contents that were released long ago.
+// pruneGarbage forgets contents that were released long ago, as many as one operation may
+// touch.
 func (t *tx) pruneGarbage(ctx context.Context, until uint64) error {
 	var keys [][]byte
 	for kv, err := range t.Entries(ctx, all(keyGarbage)) {
 		if err != nil {
 			return err
+		}
+		if len(keys) >= 2*t.left {
+			break // the rest is for the next one
 		}
 		seq, h, err := garbageOf(kv.Key)
 		if err != nil {

@@ -18,6 +18,11 @@ func (t *tx) due(retention time.Duration) (at uint64, ok bool) {
 	return (now-ms)<<16 | 0xffff, true
 }
 
+// releasedKeep is how long the list of garbage has contents at least, by the times of
+// operations: for devices that are away, though these find out without it when they come
+// back.
+const releasedKeep = 30 * 24 * time.Hour
+
 // purge applies Purge.
 func (t *tx) purge(ctx context.Context, c *Change) error {
 	until, ok := t.due(c.Retention)
@@ -54,6 +59,11 @@ func (t *tx) purge(ctx context.Context, c *Change) error {
 			continue
 		}
 		if err := d.drop(ctx); err != nil {
+			return err
+		}
+	}
+	if old, ok := t.due(releasedKeep); ok && c.Path == "" {
+		if err := t.pruneGarbage(ctx, old); err != nil {
 			return err
 		}
 	}

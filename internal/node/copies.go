@@ -81,7 +81,7 @@ func (n *Node) listCopies(ctx context.Context, s *space.Space, here *sighting, o
 		if m.Role != space.Mirror || m.Removed {
 			continue
 		}
-		x := api.Copy{Type: api.TypeCopy, Name: m.Name, Role: m.Role.String(), Mirror: true}
+		x := api.Copy{Type: api.TypeCopy, Name: m.Name, Role: m.Role.String(), Mirror: true, KeepsReleased: n.releasing.keepsReleased(m.Person)}
 		n.describeCopy(s, m.Person, ops, &x)
 		mirrors, counted[m.Person] = append(mirrors, x), true
 	}

@@ -22,7 +22,14 @@ const (
 type keptSpace struct {
 	mirrors []hypercrypto.PublicKey
 	logs    []hypercrypto.Key // sorted; other ones come when other devices confirm, too
-	keeping *blindpeer.Keeping
+	// The logs of contents are of no group: mirrors would announce them to members as
+	// those of writers.
+	writers, contents *blindpeer.Keeping
+}
+
+func (k *keptSpace) close() {
+	k.writers.Close()
+	k.contents.Close()
 }
 
 // tellMirrors tells the mirrors of all spaces what to keep, until ctx ends.
@@ -30,7 +37,7 @@ func (n *Node) tellMirrors(ctx context.Context) {
 	kept := make(map[hypercrypto.Key]*keptSpace)
 	defer func() {
 		for _, k := range kept {
-			k.keeping.Close()
+			k.close()
 		}
 	}()
 	for ctx.Err() == nil {
@@ -44,7 +51,7 @@ func (n *Node) tellMirrors(ctx context.Context) {
 		}
 		for key, k := range kept {
 			if !here[key] {
-				k.keeping.Close()
+				k.close()
 				delete(kept, key)
 			}
 		}
@@ -67,7 +74,7 @@ func (n *Node) tellMirrorsOf(ctx context.Context, s *space.Space, kept map[hyper
 	key := s.Key()
 	k := kept[key]
 	if k != nil && !slices.Equal(k.mirrors, mirrors) {
-		k.keeping.Close()
+		k.close()
 		delete(kept, key)
 		k = nil
 	}
@@ -85,40 +92,73 @@ func (n *Node) tellMirrorsOf(ctx context.Context, s *space.Space, kept map[hyper
 	if k != nil {
 		if !slices.Equal(logs, k.logs) {
 			k.logs = logs
-			k.keeping.Update()
+			k.writers.Update()
+			k.contents.Update()
 		}
 		return nil
 	}
-	keeping, err := n.mirrors.Keep(blindpeer.Subject{
-		Target: key, Referrer: &key, Mirrors: mirrors, Pick: len(mirrors), Priority: blindpeer.PriorityNormal,
-		Logs: func() []blindpeer.Log {
-			list, err := logsOf(n.ctx, s)
-			if err != nil {
-				n.opts.Log.Debug("the logs of a space", "space", s.Name(), "err", err) // it is about to be closed
-			}
-			return list
-		},
-	})
-	if err != nil {
+	subject := blindpeer.Subject{Target: key, Mirrors: mirrors, Pick: len(mirrors), Priority: blindpeer.PriorityNormal}
+	contents := subject
+	contents.Logs = func() []blindpeer.Log { return n.keptLogs(s, true) }
+	contents.OnMirror = func(mirror hypercrypto.PublicKey, reached bool) {
+		if reached {
+			n.releasing.reached(mirror)
+		}
+	}
+	subject.Referrer, subject.Logs = &key, func() []blindpeer.Log { return n.keptLogs(s, false) }
+	x := &keptSpace{mirrors: mirrors, logs: logs}
+	if x.writers, err = n.mirrors.Keep(subject); err != nil {
 		return err
 	}
-	kept[key] = &keptSpace{mirrors, logs, keeping}
+	if x.contents, err = n.mirrors.Keep(contents); err != nil {
+		x.writers.Close()
+		return err
+	}
+	kept[key] = x
 	return nil
 }
 
-// logsOf returns what a mirror has to keep of a space, in the order of keys. A mirror puts
-// away what nobody gives it, so it is told of contents when there are some here.
-func logsOf(ctx context.Context, s *space.Space) (list []blindpeer.Log, err error) {
+// keptLogs returns what a mirror has to keep of a space, in the order of keys: the logs of
+// contents, or all others.
+func (n *Node) keptLogs(s *space.Space, contents bool) []blindpeer.Log {
+	p, err := partsOf(n.ctx, s)
+	if err != nil {
+		n.opts.Log.Debug("the logs of a space", "space", s.Name(), "err", err) // it is about to be closed
+		return nil
+	}
+	if contents {
+		return sortedLogs(p.Contents)
+	}
+	p.Contents = nil
+	return sortedLogs(p.Logs())
+}
+
+// logsOf returns what a mirror has to keep of a space, in the order of keys.
+func logsOf(ctx context.Context, s *space.Space) ([]blindpeer.Log, error) {
+	p, err := partsOf(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return sortedLogs(p.Logs()), nil
+}
+
+// partsOf returns the logs of a space that a mirror has to keep. It puts away what nobody
+// gives it, so it is told of contents when there are some here.
+func partsOf(ctx context.Context, s *space.Space) (*space.Parts, error) {
 	p, err := s.Parts(ctx)
 	if err != nil {
 		return nil, err
 	}
 	maps.DeleteFunc(p.Contents, func(_ hypercrypto.Key, length uint64) bool { return length == 0 })
-	for key, length := range p.Logs() {
+	return p, nil
+}
+
+func sortedLogs(logs map[hypercrypto.Key]uint64) (list []blindpeer.Log) {
+	for key, length := range logs {
 		list = append(list, blindpeer.Log{Key: key, Length: length})
 	}
 	slices.SortFunc(list, func(a, b blindpeer.Log) int { return slices.Compare(a.Key[:], b.Key[:]) })
-	return list, nil
+	return list
 }
 
 // mirrorsOf returns the nodes of the mirrors of a space, in the order of keys.

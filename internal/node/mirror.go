@@ -87,7 +87,7 @@ func follow(ctx context.Context, s *blindpeer.Server, stats func(api.MirrorStats
 			last = now
 			stats(api.MirrorStats{Type: api.TypeMirrorStats, Logs: now.Logs, Open: now.Open, Announced: now.Announced, Bases: now.Bases, Clients: now.Clients,
 				Connections: now.Connections, Bytes: now.Bytes, MaxBytes: now.MaxBytes, Orders: now.Orders, Added: now.Added, Deleted: now.Deleted,
-				Forgotten: now.Forgotten, BytesCleared: now.BytesCleared, Refused: now.Refused, Downgraded: now.Downgraded, Wakeups: now.Wakeups})
+				Forgotten: now.Forgotten, BytesCleared: now.BytesCleared, BytesReleased: now.BytesReleased, Refused: now.Refused, Downgraded: now.Downgraded, Wakeups: now.Wakeups})
 		}
 		select {
 		case <-tick.C:

@@ -76,6 +76,8 @@ type Node struct {
 	looking sync.Mutex     // held while the copies of a space are looked at
 	seen    sightings
 
+	releasing *releasing
+
 	here map[hypercrypto.Key]sighting // what this device holds of spaces, as last looked at; guarded by mu
 
 	once sync.Once
@@ -129,7 +131,8 @@ func (n *Node) open(ctx context.Context) (err error) {
 		Collections: []space.Collection{spacefs.Collection()}, Log: n.opts.Log}); err != nil {
 		return err
 	}
-	n.content = spacefs.NewLibrary(&spacefs.Options{Drives: n.store, Log: n.opts.Log})
+	n.releasing = newReleasing()
+	n.content = spacefs.NewLibrary(&spacefs.Options{Drives: n.store, Released: n.releasing.nudge, Log: n.opts.Log})
 	if n.folders, err = folders.Open(ctx, n.store, folders.Options{Home: n.opts.Home, Tree: n.treeOf, Log: n.opts.Log}); err != nil {
 		return err
 	}

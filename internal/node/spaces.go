@@ -26,6 +26,7 @@ func (n *Node) together(ctx context.Context, c api.Connect, report func(api.Peer
 	var wg sync.WaitGroup
 	wg.Go(func() { n.meetMembers(ctx, c, report) })
 	wg.Go(func() { n.tellMirrors(ctx) })
+	wg.Go(func() { n.releaseAtMirrors(ctx) })
 	return func() {
 		cancel()
 		wg.Wait()

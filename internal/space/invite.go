@@ -9,6 +9,7 @@ import (
 
 	"github.com/tradle/cloudpal/hyper/blindpairing"
 	"github.com/tradle/cloudpal/hyper/compact"
+	"github.com/tradle/cloudpal/hyper/corestore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/internal/fault"
 	"github.com/tradle/cloudpal/internal/space/clock"
@@ -208,6 +209,9 @@ func (s *Space) welcome(inv *invite) *blindpairing.Answer {
 	return &blindpairing.Answer{Key: s.Key(), EncryptionKey: &k, Additional: &blindpairing.Additional{Data: inv.data, Signature: inv.signature}}
 }
 
+// maxAgain is how often a space can be joined with one invite after it was forgotten.
+const maxAgain = 50
+
 // Join joins the space of an invite: it waits until a member lets this device in. name
 // is what the space is called here; empty: as the inviting side calls it.
 //
@@ -222,6 +226,14 @@ func (l *Library) Join(ctx context.Context, i *blindpairing.Invite, name string)
 	// Who asks again, after a crash, does so for the same log.
 	r := Record{Name: name, namespace: "invite/" + id.String()}
 	c, err := l.claim(ctx, r.namespace, &i.DiscoveryKey)
+	for range maxAgain {
+		if !errors.Is(err, corestore.ErrDeleted) {
+			break
+		}
+		// It was in the space by this invite before, and forgot it.
+		r.namespace += "/again"
+		c, err = l.claim(ctx, r.namespace, &i.DiscoveryKey)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -117,6 +117,7 @@ func Open(ctx context.Context, store *corestore.Store, opts Options) (*Library, 
 	if err := l.load(ctx); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
+	l.clearForgotten(ctx)
 	return l, nil
 }
 
@@ -356,7 +357,7 @@ func (l *Library) putLocked(ctx context.Context, r Record) error {
 
 // startLocked opens the space of a record.
 func (l *Library) startLocked(ctx context.Context, r Record) (*Space, error) {
-	s := &Space{l: l, record: r, store: l.store.Namespace(storeName(r.namespace)), change: make(chan struct{})}
+	s := &Space{l: l, record: r, store: l.store.Namespace(storeName(r.namespace)).Marked(markOf(r.Key)), change: make(chan struct{})}
 	s.app = newApp(r.Key, l.opts.level, l.opts.Collections)
 	s.app.clock = &l.clock
 	s.box = boxKeys(s.store)
@@ -371,7 +372,7 @@ func (l *Library) startLocked(ctx context.Context, r Record) (*Space, error) {
 	s.app.ring, s.app.box, s.app.log = s.ring, s.box, hypercrypto.DefaultManifest(s.store.KeyPair(logName).Public).Key()
 	s.base, err = autobase.Open(ctx, s.store, &r.Key, s.app.handlers(), &autobase.Options{
 		EncryptionKey: r.Encryption, Local: s.store.KeyPair(logName), Optimistic: true, AckInterval: l.opts.AckInterval, OnEvent: s.onEvent, Log: l.opts.Log,
-		Keys: s.ring, Peek: s.app.peek,
+		Keys: s.ring, Peek: s.app.peek, NoWriter: s.isBlobLog,
 	})
 	if err != nil {
 		return fail(s.explain(err))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/tradle/cloudpal/hyper/corestore"
 	"github.com/tradle/cloudpal/hyper/hypercore"
@@ -123,6 +124,21 @@ func (s *Space) fetchLog(ctx context.Context, key hypercrypto.Key, length uint64
 	d := core.Download(hypercore.Range{End: length})
 	defer d.Close()
 	return d.Wait(ctx)
+}
+
+// isBlobLog tells whether a log is known to be one of contents. Mirrors announce all logs
+// of a space, and those are none of writers.
+func (s *Space) isBlobLog(log hypercrypto.Key) bool {
+	if log == s.blobs.Key() {
+		return true
+	}
+	if s.running.Load() == nil {
+		return false // there is no state yet
+	}
+	tree, release := s.snaps.use()
+	defer release()
+	devices, err := records{tree}.devices(context.Background())
+	return err == nil && slices.ContainsFunc(devices, func(d named[hypercrypto.Key, device]) bool { return d.rec.blobs == log })
 }
 
 // linkedLogs returns the logs that the core of the base's system view names.

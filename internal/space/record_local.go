@@ -24,16 +24,17 @@ type Record struct {
 	// has it.
 	Forgotten bool
 
+	cleared   bool                        // nothing of a forgotten space is stored any more
 	namespace string                      // of this device's logs in the store
 	epochs    []hypercrypto.EncryptionKey // that are known at first; not stored here
 }
 
 // recordVersion is the first field of a stored record: uint version, uint flags (1: home,
-// 2: forgotten, 4: linked), string name, string namespace, 32 key, 32 encryption key.
+// 2: forgotten, 4: linked, 8: cleared), string name, string namespace, 32 key, 32 encryption key.
 const recordVersion = 1
 
 func (r *Record) appendTo(b []byte) []byte {
-	b = compact.AppendUint(compact.AppendUint(b, recordVersion), flag(r.Home, 1)|flag(r.Forgotten, 2)|flag(r.Linked, 4))
+	b = compact.AppendUint(compact.AppendUint(b, recordVersion), flag(r.Home, 1)|flag(r.Forgotten, 2)|flag(r.Linked, 4)|flag(r.cleared, 8))
 	b = compact.AppendString(compact.AppendString(b, r.Name), r.namespace)
 	return append(append(b, r.Key[:]...), r.Encryption[:]...)
 }
@@ -44,7 +45,7 @@ func decodeRecord(b []byte) (*Record, error) {
 		return nil, fmt.Errorf("%w: a space of version %d", errRecord, v)
 	}
 	flags := r.Uint()
-	x := &Record{Home: flags&1 != 0, Forgotten: flags&2 != 0, Linked: flags&4 != 0, Name: r.String(), namespace: r.String(), Key: r.Fixed32()}
+	x := &Record{Home: flags&1 != 0, Forgotten: flags&2 != 0, Linked: flags&4 != 0, cleared: flags&8 != 0, Name: r.String(), namespace: r.String(), Key: r.Fixed32()}
 	k := hypercrypto.EncryptionKey(r.Fixed32())
 	x.Encryption = &k
 	return finish(&r, "a space", x)

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
-	"github.com/tradle/cloudpal/internal/fault"
 )
 
 // steward does what a space needs without being asked: it tells what this device is,
@@ -289,27 +288,6 @@ func (l *Library) Leave(ctx context.Context, s *Space) error {
 		}
 	}
 	return l.Forget(ctx, s)
-}
-
-// Forget stops keeping a space on this device, which stays a member. What is stored of
-// it stays until somebody deletes the logs, and the space can be joined again.
-func (l *Library) Forget(ctx context.Context, s *Space) error {
-	l.mu.Lock()
-	if l.open[s.Key()] != s {
-		l.mu.Unlock()
-		return fault.New(fault.NotFound, "space %q is not here any more", s.Name())
-	}
-	r := *l.records[s.Key()]
-	r.Forgotten = true
-	err := l.putLocked(ctx, r)
-	if err == nil {
-		delete(l.open, s.Key())
-	}
-	l.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	return s.close()
 }
 
 // ownLogs returns the logs of all devices of the person on this device.

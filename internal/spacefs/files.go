@@ -25,6 +25,9 @@ type Options struct {
 	// MergeWait is how long a conflict of texts is left to the device that is to merge
 	// it. Default one minute.
 	MergeWait time.Duration
+	// Released, if set, is called when what [Files.Released] returns changed. It must not
+	// wait.
+	Released func()
 	// Log receives debug messages; nil discards them.
 	Log *slog.Logger
 }
@@ -54,10 +57,8 @@ type Files struct {
 	verdicts verdicts
 	fresh    fresh
 
-	tried                tried                 // the merging goroutine's
-	freed                map[[32]byte]struct{} // the freeing goroutine's, with the next two
-	looked               [2]uint64             // garbage and final position of the last look
-	swept                bool
+	tried                tried     // the merging goroutine's
+	freed                freed     // the freeing goroutine's
 	nextPurge, nextPrune time.Time // the trash's goroutine's
 
 	published  published
@@ -71,6 +72,8 @@ type Files struct {
 	policy Policy
 	trees  map[*Tree]struct{}
 	wake   chan struct{} // closed and replaced when there is something to do
+
+	released []Released
 }
 
 // Open returns the files of a space and begins to care for them, until Close. The space

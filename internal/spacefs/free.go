@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tradle/cloudpal/hyper/hyperblobs"
+	"github.com/tradle/cloudpal/hyper/hypercore"
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/internal/content"
 	"github.com/tradle/cloudpal/internal/filetree"
 )
@@ -12,55 +15,180 @@ import (
 // listWait is how long freeing waits for lists of parts that only others have.
 const listWait = 2 * time.Minute
 
+// freed is what the freeing goroutine knows.
+type freed struct {
+	done    bool      // it was looked at in this run
+	at      time.Time // when everything was
+	to      uint64    // the last final operation whose released contents were looked at
+	garbage uint64    // released contents then
+	removed int       // devices then
+}
+
+// lookAgain is after how long everything is looked at though nothing was released: the state
+// forgets what was released long ago, also while this device was away.
+const lookAgain = day
+
 // free clears the blocks of contents that nothing names any more, once the order of the
 // operation that released them is final.
+//
+// The first time, and once a day, it also clears what is held of all logs and belongs to
+// no content that the space knows: what was stored for operations that were never written,
+// and what was released while this device was not here.
 func (f *Files) free(ctx context.Context) error {
 	f.fresh.forget()
+	d := &f.freed
+	whole := !d.done || time.Since(d.at) > lookAgain
+	var held map[hypercrypto.Key][]hyperblobs.Run
+	if whole { // before the state is looked at: what comes later is not known to be unused
+		var err error
+		if held, err = f.heldNow(ctx); err != nil {
+			return fmt.Errorf("look at what is held: %w", err)
+		}
+	}
 	v, release := f.View()
 	defer release()
-	if err := f.sweep(ctx, v); err != nil {
-		return err
-	}
 	n, err := v.Count(ctx)
-	if err != nil || n.Garbage == 0 {
+	if err != nil {
 		return err
 	}
 	final, err := f.final(ctx)
-	if err != nil || f.looked == [2]uint64{n.Garbage, final} {
+	if err != nil {
 		return err
 	}
-	var drop, keep []content.Ref
-	for g, err := range v.Garbage(ctx, 0) {
-		if err != nil {
-			return err
-		}
-		for _, ref := range decodeAll(g) {
-			if g.Seq > final {
-				keep = append(keep, ref)
-				continue
-			}
-			held, _, err := f.store.Has(ctx, ref)
-			if err != nil && !unusable(err) {
-				return err
-			}
-			if held > 0 {
-				drop = append(drop, ref)
-			}
+	final = min(final, n.Ops) // the view may be older
+	devices, err := f.space.Devices(ctx)
+	if err != nil {
+		return err
+	}
+	if final < d.to {
+		d.to = 0
+	}
+	now := freed{done: true, at: d.at, to: final, garbage: n.Garbage}
+	for _, x := range devices {
+		if x.Removed {
+			now.removed++
 		}
 	}
-	if drop = f.withoutFreed(drop); len(drop) == 0 {
-		f.looked = [2]uint64{n.Garbage, final}
+	drop, keep, err := f.garbage(ctx, v, d.to, final)
+	if err != nil {
+		return err
+	}
+	if !whole && len(drop) == 0 && n.Garbage >= d.garbage && now.removed == d.removed {
+		d.garbage, d.to = n.Garbage, final
 		return nil
 	}
-	blocks, err := f.needed(ctx, v, keep)
+	if drop, err = f.heldOf(ctx, drop); err != nil {
+		return err
+	}
+	needed, err := f.needed(ctx, v, keep)
 	if err != nil {
 		return fmt.Errorf("free content: %w", err)
 	}
-	if err := f.store.Clear(ctx, drop, blocks); err != nil {
+	if err := f.store.Clear(ctx, drop, needed); err != nil {
 		return fmt.Errorf("free content: %w", err)
 	}
-	f.noteFreed(drop)
+	if whole {
+		now.at = time.Now()
+		if err := f.sweep(ctx, held, needed); err != nil {
+			return err
+		}
+	}
+	if err := f.noteReleased(ctx, devices, needed); err != nil {
+		return err
+	}
+	f.freed = now
 	return nil
+}
+
+// garbage returns where released contents are: of operations behind one, up to the final
+// one, and of those that are not final.
+func (f *Files) garbage(ctx context.Context, v *filetree.View, after, final uint64) (drop, keep []content.Ref, err error) {
+	for g, err := range v.Garbage(ctx, after) {
+		if err != nil {
+			return nil, nil, err
+		}
+		if refs := decodeAll(g); g.Seq > final {
+			keep = append(keep, refs...)
+		} else {
+			drop = append(drop, refs...)
+		}
+	}
+	return drop, keep, nil
+}
+
+// heldOf returns the contents of which something is held.
+func (f *Files) heldOf(ctx context.Context, refs []content.Ref) (held []content.Ref, err error) {
+	for _, ref := range refs {
+		n, _, err := f.store.Has(ctx, ref)
+		if err != nil && !unusable(err) {
+			return nil, err
+		}
+		if n > 0 {
+			held = append(held, ref)
+		}
+	}
+	return held, nil
+}
+
+// sweep clears what is held and not needed.
+func (f *Files) sweep(ctx context.Context, held map[hypercrypto.Key][]hyperblobs.Run, needed *content.Blocks) error {
+	for key, runs := range held {
+		unused := needed.Without(key, runs)
+		if len(unused) == 0 {
+			continue
+		}
+		core, err := f.blobLog(ctx, key)
+		if err == nil {
+			err = content.ClearRuns(ctx, core, unused)
+		}
+		if err != nil {
+			return fmt.Errorf("free unused content: %w", err)
+		}
+	}
+	return nil
+}
+
+// heldNow returns what is held of all blob logs, except what was stored in the own one in
+// this run: it may belong to an operation that is not written yet.
+func (f *Files) heldNow(ctx context.Context) (map[hypercrypto.Key][]hyperblobs.Run, error) {
+	devices, err := f.space.Devices(ctx)
+	if err != nil {
+		return nil, err
+	}
+	held := make(map[hypercrypto.Key][]hyperblobs.Run)
+	add := func(core *hypercore.Core, end uint64) {
+		for start, end := range core.Held(0, end) {
+			held[core.Key()] = append(held[core.Key()], hyperblobs.Run{Start: start, End: end})
+		}
+	}
+	add(f.space.BlobLog(), f.began)
+	for _, d := range devices {
+		if d.Self {
+			continue
+		}
+		core, err := f.space.BlobLogOf(ctx, d.Blobs)
+		if err != nil {
+			return nil, err
+		}
+		core.SetActive(false) // nothing is wanted of it
+		add(core, core.Length())
+		if err := core.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return held, nil
+}
+
+// blobLog returns a blob log of the space.
+func (f *Files) blobLog(ctx context.Context, key hypercrypto.Key) (*hypercore.Core, error) {
+	if own := f.space.BlobLog(); own.Key() == key {
+		return own, nil
+	}
+	b, _, err := f.logs.get(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	return b.Core(), nil
 }
 
 func decodeAll(r filetree.Released) (refs []content.Ref) {
@@ -108,49 +236,9 @@ func (f *Files) needed(ctx context.Context, v *filetree.View, more []content.Ref
 // named returns the blocks of all contents that the space knows, also those that were
 // released.
 func (f *Files) named(ctx context.Context, v *filetree.View) (*content.Blocks, error) {
-	var garbage []content.Ref
-	for g, err := range v.Garbage(ctx, 0) {
-		if err != nil {
-			return nil, err
-		}
-		garbage = append(garbage, decodeAll(g)...)
-	}
-	return f.needed(ctx, v, garbage)
-}
-
-// withoutFreed leaves out what was cleared already: what is still held of it belongs to
-// other contents too, unless one of those was released since.
-func (f *Files) withoutFreed(refs []content.Ref) []content.Ref {
-	for _, ref := range refs {
-		if _, ok := f.freed[ref.Hash]; !ok {
-			return refs
-		}
-	}
-	return nil
-}
-
-func (f *Files) noteFreed(refs []content.Ref) {
-	f.freed = make(map[[32]byte]struct{}, len(refs))
-	for _, ref := range refs {
-		f.freed[ref.Hash] = struct{}{}
-	}
-}
-
-// sweep clears what earlier runs left in the own log and belongs to no content that the
-// space knows: what was stored for operations that were never written.
-func (f *Files) sweep(ctx context.Context, v *filetree.View) error {
-	if f.swept {
-		return nil
-	}
-	blocks, err := f.named(ctx, v)
+	drop, keep, err := f.garbage(ctx, v, 0, 0)
 	if err != nil {
-		return fmt.Errorf("look for unused content: %w", err)
+		return nil, err
 	}
-	for _, run := range f.store.Unused(blocks, f.began) {
-		if err := f.space.BlobLog().Clear(ctx, run.Start, run.End); err != nil {
-			return fmt.Errorf("free unused content: %w", err)
-		}
-	}
-	f.swept = true
-	return nil
+	return f.needed(ctx, v, append(drop, keep...))
 }

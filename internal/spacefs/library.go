@@ -1,7 +1,9 @@
 package spacefs
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
@@ -59,20 +61,19 @@ func (l *Library) Of(sp *space.Space) *Files {
 	return f
 }
 
-// Drop closes the files of a space, which nobody may use any more, and calls end, which
-// closes the space. If end fails the space goes on, and its files are opened anew when they
-// are needed.
-func (l *Library) Drop(sp *space.Space, end func() error) error {
-	key := sp.Key()
+// Drop closes the files of a space, which nobody may use any more, calls end, which closes
+// the space, and deletes the drives that were published from it. If end fails the space goes
+// on, and its files are opened anew when they are needed.
+func (l *Library) Drop(ctx context.Context, sp *space.Space, end func() error) error {
+	f := l.Of(sp)
+	ids := f.publishedDrives()
 	l.mu.Lock()
-	f := l.open[key]
-	delete(l.open, key)
+	if l.open[sp.Key()] == f {
+		delete(l.open, sp.Key())
+	}
 	l.ending[sp] = struct{}{}
 	l.mu.Unlock()
-	var err error
-	if f != nil {
-		err = f.Close()
-	}
+	err := f.Close()
 	if err == nil {
 		err = end()
 	}
@@ -80,8 +81,18 @@ func (l *Library) Drop(sp *space.Space, end func() error) error {
 		l.mu.Lock()
 		delete(l.ending, sp)
 		l.mu.Unlock()
+		return err
 	}
-	return err
+	for _, id := range ids {
+		d, err := f.openDrive(ctx, id)
+		if err == nil {
+			err = d.Purge(ctx)
+		}
+		if err != nil {
+			return fmt.Errorf("delete the drive of a published folder: %w", err)
+		}
+	}
+	return nil
 }
 
 // Close closes all of them. Nobody may use them.

@@ -16,7 +16,7 @@ func TestFilesOfADroppedSpaceStayClosed(t *testing.T) {
 	t.Cleanup(func() { must(t, l.Close()) })
 	l.Of(s)
 	no := errors.New("not now")
-	if err := l.Drop(s, func() error { l.Of(s).Published(); return no }); !errors.Is(err, no) {
+	if err := l.Drop(t.Context(), s, func() error { l.Of(s).Published(); return no }); !errors.Is(err, no) {
 		t.Fatal(err)
 	}
 	if len(l.open) != 0 {
@@ -38,7 +38,7 @@ func TestFilesOfADroppedSpaceStayClosed(t *testing.T) {
 			}
 		}
 	})
-	err = l.Drop(s, func() error { return m.library.Forget(t.Context(), s) })
+	err = l.Drop(t.Context(), s, func() error { return m.library.Forget(t.Context(), s) })
 	close(stop)
 	others.Wait()
 	must(t, err)

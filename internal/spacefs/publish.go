@@ -164,6 +164,16 @@ func (p *publication) public() Published {
 	return Published{Path: p.path, Key: p.drive.Key(), Problem: p.problem}
 }
 
+// publishedDrives returns the drives of what is published from this device, by their ids.
+func (f *Files) publishedDrives() (ids []string) {
+	f.published.mu.Lock()
+	defer f.published.mu.Unlock()
+	for _, p := range f.published.list {
+		ids = append(ids, p.id)
+	}
+	return ids
+}
+
 // Published returns what is published from this device.
 func (f *Files) Published() (list []Published) {
 	f.published.mu.Lock()
