@@ -215,7 +215,7 @@ func (w *simulation) rest() {
 				}
 			}
 		}
-		w.pass(3 * time.Second)
+		w.pass(7 * time.Second) // stewards look every two seconds, and wait for their turn
 		quiet := true
 		for _, d := range w.devices {
 			for _, q := range w.devices {

@@ -47,45 +47,40 @@ func (w *simulation) verify() {
 	}
 }
 
-// members returns the devices that are in the space and can read all of it. All that are in
-// it know so; who cannot read something lacks a key that nobody has who could give it.
+// members returns the devices that are in the space and can read all of it. They agree on
+// who is; who cannot read something lacks a key that nobody has who could give it.
 func (w *simulation) members() (out []*simDevice) {
-	var all []*simDevice
-	for _, d := range w.devices {
-		if d.space == nil {
-			continue
-		}
+	self := func(d *simDevice) bool {
 		p, _, err := d.space.self(w.ctx)
 		w.must("self", err)
-		if p == nil {
-			continue
-		}
-		all = append(all, d)
-		if len(d.space.base.Status().Missing) == 0 {
+		return p != nil
+	}
+	present := func(d *simDevice) bool {
+		dev, err := records{out[0].space.app.tree}.device(w.ctx, d.space.Log())
+		w.must("device", err)
+		return dev != nil && dev.until == 0
+	}
+	for _, d := range w.devices {
+		if d.space != nil && len(d.space.base.Status().Missing) == 0 && self(d) {
 			out = append(out, d)
 		}
 	}
-	for _, d := range all {
+	if len(out) == 0 {
+		w.fail("nobody is left")
+	}
+	for _, d := range w.devices {
+		if d.space == nil || !present(d) {
+			continue
+		}
+		if !self(d) {
+			w.fail("device %d is a member and does not know", d.n)
+		}
 		st := d.space.base.Status()
 		for _, epoch := range st.Missing {
 			if i := slices.IndexFunc(out, func(q *simDevice) bool { return q.space.base.Status().Writable && q.space.ring.has(epoch) }); st.Locked || i >= 0 {
 				w.fail("device %d lacks key %d, locked %v; %d could give it", d.n, epoch, st.Locked, i)
 			}
 		}
-	}
-	if len(out) == 0 {
-		w.fail("nobody is left")
-	}
-	devices, err := out[0].space.Devices(w.ctx)
-	w.must("devices", err)
-	present := 0
-	for _, x := range devices {
-		if !x.Removed && slices.ContainsFunc(w.devices, func(d *simDevice) bool { return d.space != nil && d.space.Log() == x.Log }) {
-			present++
-		}
-	}
-	if present != len(all) {
-		w.fail("%d devices are members, %d know so", present, len(all))
 	}
 	return out
 }
