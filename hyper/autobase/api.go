@@ -351,10 +351,11 @@ type Status struct {
 	Pending []hypercrypto.Key
 	Heads   []Ref
 	Views   []ViewStatus
-	// Epoch is that of the keys in force; Missing are epochs whose keys it takes to
-	// go on.
+	// Epoch is that of the keys in force. Missing are epochs whose keys it takes to
+	// read all that is here; if Locked, to go on at all.
 	Epoch   uint32
 	Missing []uint32
+	Locked  bool
 	// Needs are blocks that have to come from peers before the base goes on. Filling
 	// tells that others, which nothing has asked for yet, are missing, too, after a jump.
 	Needs   []Need
@@ -380,7 +381,7 @@ func (b *Base) Status() Status {
 	s := Status{
 		Position: b.last, System: e.system.Key(), Hash: e.sys.draft.TreeHash(), Writable: b.writable,
 		Members: info.Members, Indexers: info.Indexers, Pending: info.Pending, Heads: info.Heads,
-		Epoch: e.epoch, Missing: e.missingKeys(), Frozen: make(map[hypercrypto.Key]error),
+		Epoch: e.epoch, Missing: e.missingKeys(), Locked: e.locked != nil, Frozen: make(map[hypercrypto.Key]error),
 	}
 	for _, v := range e.views {
 		s.Views = append(s.Views, ViewStatus{Name: v.name, Key: v.under.Key(), Length: v.draft.Length(), Hash: v.draft.TreeHash(), Signed: v.under.Length()})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/tradle/cloudpal/hyper/hyperbee"
@@ -32,6 +33,7 @@ type testOp struct {
 	Note      string    `json:"note,omitempty"`
 	Fork      *testFork `json:"fork,omitempty"`
 	Epoch     uint32    `json:"epoch,omitempty"`
+	Unless    string    `json:"unless,omitempty"` // refused if the bee has the key
 }
 
 type testFork struct {
@@ -65,6 +67,11 @@ func (a *testApp) apply(ctx context.Context, nodes []Node, h *Host) error {
 		var op testOp
 		if err := json.Unmarshal(n.Value, &op); err != nil {
 			return err
+		}
+		if op.Unless != "" {
+			if _, ok, err := a.kv.Get(ctx, []byte(op.Unless)); ok || err != nil {
+				return errors.Join(err, errors.New("refused"))
+			}
 		}
 		if op.Add != "" {
 			k, err := hypercrypto.ParseKey(op.Add)

@@ -38,7 +38,7 @@ func (e *engine) applyNext(ctx context.Context, nodes []*linearizer.Node) (int, 
 				return 0, err
 			}
 			if ok {
-				return 1, e.flush(ctx, nodes[:1])
+				return 1, e.flush(ctx, nodes[:1], false)
 			}
 		}
 		if !active && !slices.Contains(e.indexers, n.Key) {
@@ -62,7 +62,7 @@ func (e *engine) applyNext(ctx context.Context, nodes []*linearizer.Node) (int, 
 				return 0, err
 			}
 		}
-		return i + 1, e.flush(ctx, nodes[:i+1])
+		return i + 1, e.flush(ctx, nodes[:i+1], !active)
 	}
 	return 0, nil
 }
@@ -250,8 +250,9 @@ func (e *engine) run(ctx context.Context, nodes []Node, h *Host) (err error) {
 	return e.apply(ctx, nodes, h)
 }
 
-// flush ends a unit.
-func (e *engine) flush(ctx context.Context, nodes []*linearizer.Node) error {
+// flush ends a unit. The values of removed indexers are ignored; what they have seen counts
+// until others have taken over.
+func (e *engine) flush(ctx context.Context, nodes []*linearizer.Node, ignored bool) error {
 	s := e.sys
 	updated, linked, members := s.updated, s.linked, len(s.changes) > 0
 	if updated {
@@ -275,7 +276,7 @@ func (e *engine) flush(ctx context.Context, nodes []*linearizer.Node) error {
 	}
 	e.applied = append(e.applied, u)
 	for _, n := range u.nodes {
-		e.visible(n, u.after, false)
+		e.visible(n, u.after, ignored)
 	}
 	return nil
 }

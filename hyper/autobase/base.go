@@ -46,6 +46,10 @@ type Options struct {
 	// them. Nothing of them was checked. It is called while the base is locked: it must
 	// return quickly and not use the base, except for [Base.KeysChanged].
 	Peek func(log hypercrypto.Key, value []byte)
+	// Ignored is called with values that have no effect because their writer is no member
+	// at their place in the order, as of then: a key may be in them that those used who did
+	// not know. It is called as Peek is.
+	Ignored func(log hypercrypto.Key, value []byte)
 	// Guard seals the key that the store remembers. Nil keeps it as it is.
 	Guard KeyGuard
 	// Local is the key pair of the own log. Nil: the log that was the own one
@@ -129,7 +133,7 @@ func Open(ctx context.Context, store *corestore.Store, bootstrap *hypercrypto.Ke
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.store = store.Session()
 	e := &engine{
-		store: b.store, apply: h.Apply, optimistic: b.opts.Optimistic, emit: b.event, wake: b.poke, later: b.later, peek: b.opts.Peek,
+		store: b.store, apply: h.Apply, optimistic: b.opts.Optimistic, emit: b.event, wake: b.poke, later: b.later, peek: b.opts.Peek, ignored: b.opts.Ignored,
 		byKey: make(map[hypercrypto.Key]*writer), receipts: make(map[oplog.Ref]*Receipt),
 		needs: make(map[Need]struct{}), seek: b.seekBlock, await: b.pokeAfter,
 	}

@@ -23,6 +23,7 @@ type engine struct {
 	wake       func() // called from anywhere when a log may have news
 	later      func() // looks again when there may be room on the disk
 	peek       func(log hypercrypto.Key, value []byte)
+	ignored    func(log hypercrypto.Key, value []byte)
 
 	local *writer
 

@@ -22,10 +22,12 @@ var (
 	errNoRing = errors.New("autobase: the base has no keys of epochs")
 )
 
-// lock is the key that it takes to apply a node.
+// lock is the key that it takes to apply a node after what was applied before. After
+// something else the node may be one that needs no key.
 type lock struct {
 	node  *node
 	epoch uint32
+	after *point
 }
 
 // SetKeyEpoch makes an epoch of keys the one in force: all blocks that are added to
@@ -152,8 +154,8 @@ func (e *engine) hasKey(epoch uint32) bool {
 
 // lock stops the order before a node.
 func (e *engine) lock(n *linearizer.Node, epoch uint32) {
-	l := &lock{n.Value.(*node), epoch}
-	if e.locked == nil || *e.locked != *l {
+	l := &lock{n.Value.(*node), epoch, e.reached()}
+	if e.locked == nil || e.locked.node != l.node || e.locked.epoch != epoch {
 		e.emit(Event{Type: EventLocked, Key: l.node.Key, Length: l.node.Length, Epoch: epoch})
 	}
 	e.locked = l
@@ -163,7 +165,7 @@ func (e *engine) unlock() { e.locked = nil }
 
 // waits tells whether a node still needs a key.
 func (e *engine) waits(n *linearizer.Node) bool {
-	return e.locked != nil && e.locked.node == n.Value.(*node) && !e.hasKey(e.locked.epoch)
+	return e.locked != nil && e.locked.node == n.Value.(*node) && e.locked.after == e.reached() && !e.hasKey(e.locked.epoch)
 }
 
 // lockLog stops loading a log before the node at index at.

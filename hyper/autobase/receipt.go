@@ -85,10 +85,14 @@ func (r *Receipt) set(o Outcome) {
 	r.outcome = o
 }
 
-// visible tells the writer of a node that it was applied.
+// visible tells the writer of a node that it was applied, and the application what was
+// ignored.
 func (e *engine) visible(n *node, p *point, ignored bool) {
 	if e.refused != nil && n.block.Batch == 1 {
 		e.emit(Event{Type: EventRefused, Key: n.Key, Length: n.Length, Err: e.refused})
+	}
+	if ignored && e.ignored != nil && n.block.Value != nil {
+		e.ignored(n.Key, n.block.Value)
 	}
 	if r := e.receipts[n.Ref]; r != nil {
 		r.set(Outcome{Err: e.refused, Ignored: ignored, Note: e.note})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/tradle/cloudpal/hyper/autobase/liar"
 	"github.com/tradle/cloudpal/hyper/corestore"
 	"github.com/tradle/cloudpal/hyper/hypercore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
@@ -52,8 +53,8 @@ type world struct {
 	written   int
 	forks     int
 	story     []string
-	liar      *lies    // writes the last log; nil: nobody lies
-	told      [][]byte // that log
+	liar      *liar.Log // writes the last log; nil: nobody lies
+	told      [][]byte  // that log
 }
 
 // confirmedAt names a confirmed state.
@@ -122,7 +123,7 @@ func (w *world) addLiar() {
 	}
 	pair := hypercrypto.KeyPairFromSeed([32]byte{98})
 	w.pairs = append(w.pairs, pair)
-	w.liar = &lies{own: hypercrypto.DefaultManifest(pair.Public).Key(), keys: keys, value: func(n int) []byte {
+	w.liar = &liar.Log{Own: hypercrypto.DefaultManifest(pair.Public).Key(), Keys: keys, Value: func(n int) []byte {
 		switch k := keys[n%len(keys)]; n % 7 {
 		case 0:
 			return opAdd(k, n%2 == 0)
@@ -141,13 +142,13 @@ func (w *world) lie(p *simPeer) {
 	ctx := context.Background()
 	for range w.rng.IntN(3) {
 		for range 256 {
-			w.liar.b = append(w.liar.b, byte(w.rng.Uint32()))
+			w.liar.Script = append(w.liar.Script, byte(w.rng.Uint32()))
 		}
 		if w.rng.IntN(3) > 0 {
-			w.liar.b[0] = 11 // well-formed
+			w.liar.Script[0] = 11 // well-formed
 		}
-		w.told = append(w.told, w.liar.block(uint64(len(w.told))+1))
-		w.liar.b = nil
+		w.told = append(w.told, w.liar.Block(uint64(len(w.told))+1))
+		w.liar.Script = nil
 	}
 	log := p.logs[len(p.logs)-1]
 	for log.Length() < uint64(len(w.told)) && w.rng.IntN(6) > 0 {
@@ -156,7 +157,7 @@ func (w *world) lie(p *simPeer) {
 		}
 	}
 	if w.rng.IntN(4) == 0 {
-		if err := p.base.Hint(ctx, w.liar.own, log.Length()); err != nil {
+		if err := p.base.Hint(ctx, w.liar.Own, log.Length()); err != nil {
 			w.fail("hint: %v", err)
 		}
 	}
@@ -538,7 +539,7 @@ func (p *simPeer) durable() {
 // state is what peers must agree on.
 func (p *simPeer) state() string {
 	s := p.base.Status()
-	s.Writable, s.Frozen, s.Missing = false, nil, nil
+	s.Writable, s.Frozen, s.Missing, s.Locked = false, nil, nil, false
 	return fmt.Sprintf("%+v", s)
 }
 

@@ -172,6 +172,11 @@ var rules = []rule{
 		why: "a base is logs and bees put in order; how peers meet is not its matter",
 	},
 	{
+		packages: []string{"hyper/autobase/liar"},
+		own:      []string{"hyper/compact", "hyper/hypercrypto", "hyper/internal/oplog"},
+		why:      "a liar makes blocks and knows nothing of those who read them",
+	},
+	{
 		packages: []string{"hyper/identitykey"},
 		own:      []string{"hyper/compact", "hyper/hypercrypto"},
 		outside:  []string{"golang.org/x/crypto"},

@@ -38,6 +38,7 @@ const (
 	kindLink
 	kindShare
 	kindCall
+	kindLack
 )
 
 var errAction = errors.New("space: not an action")
@@ -80,6 +81,8 @@ func newAction(kind uint64) action {
 		return &shareAction{}
 	case kindCall:
 		return &callAction{}
+	case kindLack:
+		return &lackAction{}
 	}
 	return nil
 }

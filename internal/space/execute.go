@@ -64,6 +64,8 @@ func (x *execution) member(ctx context.Context, act action) error {
 		return x.removeDevice(ctx, act)
 	case *shareAction:
 		return x.share(ctx, act)
+	case *lackAction:
+		return x.lack(ctx, act)
 	}
 	// All else is for writers.
 	if x.w.outside {

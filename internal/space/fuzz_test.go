@@ -31,7 +31,7 @@ func someActions() []action {
 		&renameAction{"Ada"}, &deviceAction{"laptop", true, 1, hypercrypto.PublicKey{}}, &deviceAction{"phone", false, 1, hypercrypto.PublicKey{4}}, &inviteAction{public: i.KeyPair().Public, role: Viewer, expires: 1 << 33, uses: 3, label: "x", data: []byte{1}},
 		&revokeAction{i.ID()}, &setAction{"trash-days", []byte{30}}, &indexerAction{300, true, hypercrypto.Key{1}},
 		&rotateAction{7, hypercrypto.Hash{1}, []sealedKey[hypercrypto.Key]{{hypercrypto.Key{1}, []byte{1, 2}}}, []sealedKey[hypercrypto.PublicKey]{{hypercrypto.PublicKey{2}, []byte{3}}}},
-		&shareAction{3, hypercrypto.Key{1}, []byte{1}},
+		&shareAction{3, hypercrypto.Key{1}, []byte{1}}, &lackAction{[]uint32{1, 1 << 31}},
 		&recoverAction{c, autobase.Ref{Key: hypercrypto.Key{8}, Length: 9}, []hypercrypto.Key{{7}}, identitykey.AttestDataAsIdentity(newHuman("x").keys.Identity, nil, time.Now())},
 		&mirrorAction{hypercrypto.PublicKey{1}, "m"}, &linkAction{hypercrypto.Key{1}, []byte{1}}, &callAction{hypercrypto.Key{1}, "desktop"},
 	}
@@ -103,6 +103,7 @@ func FuzzRecords(f *testing.F) {
 	f.Add((&device{name: "x", level: 1, proof: []byte{1}}).appendTo(nil))
 	f.Add((&device{name: "x", level: 1, proof: []byte{1}, node: hypercrypto.PublicKey{2}}).appendTo(nil))
 	f.Add((&invite{inviteAction: inviteAction{role: Viewer, label: "x"}, used: 3}).appendTo(nil))
+	f.Add(deviceKeys{epoch: 1, lacks: []uint32{2, 3}}.appendTo(nil))
 	f.Add((&entry{length: 1, count: 2, time: 3, typ: "notes"}).appendTo(nil))
 	f.Add((&Preview{"plans", "Ada", Editor, true}).appendTo(nil))
 	f.Add((&spaceLink{name: "plans", epochs: []hypercrypto.EncryptionKey{{1}}}).appendTo(nil))
@@ -117,6 +118,7 @@ func FuzzRecords(f *testing.F) {
 		_, _ = decodePreview(b)
 		_, _ = decodeRecord(b)
 		_, _ = decodeNumber(b)
+		_, _ = decodeDeviceKeys(b)
 		_, _ = decodeKeys(b)
 		if c, err := decodeClaim(b); err == nil {
 			if again, err := decodeClaim(c.appendTo(nil)); err != nil || again.log != c.log {

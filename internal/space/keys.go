@@ -119,6 +119,11 @@ func (r *ring) Key(epoch uint32) (hypercrypto.EncryptionKey, bool) {
 	return k, ok
 }
 
+func (r *ring) has(epoch uint32) bool {
+	_, ok := r.Key(epoch)
+	return ok
+}
+
 // all returns the keys in the order they came.
 func (r *ring) all() []hypercrypto.EncryptionKey {
 	r.mu.RLock()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/tradle/cloudpal/hyper/compact"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 )
 
@@ -23,8 +22,9 @@ func (x *execution) rotate(ctx context.Context, act *rotateAction) error {
 	for _, s := range act.sealed {
 		// Who lacks keys of epochs before still does.
 		has, err := x.d.keysOf(ctx, s.of)
-		if err == nil && has == epoch {
-			err = x.d.putKeysOf(ctx, s.of, act.epoch)
+		if err == nil && has.epoch == epoch {
+			has.epoch = act.epoch
+			err = x.d.putKeysOf(ctx, s.of, has)
 		}
 		if err != nil {
 			return err
@@ -46,13 +46,9 @@ func (x *execution) rotate(ctx context.Context, act *rotateAction) error {
 // know what comes before wrote in this epoch all the same. Only owners are believed, and
 // who was one, as may be the case for those who did not know.
 func (x *execution) hear(act *rotateAction) {
-	if x.w.may(Editor) != nil || x.w.person.role != Owner && !x.w.person.owned {
-		return
+	if x.w.may(Editor) == nil && x.w.person.wasOwner() {
+		x.a.hear(act)
 	}
-	if k, ok := x.a.openRotation(act); ok {
-		x.a.ring.offer(k)
-	}
-	x.a.ring.want(act.key)
 }
 
 // covers refuses a rotation that is not for all devices that are there, for the phrases
@@ -118,11 +114,28 @@ func (x *execution) share(ctx context.Context, act *shareAction) error {
 	if dev == nil || dev.until != 0 || act.epoch > epoch {
 		return refuse("keys for log %s", act.log)
 	}
+	x.a.take(act)
 	has, err := x.d.keysOf(ctx, act.log)
-	if err != nil || has >= act.epoch {
+	if err != nil {
 		return err
 	}
-	return x.d.putKeysOf(ctx, act.log, act.epoch)
+	return x.d.putKeysOf(ctx, act.log, deviceKeys{epoch: max(has.epoch, act.epoch)})
+}
+
+// lack notes what the author's device cannot read.
+func (x *execution) lack(ctx context.Context, act *lackAction) error {
+	if err := x.w.may(Viewer); err != nil {
+		return err
+	}
+	if len(act.epochs) == 0 || len(act.epochs) > maxLacks {
+		return refuse("%d epochs are lacking", len(act.epochs))
+	}
+	has, err := x.d.keysOf(ctx, x.n.From)
+	if err != nil {
+		return err
+	}
+	has.lacks = act.epochs
+	return x.d.putKeysOf(ctx, x.n.From, has)
 }
 
 // present returns the devices that are members.
@@ -147,15 +160,15 @@ func (s records) owners(ctx context.Context) (list []hypercrypto.PublicKey, err 
 	return list, err
 }
 
-// keysOf returns the number of the epoch up to which a device was given all keys.
-func (s records) keysOf(ctx context.Context, log hypercrypto.Key) (uint64, error) {
+// keysOf returns which keys a device has, as far as it is known.
+func (s records) keysOf(ctx context.Context, log hypercrypto.Key) (deviceKeys, error) {
 	e, ok, err := s.bee.Get(ctx, keyOf(prefixEpoch, log[:]))
 	if err != nil || !ok {
-		return 0, err
+		return deviceKeys{}, err
 	}
-	return decodeNumber(e.Value)
+	return decodeDeviceKeys(e.Value)
 }
 
-func (d *draft) putKeysOf(ctx context.Context, log hypercrypto.Key, epoch uint64) error {
-	return d.put(ctx, keyOf(prefixEpoch, log[:]), compact.AppendUint(nil, epoch))
+func (d *draft) putKeysOf(ctx context.Context, log hypercrypto.Key, has deviceKeys) error {
+	return d.put(ctx, keyOf(prefixEpoch, log[:]), has.appendTo(nil))
 }

@@ -15,16 +15,18 @@ import (
 type keyState struct {
 	epoch   uint64
 	due     bool                             // somebody went since the epoch began
+	whole   bool                             // this device has all keys that the state names
 	devices []named[hypercrypto.Key, device] // that are there
 	owners  []hypercrypto.PublicKey
-	lacking []named[hypercrypto.Key, device] // of those, the ones without all keys
+	lacking []named[hypercrypto.Key, device] // of those, the ones to which this device can give what they lack
+	asked   []uint32                         // what this device said that it lacks
 }
 
 func (s *Space) keyState(ctx context.Context) (*keyState, error) {
 	tree, release := s.snaps.use()
 	defer release()
 	r := records{tree}
-	k := &keyState{}
+	k := &keyState{whole: true}
 	var err error
 	if k.epoch, err = r.number(ctx, settingEpoch); err != nil {
 		return nil, err
@@ -33,29 +35,36 @@ func (s *Space) keyState(ctx context.Context) (*keyState, error) {
 	if err != nil {
 		return nil, err
 	}
-	if k.due = since != 0; !k.due && k.epoch == 0 {
+	k.due = since != 0
+	has := make(map[hypercrypto.Key]deviceKeys)
+	for e, err := range tree.Entries(ctx, all(prefixEpoch)) {
+		if err != nil {
+			return nil, err
+		}
+		if len(e.Key) != 33 {
+			var h hypercrypto.Hash
+			copy(h[:], e.Value)
+			_, known := s.ring.Key(epochNumber(h))
+			k.whole = k.whole && known
+			continue
+		}
+		if has[hypercrypto.Key(e.Key[1:])], err = decodeDeviceKeys(e.Value); err != nil {
+			return nil, err
+		}
+	}
+	if !k.due && k.epoch == 0 && len(has) == 0 {
 		return k, nil
 	}
+	k.asked = has[s.Log()].lacks
 	if k.devices, err = r.present(ctx); err != nil {
 		return nil, err
 	}
 	if k.owners, err = r.owners(ctx); err != nil {
 		return nil, err
 	}
-	has := make(map[hypercrypto.Key]uint64)
-	for e, err := range tree.Entries(ctx, all(prefixEpoch)) {
-		if err != nil {
-			return nil, err
-		}
-		if len(e.Key) != 33 {
-			continue
-		}
-		if has[hypercrypto.Key(e.Key[1:])], err = decodeNumber(e.Value); err != nil {
-			return nil, err
-		}
-	}
 	for _, d := range k.devices {
-		if has[d.key] < k.epoch {
+		h := has[d.key]
+		if k.whole && h.epoch < k.epoch || d.key != s.Log() && slices.ContainsFunc(h.lacks, s.ring.has) {
 			k.lacking = append(k.lacking, d)
 		}
 	}
@@ -65,6 +74,7 @@ func (s *Space) keyState(ctx context.Context) (*keyState, error) {
 const (
 	dueRotate = "rotate"
 	dueGive   = "give keys"
+	dueAsk    = "ask for keys"
 )
 
 // tendKeys begins an epoch when somebody went, and gives keys to devices that came
@@ -75,8 +85,10 @@ func (w *steward) tendKeys(ctx context.Context, p *person) error {
 	if err != nil {
 		return err
 	}
-	st := s.base.Status()
-	if !k.due && len(k.lacking) == 0 || !p.role.writes() || !st.Writable || len(st.Missing) > 0 {
+	if err := w.askKeys(ctx, k); err != nil {
+		return err
+	}
+	if !k.due && len(k.lacking) == 0 || !p.role.writes() || !s.base.Status().Writable {
 		delete(w.due, dueRotate)
 		delete(w.due, dueGive)
 		return nil
@@ -105,6 +117,25 @@ func (w *steward) tendKeys(ctx context.Context, p *person) error {
 	}
 	return nil
 }
+
+// askKeys tells the others what this device cannot read, if nobody gave it the keys for a
+// while: those of a rotation that did not count, and was made before its author heard of
+// this device, or after the author heard that it was removed, which did not count either.
+func (w *steward) askKeys(ctx context.Context, k *keyState) error {
+	missing := w.s.base.Status().Missing
+	missing = missing[:min(len(missing), maxLacks)]
+	if len(missing) == 0 || slices.Equal(missing, k.asked) {
+		delete(w.due, dueAsk)
+		return nil
+	}
+	if !w.turn(dueAsk, askRank) {
+		return nil
+	}
+	return w.s.doAnyway(ctx, &lackAction{missing})
+}
+
+// askRank is how many turns of others a device waits before it asks for keys.
+const askRank = 4
 
 // turn tells whether it is the turn of the one with a rank, and begins to wait again.
 func (w *steward) turn(what string, rank int) bool {
@@ -157,7 +188,11 @@ func (s *Space) giveKeys(ctx context.Context, log hypercrypto.Key) error {
 	if i < 0 {
 		return nil
 	}
-	act := &shareAction{epoch: k.epoch, log: log, box: k.lacking[i].rec.box.Seal(appendKeyList(nil, s.ring.all()))}
+	epoch := k.epoch
+	if !k.whole {
+		epoch = 0
+	}
+	act := &shareAction{epoch: epoch, log: log, box: k.lacking[i].rec.box.Seal(appendKeyList(nil, s.ring.all()))}
 	values, err := s.envelopes(ctx, 1, coreType, [][]byte{encodeAction(act)})
 	if err != nil {
 		return err
@@ -172,6 +207,10 @@ func (s *Space) giveKeys(ctx context.Context, log hypercrypto.Key) error {
 	return nil
 }
 
+// unlockWait is how long Unlock waits for keys without which the state is known all the
+// same.
+const unlockWait = 10 * time.Second
+
 // Unlock reads the keys of the space with the phrase of an owner, where nobody is left
 // who could give them to this device. It waits until no key is missing for what has
 // arrived.
@@ -184,11 +223,17 @@ func (s *Space) Unlock(ctx context.Context, keys *identitykey.Keys) error {
 		if err := s.Update(ctx); err != nil {
 			return err
 		}
-		if len(s.base.Status().Missing) == 0 {
+		st := s.base.Status()
+		if len(st.Missing) == 0 {
 			return nil
 		}
 		select {
 		case <-changed:
+		case <-time.After(unlockWait):
+			// What is left has no effect, or somebody made up its epoch.
+			if !st.Locked {
+				return nil
+			}
 		case <-ctx.Done():
 			return fault.New(fault.Unavailable, "the phrase does not open all keys of space %q", s.Name())
 		}

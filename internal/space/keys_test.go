@@ -516,3 +516,96 @@ func FuzzKeyActions(f *testing.F) {
 		}
 	})
 }
+
+// A rotation that does not count, because its author had not heard of somebody who was let
+// in before it, is for all others. Who was let in asks for the key.
+func TestWhoARotationForgotAsksForTheKey(t *testing.T) {
+	ada, bob, cyd, dan := newHuman("Ada"), newHuman("Bob"), newHuman("Cyd"), newHuman("Dan")
+	a, b, c, d := newMachine(t, ada, "laptop"), newMachine(t, bob, "phone"), newMachine(t, cyd, "pc"), newMachine(t, dan, "tablet")
+	s := a.create("plans")
+	cut := connect(t, a, b, c)
+	x := b.joinRole(s, Owner)
+	y := c.joinRole(s, Viewer)
+	i := inviteTo(t, s, InviteOptions{Role: Editor})
+	agree(t, s, x, y)
+	cut()
+	if err := x.Remove(t.Context(), cyd.key()); err != nil {
+		t.Fatal(err)
+	}
+	write(t, x, "b=1")
+	connect(t, a, d)
+	z := d.join(i) // the laptop confirms: this comes first
+	connect(t, a, b, d)
+	until(t, "the same notes", func() bool { return len(dump(t, z.View("notes"))) == 1 })
+	agree(t, s, x, z)
+	wantNotes(t, z, "b=1")
+	write(t, x, "b=2")
+	agree(t, s, x, z)
+	wantNotes(t, z, "b=2")
+}
+
+// An owner changed the keys and was removed meanwhile. What others wrote with the new key,
+// who had not heard of that, is read.
+func TestTheKeyOfAnOwnerWhoWasRemovedIsKnown(t *testing.T) {
+	ada, bob, cyd, eve := newHuman("Ada"), newHuman("Bob"), newHuman("Cyd"), newHuman("Eve")
+	a, b, c, e := newMachine(t, ada, "laptop"), newMachine(t, bob, "phone"), newMachine(t, cyd, "pc"), newMachine(t, eve, "tablet")
+	a.SetDevice("laptop", true)
+	s := a.create("plans")
+	cut := connect(t, a, b, c, e)
+	x, y, z := b.joinRole(s, Owner), c.joinRole(s, Viewer), e.joinRole(s, Viewer)
+	agree(t, s, x, y, z)
+	if err := s.SetRole(t.Context(), eve.key(), Editor); err != nil {
+		t.Fatal(err)
+	}
+	agree(t, s, x, y, z)
+	cut()
+	if err := x.Remove(t.Context(), cyd.key()); err != nil {
+		t.Fatal(err)
+	}
+	cut = connect(t, b, e)
+	agree(t, x, z)
+	write(t, z, "e=1")
+	agree(t, x, z)
+	cut()
+	if err := s.Remove(patient(t), bob.key()); err != nil {
+		t.Fatal(err)
+	}
+	connect(t, a, e)
+	agree(t, s, z)
+	wantNotes(t, s, "e=1")
+	wantNotes(t, z, "e=1")
+	if st := s.base.Status(); len(st.Missing) > 0 {
+		t.Errorf("keys are missing: %+v", st.Missing)
+	}
+}
+
+// A device that was removed and opens the space again does not write in vain.
+func TestARemovedDeviceDoesNotTryToEnter(t *testing.T) {
+	ada := newHuman("Ada")
+	a := newMachine(t, ada, "laptop")
+	b := newMachineOf(t, ada, a.badge.vouch(t), "phone")
+	s := a.create("plans")
+	connect(t, a, b)
+	x := b.joinRole(s, Owner)
+	agree(t, s, x)
+	if err := s.RemoveDevice(patient(t), x.Log()); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Forget(t.Context(), x); err != nil {
+		t.Fatal(err)
+	}
+	x, err := b.OpenLink(t.Context(), s.Link(), "plans", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the removal", func() bool { return x.Version() >= s.Version() })
+	before := lengthAt(t, x, x.Log())
+	for range 3 {
+		if err := (&steward{s: x, due: make(map[string]time.Time)}).enter(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := lengthAt(t, x, x.Log()); n != before {
+		t.Errorf("%d nodes in vain", n-before)
+	}
+}

@@ -56,6 +56,9 @@ type Options struct {
 
 	level  uint64        // of the program, for tests
 	lately time.Duration // see heardLately; for tests
+	// led says that a simulation leads the bases: they confirm only when they are told,
+	// and replay all nodes.
+	led bool
 }
 
 // Library is all spaces of one store. It is safe for concurrent use.
@@ -370,10 +373,14 @@ func (l *Library) startLocked(ctx context.Context, r Record) (*Space, error) {
 		return fail(err)
 	}
 	s.app.ring, s.app.box, s.app.log = s.ring, s.box, hypercrypto.DefaultManifest(s.store.KeyPair(logName).Public).Key()
-	s.base, err = autobase.Open(ctx, s.store, &r.Key, s.app.handlers(), &autobase.Options{
+	o := &autobase.Options{
 		EncryptionKey: r.Encryption, Local: s.store.KeyPair(logName), Optimistic: true, AckInterval: l.opts.AckInterval, OnEvent: s.onEvent, Log: l.opts.Log,
-		Keys: s.ring, Peek: s.app.peek, NoWriter: s.isBlobLog,
-	})
+		Keys: s.ring, Peek: s.app.peek, NoWriter: s.isBlobLog, Ignored: s.app.ignored, NoForward: l.opts.led,
+	}
+	if l.opts.led {
+		o.AckInterval = -1
+	}
+	s.base, err = autobase.Open(ctx, s.store, &r.Key, s.app.handlers(), o)
 	if err != nil {
 		return fail(s.explain(err))
 	}

@@ -86,19 +86,12 @@ func (i *invite) open(t clock.Time) error {
 // device itself can come back by a later invite.
 func (x *execution) checkChain(ctx context.Context, c *claim, inv *invite) error {
 	for i, l := range c.proof.Chain {
-		log, ok, err := x.d.logOf(ctx, l.Device)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			continue
-		}
-		dev, err := x.d.device(ctx, log)
+		until, err := x.d.removed(ctx, l.Device)
 		if err != nil {
 			return err
 		}
 		last := i == len(c.proof.Chain)-1
-		if dev != nil && dev.until != 0 && !(last && inv != nil && inv.since > dev.until) {
+		if until != 0 && !(last && inv != nil && inv.since > until) {
 			return refuse("device %s was removed", l.Device)
 		}
 	}

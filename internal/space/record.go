@@ -29,6 +29,9 @@ type person struct {
 	owned bool   // was an owner, and is none any more
 }
 
+// wasOwner tells whether the person is an owner or was one.
+func (p *person) wasOwner() bool { return p.role == Owner || p.owned }
+
 func (p *person) appendTo(b []byte) []byte {
 	b = compact.AppendString(compact.AppendUint(b, uint64(p.role)), p.name)
 	b = compact.AppendUint(compact.AppendUint(b, p.epoch), p.since)
@@ -64,6 +67,31 @@ func (d *device) appendTo(b []byte) []byte {
 	b = compact.AppendUint(compact.AppendString(b, d.name), flag(d.alwaysOn, 1)|flag(d.indexer, 2)|flag(d.node != noNode, 4))
 	b = compact.AppendUint(compact.AppendUint(compact.AppendUint(b, d.level), d.since), d.until)
 	return appendNode(compact.AppendBuffer(b, d.proof), d.node)
+}
+
+// deviceKeys is the record of the keys that a device has: uint epoch up to which it was
+// given all, and if it lacks others, uint count, { uint number of an epoch }.
+type deviceKeys struct {
+	epoch uint64
+	lacks []uint32
+}
+
+func (k deviceKeys) appendTo(b []byte) []byte {
+	b = compact.AppendUint(b, k.epoch)
+	if len(k.lacks) > 0 {
+		b = appendNumbers(b, k.lacks)
+	}
+	return b
+}
+
+func decodeDeviceKeys(b []byte) (k deviceKeys, err error) {
+	r := compact.NewReader(b)
+	k.epoch = r.Uint()
+	if r.Len() > 0 {
+		k.lacks = readNumbers(&r)
+	}
+	_, err = finish(&r, "keys of a device", &k)
+	return k, err
 }
 
 func decodeDevice(b []byte) (*device, error) {

@@ -92,6 +92,19 @@ func (s records) logOf(ctx context.Context, device hypercrypto.PublicKey) (log h
 	return log, ok, err
 }
 
+// removed returns the position at which a device was removed, 0 if it was not.
+func (s records) removed(ctx context.Context, device hypercrypto.PublicKey) (position uint64, err error) {
+	log, ok, err := s.logOf(ctx, device)
+	if err != nil || !ok {
+		return 0, err
+	}
+	d, err := s.device(ctx, log)
+	if err != nil || d == nil {
+		return 0, err
+	}
+	return d.until, nil
+}
+
 func (s records) setting(ctx context.Context, name string) (value []byte, ok bool, err error) {
 	e, ok, err := s.bee.Get(ctx, keyOf(prefixSetting, []byte(name)))
 	return e.Value, ok, err

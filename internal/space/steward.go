@@ -15,6 +15,7 @@ type steward struct {
 
 	// Owned by the run goroutine.
 	claim   *claim
+	entered int                     // attempts to enter, each of which is written
 	linked  map[hypercrypto.Key]int // how many keys of a space the home has
 	due     map[string]time.Time    // since when something is to be done, or not before when
 	serving context.CancelFunc      // nil while invites are not answered
@@ -129,11 +130,21 @@ func (w *steward) enter(ctx context.Context) error {
 	if err != nil || dev != nil { // it was removed
 		return err
 	}
-	if !w.ready("enter", time.Second) {
+	for _, l := range w.claim.proof.Chain {
+		if until, err := r.removed(ctx, l.Device); err != nil || until != 0 {
+			return err // an invite is needed
+		}
+	}
+	if !w.ready("enter", time.Second<<min(w.entered, maxPause)) {
 		return nil
 	}
+	w.entered++
 	return s.doOutside(ctx, &admitAction{claim: w.claim})
 }
+
+// maxPause bounds the pauses between attempts to enter, each of which is written: to about
+// an hour.
+const maxPause = 12
 
 // ready tells whether something has been to be done for some time, and begins to wait
 // again if so. The first time is at once.
