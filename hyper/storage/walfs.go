@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"golang.org/x/sys/unix"
 )
 
 // storeFS is the file system as the database sees it. Files and directories it
@@ -44,8 +43,8 @@ func (fs *storeFS) made(name string, f vfs.File, err error) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if fd := f.Fd(); fd != vfs.InvalidFd {
-		if err := unix.Fchmod(int(fd), 0o600); err != nil {
+	if f.Fd() != vfs.InvalidFd { // it is on a disk
+		if err := os.Chmod(name, 0o600); err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
 	}

@@ -9,7 +9,7 @@ import (
 
 // Taking back a merge that was made by itself leaves both sides, for a person to decide.
 func TestAMergeThatIsTakenBackIsNotMadeAgain(t *testing.T) {
-	a, b, cut := pair(t, Options{MergeWait: 100 * time.Millisecond})
+	a, b, cut := pair(t, Options{MergeWait: time.Hour})
 	text := strings.Repeat("a line\n", 3) + "middle\n" + strings.Repeat("more lines\n", 3)
 	a.put(map[string]string{"notes.txt": text})
 	agree(t, a, b)
