@@ -74,12 +74,16 @@ func (g *globals) showAdded(e client.Event) error {
 	return nil
 }
 
-// withIdentity asks for the passphrase of the device's key, where there is one.
+// withIdentity asks for the passphrase of the device's key, where there is one and the
+// running node has not opened it yet.
 func (g *globals) withIdentity(ctx context.Context, p *passphraseFlag, do func(passphrase string) error) error {
 	var passphrase string
 	err := g.with(ctx, func(c *client.Client) error {
 		i, err := one[api.Identity](ctx, c, "/v1/identity/show", api.ShowIdentityRequest{})
-		if err == nil && i.Protection == "passphrase" {
+		if err != nil || i.Protection != "passphrase" {
+			return err
+		}
+		if _, err = one[api.Identity](ctx, c, "/v1/identity/unlock", api.UnlockRequest{}); fault.KindOf(err) == fault.Permission {
 			passphrase, err = p.read(ctx, g, "Passphrase: ")
 		}
 		return err

@@ -112,7 +112,7 @@ func (v *span) Set(s string) (err error) {
 	return err
 }
 
-func (v *span) Type() string { return "duration" }
+func (v *span) Type() string { return "TIME" }
 
 func (v *span) String() string {
 	d := time.Duration(*v)

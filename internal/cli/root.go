@@ -133,6 +133,8 @@ func wrongFlag(c *cobra.Command, err error) error {
 			wants = "is neither true nor false"
 		case "RATE":
 			wants = "is not a rate such as 500kB, or none"
+		case "TIME":
+			wants = "is not a length of time such as 48h or 2d"
 		case "SIZE":
 			wants = "is not a size such as 500GB or 20GiB"
 		}
