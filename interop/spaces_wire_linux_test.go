@@ -102,7 +102,8 @@ func TestSmallChangesOfLargeFoldersCostLittle(t *testing.T) {
 }
 
 // A transfer that is broken off by a kill, of either side, goes on where it was: less than
-// one part in a hundred is sent again.
+// one part in a hundred is sent again. (A sender that is killed while it still reads the
+// file reads it anew, see docs/status.md.)
 func TestKilledTransferGoesOnWhereItWas(t *testing.T) {
 	if !alone(t) {
 		return
@@ -132,6 +133,7 @@ func TestKilledTransferGoesOnWhereItWas(t *testing.T) {
 	at := arrived(0.4)
 	two.node.kill()
 	t.Logf("the receiver is killed after %d bytes", at)
+	eventually(t, "read by the sender", func() bool { quiet, e := one.quiet(); return quiet && e.Num("files") == 2 })
 	two.up()
 	at = arrived(0.7)
 	one.node.kill()
