@@ -33,6 +33,7 @@ func Open(dir string, opts *Options) (*DB, error) {
 		halted:   make(chan struct{}),
 		snaps:    map[*Snapshot]struct{}{},
 	}
+	joinFreed()
 	db.gate.done = make(chan struct{}, 1)
 	db.wal = &storeFS{FS: o.FS, broken: func(err error) { db.fail(err) }}
 	db.reclaim = newReclaimer(db)

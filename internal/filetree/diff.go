@@ -42,6 +42,38 @@ func (v *View) Diff(ctx context.Context, from, to uint64) iter.Seq2[Difference, 
 	}
 }
 
+// Since yields what is at each path that operations after one touched, in the order of
+// [View.Walk]: as After of a difference that has no Before. It does so where the path is
+// what it was before, too, for whoever saw something of what was in between.
+func (v *View) Since(ctx context.Context, after uint64) iter.Seq2[Difference, error] {
+	return func(yield func(Difference, error) bool) {
+		n, err := v.Count(ctx)
+		if err != nil {
+			yield(Difference{}, err)
+			return
+		}
+		touched := make(map[string]struct{})
+		t, err := v.At(ctx, n.Ops)
+		if err == nil {
+			err = t.back(ctx, after, touched)
+		}
+		if err != nil {
+			yield(Difference{}, err)
+			return
+		}
+		for _, path := range slices.SortedFunc(maps.Keys(touched), comparePaths) {
+			d := Difference{Path: path}
+			e, ok, err := v.Lookup(ctx, path)
+			if ok {
+				d.After = &e
+			}
+			if !yield(d, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
 // DiffViews yields the differences of the trees of two states of one space, in the
 // order of [View.Walk]: also if operations came in between so that neither is a
 // beginning of the other. It takes time and memory for what is different.

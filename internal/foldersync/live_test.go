@@ -163,6 +163,44 @@ func TestRescanFindsWhatIsNotTold(t *testing.T) {
 	eventually(t, "an edit", func() bool { return tree.texts()["x/y"] == "edit" })
 }
 
+// Changes that are told do not put off the look at everything.
+func TestRescanComesBetweenChanges(t *testing.T) {
+	tree := newMemTree()
+	a := newBox(t, tree, &Options{Rescan: 300 * time.Millisecond})
+	a.write("x", "0")
+	live(t, a)
+	eventually(t, "the first scan", func() bool { return !a.Status().LastScan.IsZero() })
+	first := a.Status().LastScan
+	for i := 1; !a.Status().LastScan.After(first.Add(500 * time.Millisecond)); i++ {
+		if time.Since(first) > time.Minute {
+			t.Fatal("everything was not looked at again")
+		}
+		text := fmt.Sprint(i)
+		a.write("x", text)
+		eventually(t, "an edit", func() bool { return tree.texts()["x"] == text })
+	}
+}
+
+func TestLargeFoldersAreLookedAtLessOften(t *testing.T) {
+	a := newBox(t, newMemTree(), nil)
+	w := a.startWatch()
+	defer w.stop()
+	for _, c := range []struct{ took, watched, blind time.Duration }{
+		{0, defaultRescan, blindRescan},
+		{400 * time.Millisecond, defaultRescan, blindRescan}, // some 100,000 files
+		{4 * time.Second, 4000 * time.Second, 80 * time.Second},
+	} {
+		w.blind = nil
+		if got := a.Folder.rescan(w, c.took); got != c.watched {
+			t.Errorf("after %v: %v", c.took, got)
+		}
+		w.blind = syscall.ENOSPC
+		if got := a.Folder.rescan(w, c.took); got != c.blind {
+			t.Errorf("after %v, without watches: %v", c.took, got)
+		}
+	}
+}
+
 func TestLimitOfWatchesIsExplained(t *testing.T) {
 	a := newBox(t, newMemTree(), nil)
 	w := a.startWatch()

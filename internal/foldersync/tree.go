@@ -26,7 +26,8 @@ type Tree interface {
 	// Position names the current state. It is opaque, at most 64 KiB, and stays valid
 	// across restarts.
 	Position(ctx context.Context) ([]byte, error)
-	// Diff yields what differs between the state at a position and the current one.
+	// Diff yields what is now at all paths that were changed since a position, also where
+	// that is what was there then: somebody may have seen what was in between.
 	// ErrPosition says that the position is not known any more.
 	Diff(ctx context.Context, from []byte) iter.Seq2[Difference, error]
 	// Changed returns a channel that receives after the state may have changed.

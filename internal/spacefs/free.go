@@ -3,6 +3,7 @@ package spacefs
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/tradle/cloudpal/hyper/hyperblobs"
@@ -17,11 +18,11 @@ const listWait = 2 * time.Minute
 
 // freed is what the freeing goroutine knows.
 type freed struct {
-	done    bool      // it was looked at in this run
-	at      time.Time // when everything was
-	to      uint64    // the last final operation whose released contents were looked at
-	garbage uint64    // released contents then
-	removed int       // devices then
+	next    time.Time                            // when everything is looked at; zero: now
+	others  map[hypercrypto.Key][]hyperblobs.Run // what was held of others' logs the last time
+	to      uint64                               // the last final operation whose released contents were looked at
+	garbage uint64                               // released contents then
+	removed int                                  // devices then
 }
 
 // lookAgain is after how long everything is looked at though nothing was released: the state
@@ -31,17 +32,19 @@ const lookAgain = day
 // free clears the blocks of contents that nothing names any more, once the order of the
 // operation that released them is final.
 //
-// The first time, and once a day, it also clears what is held of all logs and belongs to
-// no content that the space knows: what was stored for operations that were never written,
-// and what was released while this device was not here.
+// The first time, an hour later, and once a day, it also clears what is held of all logs and
+// belongs to no content that the space knows: what was stored for operations that were never
+// written, and what was released while this device was not here. What others stored is
+// cleared if it was held the time before: the operation that names it may be on its way.
 func (f *Files) free(ctx context.Context) error {
 	f.fresh.forget()
 	d := &f.freed
-	whole := !d.done || time.Since(d.at) > lookAgain
-	var held map[hypercrypto.Key][]hyperblobs.Run
+	whole := time.Now().After(d.next)
+	var own []hyperblobs.Run
+	var others map[hypercrypto.Key][]hyperblobs.Run
 	if whole { // before the state is looked at: what comes later is not known to be unused
 		var err error
-		if held, err = f.heldNow(ctx); err != nil {
+		if own, others, err = f.heldNow(ctx); err != nil {
 			return fmt.Errorf("look at what is held: %w", err)
 		}
 	}
@@ -63,7 +66,7 @@ func (f *Files) free(ctx context.Context) error {
 	if final < d.to {
 		d.to = 0
 	}
-	now := freed{done: true, at: d.at, to: final, garbage: n.Garbage}
+	now := freed{next: d.next, others: d.others, to: final, garbage: n.Garbage}
 	for _, x := range devices {
 		if x.Removed {
 			now.removed++
@@ -88,10 +91,18 @@ func (f *Files) free(ctx context.Context) error {
 		return fmt.Errorf("free content: %w", err)
 	}
 	if whole {
-		now.at = time.Now()
-		if err := f.sweep(ctx, held, needed); err != nil {
+		unnamed := maps.Clone(d.others)
+		if unnamed == nil { // the first time
+			now.next = time.Now().Add(followTime)
+			unnamed = make(map[hypercrypto.Key][]hyperblobs.Run)
+		} else {
+			now.next = time.Now().Add(lookAgain)
+		}
+		unnamed[f.space.BlobLog().Key()] = own
+		if err := f.sweep(ctx, unnamed, needed); err != nil {
 			return err
 		}
+		now.others = others
 	}
 	if err := f.noteReleased(ctx, devices, needed); err != nil {
 		return err
@@ -148,35 +159,36 @@ func (f *Files) sweep(ctx context.Context, held map[hypercrypto.Key][]hyperblobs
 	return nil
 }
 
-// heldNow returns what is held of all blob logs, except what was stored in the own one in
-// this run: it may belong to an operation that is not written yet.
-func (f *Files) heldNow(ctx context.Context) (map[hypercrypto.Key][]hyperblobs.Run, error) {
+// heldNow returns what is held of the own blob log, except what was stored in this run,
+// which may belong to an operation that is not written yet, and of those of others.
+func (f *Files) heldNow(ctx context.Context) (own []hyperblobs.Run, others map[hypercrypto.Key][]hyperblobs.Run, err error) {
 	devices, err := f.space.Devices(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	held := make(map[hypercrypto.Key][]hyperblobs.Run)
-	add := func(core *hypercore.Core, end uint64) {
+	held := func(core *hypercore.Core, end uint64) (runs []hyperblobs.Run) {
 		for start, end := range core.Held(0, end) {
-			held[core.Key()] = append(held[core.Key()], hyperblobs.Run{Start: start, End: end})
+			runs = append(runs, hyperblobs.Run{Start: start, End: end})
 		}
+		return runs
 	}
-	add(f.space.BlobLog(), f.began)
+	own = held(f.space.BlobLog(), f.began)
+	others = make(map[hypercrypto.Key][]hyperblobs.Run)
 	for _, d := range devices {
 		if d.Self {
 			continue
 		}
 		core, err := f.space.BlobLogOf(ctx, d.Blobs)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		core.SetActive(false) // nothing is wanted of it
-		add(core, core.Length())
+		others[d.Blobs] = held(core, core.Length())
 		if err := core.Close(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return held, nil
+	return own, others, nil
 }
 
 // blobLog returns a blob log of the space.

@@ -227,7 +227,7 @@ func diff(ctx context.Context, v *filetree.View, p *position, yield func(folders
 	if ok, err := same(p.seq, p.mark); err != nil {
 		return err
 	} else if ok {
-		for d, err := range v.Diff(ctx, p.seq, n.Ops) {
+		for d, err := range v.Since(ctx, p.seq) {
 			if err != nil {
 				return err
 			}
