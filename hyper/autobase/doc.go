@@ -17,6 +17,9 @@
 //   - A node that breaks the rules stops the log it is in, and nothing else. An
 //     operation that Apply refuses is a node without effect, on every peer.
 //   - One change of membership is on its way at a time.
+//   - Nothing waits for a peer while the base is locked, nor does Open: where a block
+//     of a state is missing that the base jumped to, it stops before what needs it,
+//     and goes on when it has come.
 //
 // Wire and storage formats are those of Autobase 7 and described in
 // docs/protocol/autobase.md.

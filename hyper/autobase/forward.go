@@ -278,6 +278,7 @@ func (b *Base) tryLand(l *landing, minimum uint64) (ok bool, err error) {
 		return false, err
 	}
 	b.event(Event{Type: EventForward, Length: l.length})
+	b.unhold()
 	return true, b.settle(b.here)
 }
 
@@ -491,6 +492,11 @@ func (e *engine) land(ctx context.Context, l *landing) error {
 	if err := e.fillIn(ctx); err != nil {
 		return err
 	}
+	for _, v := range e.views {
+		// From here on they are made here. While blocks are missing, fillIn keeps them open
+		// towards peers, without a gap.
+		v.under.SetActive(false)
+	}
 	e.applyStuck, e.loadStuck, e.regressed = false, false, false
 	if err := e.begin(ctx); err != nil {
 		return err
@@ -506,7 +512,6 @@ func (e *engine) landView(ctx context.Context, v *view, l *landing, s *signers, 
 		if c := l.views[i]; !taken[c] && e.belongs(c.Manifest(), v.name, s) {
 			taken[c] = true
 			v.under, v.key, v.length, v.mapped = c, r.Key, r.Length, i
-			c.SetActive(false) // from here on it is made here; see fillIn
 			break
 		}
 	}

@@ -188,4 +188,11 @@ func (e *engine) wholeSystem(ctx context.Context, length uint64) error {
 }
 
 // stuck tells whether the newest state is not known for want of blocks.
-func (e *engine) stuck() bool { return e.applyStuck || e.loadStuck }
+func (e *engine) stuck() bool { return e.applyStuck || e.loadStuck || e.behind() }
+
+// behind tells whether own nodes are yet to be loaded, as after a jump, or while the base
+// holds still for one: nothing can follow them before.
+func (e *engine) behind() bool {
+	w := e.local
+	return w.length() < w.core.Length() && w.frozen == nil && len(e.missingKeys()) == 0
+}

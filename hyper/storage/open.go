@@ -86,8 +86,12 @@ func (db *DB) open(dbDir, segDir string) (err error) {
 }
 
 func prepareDirs(fs *storeFS, dir, dbDir, segDir string) error {
-	if _, err := fs.Stat(segDir); err == nil {
-		return nil
+	_, err := fs.Stat(segDir)
+	if err == nil {
+		// A crash may have left one of the two.
+		if _, err = fs.Stat(dbDir); err == nil {
+			return nil
+		}
 	}
 	for _, d := range []string{dbDir, segDir} {
 		if err := fs.MkdirAll(d, 0o700); err != nil {

@@ -447,6 +447,14 @@ func awaitEqual(t *testing.T, a, b *killed) {
 					t.Errorf("%s: only in the other folder: %s", p, two[p])
 				}
 			}
+			for _, k := range []*killed{a, b} {
+				t.Logf("the space at %s:\n%s", k.dir, k.run("ls", "-r", "family:"))
+				for p := range one {
+					if one[p] != two[p] && one[p] != "folder" {
+						t.Logf("%s there:\n%s", p, k.run("log", "family:"+p))
+					}
+				}
+			}
 			t.Fatalf("not equal:\n%s\n%s\n%s\n%s", stateA, stateB, a.goroutines(), b.goroutines())
 		}
 	}

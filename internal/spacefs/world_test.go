@@ -15,12 +15,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/tradle/cloudpal/hyper/blindpairing"
 	"github.com/tradle/cloudpal/hyper/corestore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/hyper/identitykey"
 	"github.com/tradle/cloudpal/hyper/protomux"
 	"github.com/tradle/cloudpal/hyper/secretstream"
+	"github.com/tradle/cloudpal/hyper/storage"
 	"github.com/tradle/cloudpal/internal/filetree"
 	"github.com/tradle/cloudpal/internal/foldersync"
 	"github.com/tradle/cloudpal/internal/space"
@@ -64,6 +67,7 @@ type machine struct {
 	t       testing.TB
 	name    string
 	dir     string
+	fs      vfs.FS // nil: that of the system
 	badge   *badge
 	opts    Options
 	store   *corestore.Store
@@ -88,7 +92,13 @@ func newMachine(t testing.TB, name string, opts Options) *machine {
 func (m *machine) start() {
 	m.t.Helper()
 	var err error
-	m.store, err = corestore.Open(m.t.Context(), filepath.Join(m.dir, "store"), nil)
+	dir, o := filepath.Join(m.dir, "store"), &corestore.Options{}
+	if m.fs != nil {
+		dir, o.Storage = "store", &storage.Options{FS: m.fs, MemTableSize: 512 << 10}
+		key := hypercrypto.Sum([]byte(m.name))
+		o.PrimaryKey = (*[32]byte)(&key)
+	}
+	m.store, err = corestore.Open(m.t.Context(), dir, o)
 	must(m.t, err)
 	m.pairing = blindpairing.New(nil, nil)
 	m.library, err = space.Open(m.t.Context(), m.store, space.Options{
