@@ -170,6 +170,10 @@ func (d *simDevice) join(by *simDevice) {
 		return
 	}
 	if d.space != nil {
+		for _, c := range d.copies { // what is stored goes too
+			w.must("close", c.Close())
+		}
+		clear(d.copies)
 		w.must("forget", d.Forget(w.ctx, d.space))
 	}
 	w.note("device %d opens the space by device %d", d.n, by.n)
