@@ -50,17 +50,14 @@ func (l *ledger) writers() map[hypercrypto.Key]bool {
 
 // needs returns the role that an action is for.
 func needs(act action, author, of ledgerDevice) Role {
-	switch act := act.(type) {
-	case *leaveAction, *renameAction, *deviceAction, *lackAction:
+	switch act.(type) {
+	case *leaveAction, *renameAction, *deviceAction, *callAction, *lackAction:
 		return Viewer
 	case *removeDeviceAction:
 		if author.person == of.person {
 			return Viewer
 		}
 	case *shareAction:
-		return Editor
-	case *admitAction:
-		_ = act
 		return Editor
 	}
 	return Owner
@@ -100,6 +97,13 @@ func (l *ledger) apply(log hypercrypto.Key, act action) error {
 	case *deviceAction:
 		author.name = act.name
 		l.devices[log] = author
+	case *callAction:
+		d := l.devices[act.log]
+		if d.gone || d.person != author.person {
+			return fmt.Errorf("somebody names another's device")
+		}
+		d.name = act.name
+		l.devices[act.log] = d
 	case *inviteAction:
 		l.invites[act.public] = &ledgerInvite{role: act.role, uses: act.uses}
 	case *revokeAction:

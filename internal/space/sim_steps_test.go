@@ -102,7 +102,7 @@ func (d *simDevice) govern() {
 	}
 	var what string
 	var err error
-	switch w.rng.IntN(10) {
+	switch w.rng.IntN(11) {
 	case 0, 1, 2:
 		role := min(most, Viewer+Role(w.rng.IntN(3)))
 		what, err = fmt.Sprint("makes ", other.name, " ", role), d.space.SetRole(ctx, other.key(), role)
@@ -124,6 +124,10 @@ func (d *simDevice) govern() {
 			what, err = "revokes an invite", d.space.Revoke(ctx, w.invites[w.rng.IntN(n)].ID())
 		}
 	case 9:
+		q := w.some()
+		_, err = d.space.do(ctx, &callAction{q.space.Log(), fmt.Sprint("device ", len(w.story))})
+		what = fmt.Sprint("names device ", q.n)
+	case 10:
 		d.invite(Viewer+Role(w.rng.IntN(3)), w.rng.IntN(3))
 	}
 	if err != nil && !unable(err) {
@@ -166,6 +170,10 @@ func (d *simDevice) join(by *simDevice) {
 		return
 	}
 	if d.space != nil {
+		for _, c := range d.copies { // what is stored goes too
+			w.must("close", c.Close())
+		}
+		clear(d.copies)
 		w.must("forget", d.Forget(w.ctx, d.space))
 	}
 	w.note("device %d opens the space by device %d", d.n, by.n)

@@ -60,10 +60,19 @@ func (w *simulation) members() (out []*simDevice) {
 		w.must("device", err)
 		return dev != nil && dev.until == 0
 	}
+	var partly []*simDevice
 	for _, d := range w.devices {
-		if d.space != nil && len(d.space.base.Status().Missing) == 0 && self(d) {
-			out = append(out, d)
+		if d.space == nil || !self(d) {
+			continue
 		}
+		if st := d.space.base.Status(); len(st.Missing) == 0 {
+			out = append(out, d)
+		} else if !st.Locked {
+			partly = append(partly, d)
+		}
+	}
+	if len(out) == 0 { // all that have some key went
+		out = partly[:min(1, len(partly))]
 	}
 	if len(out) == 0 {
 		w.fail("nobody is left")
