@@ -161,7 +161,7 @@ func (d *simDevice) open() {
 		Collections: []Collection{w.files}, led: true,
 	})
 	w.must("open library", err)
-	if d.joined > 0 && w.key != (hypercrypto.Key{}) {
+	if d.space != nil {
 		if list := d.Spaces(); len(list) == 1 {
 			d.space = list[0]
 		} else {
