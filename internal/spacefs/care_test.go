@@ -2,6 +2,7 @@ package spacefs
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -236,6 +237,31 @@ func TestUnwrittenContentIsSwept(t *testing.T) {
 	eventually(t, "it is swept", func() bool { return a.held() == before })
 	if got := a.read("a"); got != randomText(5, 100_000) {
 		t.Error("what was written is damaged")
+	}
+}
+
+// A folder may have written what came after the position that it noted, and what is gone
+// before it looks again.
+func TestTheDifferenceHasWhatCameAndWent(t *testing.T) {
+	a := newMachine(t, "ada", Options{})
+	a.create()
+	a.put(map[string]string{"stays": "1"})
+	tree := a.Tree()
+	defer tree.Close()
+	at, err := tree.Position(t.Context())
+	must(t, err)
+	a.put(map[string]string{"comes": "2"})
+	a.del("comes")
+	var paths []string
+	for d, err := range tree.Diff(t.Context(), at) {
+		must(t, err)
+		if d.Exists {
+			t.Errorf("%s is there", d.Path)
+		}
+		paths = append(paths, d.Path)
+	}
+	if !slices.Equal(paths, []string{"comes"}) {
+		t.Errorf("the difference has %q", paths)
 	}
 }
 

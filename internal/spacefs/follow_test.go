@@ -52,3 +52,34 @@ func TestContentsComeWhileOthersStoreThem(t *testing.T) {
 		t.Errorf("after a while: named %v, not named %v", has(kept), has(lost))
 	}
 }
+
+// A device that starts again while another one is storing a large file keeps what it has of
+// that: the change that names it comes later.
+func TestARestartKeepsWhatNoChangeNamesYet(t *testing.T) {
+	a, b, cut := pair(t, Options{})
+	key := a.space.BlobLog().Key()
+	var log *hyperblobs.Blobs
+	eventually(t, "the other device is known", func() (ok bool) {
+		var err error
+		log, _, err = b.logs.get(t.Context(), key)
+		return err == nil
+	})
+	w := follow(log)
+	stored, err := a.Store(t.Context(), strings.NewReader(randomText(9, 1<<20)), nil)
+	must(t, err)
+	id := stored.Ref.Parts[0].Blob
+	eventually(t, "the content is here", func() bool { return log.Core().Has(id.BlockOffset, id.End()) })
+	w.stop()
+	cut()
+	b.stop()
+	b.start()
+	s, err := b.library.Get("home")
+	must(t, err)
+	b.use(s)
+	eventually(t, "it was looked for what is not needed", func() bool { return len(b.Released()) > 0 })
+	log, _, err = b.logs.get(t.Context(), key)
+	must(t, err)
+	if !log.Core().Has(id.BlockOffset, id.End()) {
+		t.Error("it is gone")
+	}
+}
