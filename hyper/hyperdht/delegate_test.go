@@ -150,10 +150,7 @@ func TestDelegatesConnect(t *testing.T) {
 				for _, server := range []hypercrypto.PublicKey{own.PublicKey(), theirs.Public} {
 					client := newOwner()
 					client.remote = server
-					c, err := cd.ConnectFor(w.t.Context(), client, server, nil)
-					if err != nil {
-						w.t.Fatal(err)
-					}
+					c := punch(w, func() (*RawConn, error) { return cd.ConnectFor(w.t.Context(), client, server, nil) })
 					if c.RemotePublicKey() != server {
 						w.t.Errorf("connected to %v", c.RemotePublicKey())
 					}
@@ -168,10 +165,7 @@ func TestDelegatesConnect(t *testing.T) {
 					time.Sleep(time.Minute) // random punches have to wait for one another
 				}
 				// The server's is.
-				c, err := cd.Connect(w.t.Context(), theirs.Public, nil)
-				if err != nil {
-					w.t.Fatal(err)
-				}
+				c := punch(w, func() (*Conn, error) { return cd.Connect(w.t.Context(), theirs.Public, nil) })
 				w.check(c)
 				if err := c.CloseWrite(); err != nil {
 					w.t.Fatal(err)
