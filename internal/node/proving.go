@@ -20,10 +20,11 @@ import (
 const (
 	// proveTick is the time between two looks at the copies of spaces, whether others are to
 	// prove what they have, proveEvery that between two proofs of one of them, proveRetry
-	// after one that failed.
-	proveTick  = time.Minute
+	// after one that failed, proveSoon after one that could not be, as of who has nothing yet.
+	proveTick  = 10 * time.Second
 	proveEvery = 6 * time.Hour
 	proveRetry = 15 * time.Minute
+	proveSoon  = time.Minute
 	// proveTime is how long one of them may take.
 	proveTime = 2 * time.Minute
 	// proveOpen is how long it may take to open a log.
@@ -39,7 +40,7 @@ func (n *Node) overseeCopies(ctx context.Context) {
 		space hypercrypto.Key
 		node  hypercrypto.PublicKey
 	}
-	failed := make(map[copyOf]time.Time)
+	next := make(map[copyOf]time.Time)
 	watches := make(map[hypercrypto.Key]*watch)
 	for {
 		for _, s := range n.spaces.Spaces() {
@@ -57,20 +58,21 @@ func (n *Node) overseeCopies(ctx context.Context) {
 			}
 			for _, node := range nodes {
 				c := copyOf{s.Key(), node}
-				if !n.online(node) || time.Since(failed[c]) < proveRetry || time.Since(n.seen.get(s, node).Proven) < proveEvery {
+				if !n.online(node) || time.Now().Before(next[c]) || time.Since(n.seen.get(s, node).Proven) < proveEvery {
 					continue
 				}
-				if err := n.prove(ctx, s, node); err == nil {
-					delete(failed, c)
-				} else if ctx.Err() == nil {
-					failed[c] = time.Now()
+				if err := n.prove(ctx, s, node); err != nil && ctx.Err() == nil {
+					next[c] = time.Now().Add(proveSoon)
+					if fault.KindOf(err) != fault.Unavailable {
+						next[c] = time.Now().Add(proveRetry)
+					}
 					n.opts.Log.Log(ctx, severity(err), "somebody did not prove what they have", "space", s.Name(), "node", node, "err", err)
 				}
 			}
 		}
-		for c, at := range failed {
-			if time.Since(at) > proveRetry {
-				delete(failed, c)
+		for c, at := range next {
+			if time.Now().After(at) {
+				delete(next, c)
 			}
 		}
 		if !pause(ctx, proveTick) {
