@@ -42,7 +42,7 @@ type link struct {
 	refs int
 	ch   *protomux.Channel // on the present connection; nil without one
 	open bool              // the mirror answered
-	sent map[*Keeping]map[hypercrypto.Key]struct{}
+	sent map[*Keeping]map[hypercrypto.Key]uint64
 
 	calls   *calls        // on the present connection
 	changed chan struct{} // closed and replaced when calls is set
@@ -149,8 +149,19 @@ func (c *Client) Keep(s Subject) (*Keeping, error) {
 	return k, nil
 }
 
+// Repeat is Update that tells mirrors also of what they were told: they put logs away that
+// nobody had for them.
+func (k *Keeping) Repeat() {
+	k.c.mu.Lock()
+	for _, l := range k.c.links {
+		delete(l.sent, k)
+	}
+	k.c.mu.Unlock()
+	k.Update()
+}
+
 // Update says that there may be other logs now, and that mirrors are to be told of
-// those that are new, after a short while. It does not wait.
+// those that are new or have another length, after a short while. It does not wait.
 func (k *Keeping) Update() {
 	c := k.c
 	c.mu.Lock()
@@ -277,7 +288,7 @@ func (c *Client) connected(l *link, m *protomux.Mux) {
 	c.mu.Lock()
 	// The channel may have been answered, or closed, in the meantime.
 	if l.ch != ch {
-		l.ch, l.open, l.sent = ch, false, make(map[*Keeping]map[hypercrypto.Key]struct{})
+		l.ch, l.open, l.sent = ch, false, make(map[*Keeping]map[hypercrypto.Key]uint64)
 	}
 	if ch.Closed() {
 		l.ch, l.open = nil, false
@@ -297,7 +308,7 @@ func (c *Client) changed(l *link, ch *protomux.Channel, open bool) {
 			c.mu.Unlock()
 			return
 		}
-		l.ch, l.sent = ch, make(map[*Keeping]map[hypercrypto.Key]struct{})
+		l.ch, l.sent = ch, make(map[*Keeping]map[hypercrypto.Key]uint64)
 	}
 	was := l.open
 	l.open = open
@@ -331,7 +342,7 @@ func (c *Client) tellAll(l *link) {
 }
 
 // tell sends a mirror the logs of a subject that it was not told of on this
-// connection, and returns whether the mirror is reached.
+// connection, with these lengths, and returns whether the mirror is reached.
 func (c *Client) tell(mirror hypercrypto.PublicKey, k *Keeping) (reached bool) {
 	logs := k.subject.Logs()
 	c.mu.Lock()
@@ -342,13 +353,13 @@ func (c *Client) tell(mirror hypercrypto.PublicKey, k *Keeping) (reached bool) {
 	}
 	sent := l.sent[k]
 	if sent == nil {
-		sent = make(map[hypercrypto.Key]struct{})
+		sent = make(map[hypercrypto.Key]uint64)
 		l.sent[k] = sent
 	}
 	logs = slices.DeleteFunc(slices.Clone(logs), func(g Log) bool {
-		_, told := sent[g.Key]
-		sent[g.Key] = struct{}{}
-		return told
+		length, told := sent[g.Key]
+		sent[g.Key] = g.Length
+		return told && length == g.Length
 	})
 	for part := range slices.Chunk(logs, maxPerSend) {
 		o := order{Referrer: k.subject.Referrer, Priority: k.subject.Priority, Announce: k.subject.Announce, Logs: part}

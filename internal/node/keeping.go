@@ -16,15 +16,40 @@ import (
 const (
 	mirrorPause = 500 * time.Millisecond
 	mirrorTick  = 15 * time.Second
+	// mirrorAgain is when mirrors are told once more what they were told. A log that was
+	// not to be had then they have put away meanwhile.
+	mirrorAgain = time.Minute
 )
 
 // keptSpace is a space that mirrors are told of.
 type keptSpace struct {
 	mirrors []hypercrypto.PublicKey
-	logs    []hypercrypto.Key // sorted; other ones come when other devices confirm, too
+	logs    []blindpeer.Log // that they were told, sorted
+	at      time.Time       // when they were
+	again   bool            // they are to be told once more
 	// The logs of contents are of no group: mirrors would announce them to members as
 	// those of writers.
 	writers, contents *blindpeer.Keeping
+}
+
+// due tells whether mirrors have to be told what the logs are now. Other logs come, for
+// example, when other devices confirm, too.
+func (k *keptSpace) due(logs []blindpeer.Log) bool {
+	same := slices.EqualFunc(logs, k.logs, func(a, b blindpeer.Log) bool { return a.Key == b.Key })
+	switch age := time.Since(k.at); {
+	case !same:
+		return true
+	case !slices.Equal(logs, k.logs):
+		return age > mirrorTick
+	default:
+		return k.again && age > mirrorAgain
+	}
+}
+
+// told notes what mirrors were told.
+func (k *keptSpace) told(logs []blindpeer.Log) {
+	k.again = !slices.Equal(logs, k.logs)
+	k.logs, k.at = logs, time.Now()
 }
 
 func (k *keptSpace) close() {
@@ -81,19 +106,20 @@ func (n *Node) tellMirrorsOf(ctx context.Context, s *space.Space, kept map[hyper
 	if len(mirrors) == 0 {
 		return nil
 	}
-	list, err := logsOf(ctx, s)
+	logs, err := logsOf(ctx, s)
 	if err != nil {
 		return err
 	}
-	logs := make([]hypercrypto.Key, len(list))
-	for i, l := range list {
-		logs[i] = l.Key
-	}
 	if k != nil {
-		if !slices.Equal(logs, k.logs) {
-			k.logs = logs
-			k.writers.Update()
-			k.contents.Update()
+		if k.due(logs) {
+			k.told(logs)
+			if k.again {
+				k.writers.Update()
+				k.contents.Update()
+			} else {
+				k.writers.Repeat()
+				k.contents.Repeat()
+			}
 		}
 		return nil
 	}
@@ -106,7 +132,8 @@ func (n *Node) tellMirrorsOf(ctx context.Context, s *space.Space, kept map[hyper
 		}
 	}
 	subject.Referrer, subject.Logs = &key, func() []blindpeer.Log { return n.keptLogs(s, false) }
-	x := &keptSpace{mirrors: mirrors, logs: logs}
+	x := &keptSpace{mirrors: mirrors}
+	x.told(logs)
 	if x.writers, err = n.mirrors.Keep(subject); err != nil {
 		return err
 	}
