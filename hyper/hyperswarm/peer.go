@@ -26,6 +26,9 @@ const (
 	lastAttempt = 3
 	// lastExplicit is the same for peers of JoinPeer, beside their slow retries.
 	lastExplicit = 4
+	// soonExplicit is how many of these come after a minute: a server that starts again,
+	// or was just set up, is missed for no longer.
+	soonExplicit = 10
 )
 
 // peer is what a swarm remembers of a key. All of it is guarded by Swarm.mu.
@@ -35,6 +38,7 @@ type peer struct {
 	topics map[Topic]struct{}
 
 	attempts int // ends of connections and attempts since the last lasting one
+	slow     int // retries since then of a peer of JoinPeer that would be given up
 	proven   bool
 	dialed   bool // the last connection was ours
 	explicit bool // JoinPeer
@@ -55,14 +59,14 @@ func (p *peer) opened(now time.Time) { p.proven, p.dialed, p.connected = true, t
 func (p *peer) closed(now time.Time) {
 	p.ended = now
 	if !p.connected.IsZero() && now.Sub(p.connected) >= lastingTime {
-		p.attempts = 0
+		p.attempts, p.slow = 0, 0
 	}
 	p.connected = time.Time{}
 	p.attempts++
 }
 
 // forget makes the peer as good as new.
-func (p *peer) forget() { p.dialed, p.proven, p.attempts = false, false, 0 }
+func (p *peer) forget() { p.dialed, p.proven, p.attempts, p.slow = false, false, 0, 0 }
 
 // eligible tells whether the peer may be queued, and sets its priority.
 func (p *peer) eligible() bool {
@@ -86,7 +90,7 @@ func (p *peer) disposable() bool {
 
 // pauses are the times to wait before another attempt. They differ from swarm to
 // swarm, so that many that lost the same peer do not come back together.
-type pauses struct{ short, medium, long, veryLong time.Duration }
+type pauses struct{ short, medium, long, minute, veryLong time.Duration }
 
 func newPauses() pauses {
 	between := func(from, to time.Duration) time.Duration { return from + rand.N(to-from) }
@@ -94,6 +98,7 @@ func newPauses() pauses {
 		short:    between(1000*time.Millisecond, 2000*time.Millisecond),
 		medium:   between(5000*time.Millisecond, 6500*time.Millisecond),
 		long:     between(15*time.Second, 17500*time.Millisecond),
+		minute:   between(time.Minute, 80*time.Second),
 		veryLong: between(10*time.Minute, 12*time.Minute),
 	}
 }
@@ -106,6 +111,10 @@ func (t *pauses) after(p *peer) (d time.Duration, ok bool) {
 		return 0, false
 	case p.attempts > lastAttempt:
 		d, ok = t.veryLong, p.explicit
+		if p.slow < soonExplicit {
+			d = t.minute
+		}
+		p.slow++
 	case p.attempts == 0:
 		d, ok = t.short, true
 	case p.proven:
