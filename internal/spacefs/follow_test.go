@@ -12,17 +12,23 @@ import (
 	"github.com/tradle/cloudpal/internal/filetree"
 )
 
+// logOf returns the log of contents of another device, once that is known.
+func (m *machine) logOf(key hypercrypto.Key) (log *hyperblobs.Blobs) {
+	m.t.Helper()
+	eventually(m.t, "the other device is known", func() bool {
+		var err error
+		log, _, err = m.logs.get(m.t.Context(), key)
+		return err == nil
+	})
+	return log
+}
+
 // The content of a large file is here before the change that names it. What no change
 // names is cleared in the end.
 func TestContentsComeWhileOthersStoreThem(t *testing.T) {
 	a, b, _ := pair(t, Options{})
 	key := a.space.BlobLog().Key()
-	var log *hyperblobs.Blobs
-	eventually(t, "the other device is known", func() (ok bool) {
-		var err error
-		log, _, err = b.logs.get(t.Context(), key)
-		return err == nil
-	})
+	log := b.logOf(key)
 	w := follow(log)
 	defer w.stop()
 
@@ -58,12 +64,7 @@ func TestContentsComeWhileOthersStoreThem(t *testing.T) {
 func TestARestartKeepsWhatNoChangeNamesYet(t *testing.T) {
 	a, b, cut := pair(t, Options{})
 	key := a.space.BlobLog().Key()
-	var log *hyperblobs.Blobs
-	eventually(t, "the other device is known", func() (ok bool) {
-		var err error
-		log, _, err = b.logs.get(t.Context(), key)
-		return err == nil
-	})
+	log := b.logOf(key)
 	w := follow(log)
 	stored, err := a.Store(t.Context(), strings.NewReader(randomText(9, 1<<20)), nil)
 	must(t, err)
@@ -77,9 +78,7 @@ func TestARestartKeepsWhatNoChangeNamesYet(t *testing.T) {
 	must(t, err)
 	b.use(s)
 	eventually(t, "it was looked for what is not needed", func() bool { return len(b.Released()) > 0 })
-	log, _, err = b.logs.get(t.Context(), key)
-	must(t, err)
-	if !log.Core().Has(id.BlockOffset, id.End()) {
+	if log = b.logOf(key); !log.Core().Has(id.BlockOffset, id.End()) {
 		t.Error("it is gone")
 	}
 }
