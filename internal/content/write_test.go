@@ -218,12 +218,17 @@ func TestManyPartsGoIntoATable(t *testing.T) {
 	_, all := local(t, 2)
 	data := random(4, 12<<20)
 	w := all[0].write(data, nil)
-	for i := range 60 {
+	const edits = 60
+	var stored uint64
+	for i := range edits {
 		data[rand.IntN(len(data))] ^= 0x55
 		w = all[i%2].write(data, &w.Ref)
-		if w.Stored > 170_000 {
-			t.Fatalf("edit %d stores %d bytes", i, w.Stored)
-		}
+		stored += w.Stored
+	}
+	// A chunk each, of 90 kB on average. One edit alone may store several: of a million,
+	// 140 move the cuts after it for more than 300 kB.
+	if stored > edits*150_000 {
+		t.Errorf("%d edits store %d bytes", edits, stored)
 	}
 	if w.Ref.Table == nil {
 		t.Fatalf("%d parts in the reference", len(w.Ref.Parts))
