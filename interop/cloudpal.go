@@ -33,6 +33,7 @@ var builtCloudpal = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(dir, "cloudpal")
 	cmd := exec.Command("go", "build", "-o", path, "./cmd/cloudpal")
 	cmd.Dir = filepath.Dir(interopDir())
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as `make build` does
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		os.Stderr.Write(out)

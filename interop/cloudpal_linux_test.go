@@ -32,6 +32,7 @@ func newProgram(t testing.TB) *bench {
 	b := &bench{t: t, binary: filepath.Join(t.TempDir(), "cloudpal")}
 	build := exec.Command("go", "build", "-o", b.binary, "./cmd/cloudpal")
 	build.Dir = filepath.Dir(interopDir())
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as `make build` does
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build cloudpal: %v\n%s", err, out)
 	}

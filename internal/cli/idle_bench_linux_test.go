@@ -30,7 +30,9 @@ var (
 func BenchmarkIdle(b *testing.B) {
 	dir := b.TempDir()
 	program := filepath.Join(dir, "cloudpal")
-	if out, err := exec.Command("go", "build", "-o", program, "../../cmd/cloudpal").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-o", program, "../../cmd/cloudpal")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as `make build` does
+	if out, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("%v: %s", err, out)
 	}
 	one := &idler{b: b, program: program, home: filepath.Join(dir, "one"), folder: filepath.Join(dir, "a")}

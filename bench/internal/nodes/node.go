@@ -21,7 +21,9 @@ import (
 // Build builds the program of this module into the folder dir and returns its path.
 func Build(ctx context.Context, dir string) (program string, err error) {
 	program = filepath.Join(dir, "cloudpal")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/tradle/cloudpal/cmd/cloudpal").CombinedOutput(); err != nil {
+	build := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/tradle/cloudpal/cmd/cloudpal")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as `make build` does
+	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build cloudpal: %w: %s", err, out)
 	}
 	return program, nil
