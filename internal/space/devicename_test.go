@@ -142,6 +142,10 @@ func TestOperationsThatAJumpPassedOverAreFetched(t *testing.T) {
 		t.Fatal(err)
 	}
 	agree(t, s, x)
+	p, err := x.Parts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := x.FetchOperations(patient(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -151,8 +155,8 @@ func TestOperationsThatAJumpPassedOverAreFetched(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer core.Close()
-	if core.Length() < 60 || !core.Has(0, core.Length()) {
-		t.Errorf("it has not all of %d operations", core.Length())
+	if n := p.Operations[key]; n < 60 || !core.Has(0, n) { // there may be more since
+		t.Errorf("it has not all of %d operations", n)
 	}
 }
 
