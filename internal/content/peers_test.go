@@ -18,9 +18,11 @@ import (
 // a table.
 func fragmented(t *testing.T, a, b *device) (Ref, []byte) {
 	t.Helper()
-	data := random(6, 8<<20)
+	const edits = 50
+	data, rng := random(6, 8<<20), rand.New(rand.NewPCG(6, 0))
 	w := a.write(data, nil)
-	for i := range 50 {
+	var stored uint64
+	for i := range edits {
 		d := a
 		if i%2 == 1 {
 			d = b
@@ -32,10 +34,12 @@ func fragmented(t *testing.T, a, b *device) (Ref, []byte) {
 				t.Fatal(err)
 			}
 		}
-		data[rand.IntN(len(data))] ^= 0x55
-		if w = d.write(data, &w.Ref); w.Stored > 200_000 {
-			t.Fatalf("edit %d stores %d bytes", i, w.Stored)
-		}
+		data[rng.IntN(len(data))] ^= 0x55
+		w = d.write(data, &w.Ref)
+		stored += w.Stored
+	}
+	if stored > edits*averageEdit {
+		t.Fatalf("%d edits store %d bytes", edits, stored)
 	}
 	if w.Ref.Table == nil {
 		t.Fatalf("%d parts are no table", len(w.Ref.Parts))

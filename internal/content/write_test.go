@@ -214,20 +214,23 @@ type fatal struct {
 func (f fatal) Fatal(args ...any)                 { f.rt.Fatal(args...) }
 func (f fatal) Fatalf(format string, args ...any) { f.rt.Fatalf(format, args...) }
 
+// averageEdit is what edits of one byte store at most, on average: a chunk each, of 90 kB.
+// One edit alone may store several: of a thousand, one moves the cuts behind it for more
+// than 200 kB.
+const averageEdit = 150_000
+
 func TestManyPartsGoIntoATable(t *testing.T) {
 	_, all := local(t, 2)
-	data := random(4, 12<<20)
+	data, rng := random(4, 12<<20), rand.New(rand.NewPCG(4, 0))
 	w := all[0].write(data, nil)
 	const edits = 60
 	var stored uint64
 	for i := range edits {
-		data[rand.IntN(len(data))] ^= 0x55
+		data[rng.IntN(len(data))] ^= 0x55
 		w = all[i%2].write(data, &w.Ref)
 		stored += w.Stored
 	}
-	// A chunk each, of 90 kB on average. One edit alone may store several: of a million,
-	// 140 move the cuts after it for more than 300 kB.
-	if stored > edits*150_000 {
+	if stored > edits*averageEdit {
 		t.Errorf("%d edits store %d bytes", edits, stored)
 	}
 	if w.Ref.Table == nil {

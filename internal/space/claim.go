@@ -122,6 +122,15 @@ func cutName(s string, n int) string {
 	return s[:n]
 }
 
+// called returns how a device is called once it has said its own name: as before, unless
+// that is what was left of its own when it was let in.
+func (d *device) called(own string) string {
+	if d.level != 0 || d.name != "x" && cutName(own, len(d.name)) != d.name {
+		return d.name
+	}
+	return own
+}
+
 func validName(s string) bool {
 	if s == "" || len(s) > MaxName || !utf8.ValidString(s) {
 		return false

@@ -161,7 +161,7 @@ func (x *execution) describe(ctx context.Context, act *deviceAction) error {
 		return refuse("%q is no name", act.name)
 	}
 	dev := *x.w.device
-	dev.name, dev.alwaysOn, dev.level, dev.node = act.name, act.alwaysOn, act.level, act.node
+	dev.name, dev.alwaysOn, dev.level, dev.node = dev.called(act.name), act.alwaysOn, act.level, act.node
 	return x.d.putDevice(ctx, x.n.From, &dev)
 }
 

@@ -179,6 +179,7 @@ func TestARemovedEditorChangesNothing(t *testing.T) {
 	_, err = b.Join(patient(t), many, "")
 	wantKind(t, err, fault.Permission)
 	y := b.joinRole(s, Viewer)
+	agree(t, s, y) // on its way it sees the time before the removal
 	if roleOf(t, y) != Viewer {
 		t.Error(roleOf(t, y))
 	}

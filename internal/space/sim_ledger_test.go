@@ -3,6 +3,7 @@ package space
 import (
 	"fmt"
 	"maps"
+	"strings"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 )
@@ -18,6 +19,7 @@ type ledger struct {
 type ledgerDevice struct {
 	person, key hypercrypto.PublicKey
 	name        string
+	described   bool // it has said what it is
 	gone        bool
 }
 
@@ -95,7 +97,10 @@ func (l *ledger) apply(log hypercrypto.Key, act action) error {
 		}
 		l.roles[act.person] = act.role
 	case *deviceAction:
-		author.name = act.name
+		if !author.described && (author.name == "x" || strings.HasPrefix(act.name, author.name)) {
+			author.name = act.name // there was no room for all of it
+		}
+		author.described = true
 		l.devices[log] = author
 	case *callAction:
 		d := l.devices[act.log]

@@ -246,14 +246,10 @@ func (l *Library) SetDevice(name string, alwaysOn bool) error {
 	return nil
 }
 
-// description is what this device says of itself. Its name is the one that the space has
-// already, unless that is what was left of a name when it was let in.
+// description is what this device says of itself.
 func (s *Space) description(dev *device) *deviceAction {
 	name, alwaysOn := s.l.description()
-	if dev.level != 0 || dev.name != "x" && cutName(name, len(dev.name)) != dev.name {
-		name = dev.name
-	}
-	return &deviceAction{name, alwaysOn, s.app.level, s.l.opts.Node}
+	return &deviceAction{dev.called(name), alwaysOn, s.app.level, s.l.opts.Node}
 }
 
 // deviceName returns how this device is called: as in the home, in another space, or
