@@ -19,6 +19,9 @@ const (
 	overdue = 30 * time.Second
 	// retryRefresh is the pause after a refresh that failed, before its spread.
 	retryRefresh = 10 * time.Second
+	// emptyRefresh is the pause after a search of a client that found nobody, before its
+	// spread. It doubles each time.
+	emptyRefresh = 5 * time.Second
 )
 
 // discovery is a joined topic. All of it is guarded by Swarm.mu.
@@ -31,6 +34,7 @@ type discovery struct {
 	counted  []hypercrypto.PublicKey // found by the last limited refresh
 
 	run   *refresh // running, or the last
+	empty int      // searches in a row that found nobody, of one whom nobody can find
 	timer *time.Timer
 
 	near      hyperdht.Search // used by one goroutine at a time, without the lock
@@ -137,6 +141,9 @@ func (d *discovery) search(ctx context.Context, r *refresh) error {
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if d.empty++; q.found > 0 || r.server {
+		d.empty = 0
+	}
 	if err == nil && how.unannounce {
 		d.announced = false
 	}
@@ -146,7 +153,7 @@ func (d *discovery) search(ctx context.Context, r *refresh) error {
 // quota limits what one search brings.
 type quota struct {
 	d     *discovery
-	found int // peers seen
+	found int // other peers seen
 	left  int // unconnected peers still wanted; negative: all
 }
 
@@ -168,6 +175,9 @@ func (d *discovery) quotaLocked() *quota {
 func (q *quota) takeLocked(answer []hyperdht.Peer) {
 	d, s := q.d, q.d.swarm
 	for _, f := range answer[:min(len(answer), maxAnswer)] {
+		if f.PublicKey == s.opts.KeyPair.Public {
+			continue
+		}
 		if q.found++; q.found > maxFound {
 			s.stats.Forgotten++
 			continue
@@ -185,12 +195,15 @@ func (q *quota) takeLocked(answer []hyperdht.Peer) {
 	}
 }
 
-// scheduleLocked has the topic refreshed later, sooner if the last refresh
-// failed.
+// scheduleLocked has the topic refreshed later, sooner if the last refresh failed, or
+// found nobody: the others may be about to come, and cannot find who is no server.
 func (d *discovery) scheduleLocked(err error) {
 	delay := refreshTime + rand.N(refreshSpread)
 	if err != nil {
 		delay = retryRefresh + rand.N(retryRefresh)
+	} else if d.empty > 0 {
+		pause := emptyRefresh << min(d.empty-1, 8)
+		delay = min(delay, pause+rand.N(pause))
 	}
 	d.refreshAfterLocked(delay)
 }

@@ -266,9 +266,6 @@ func (s *Swarm) disposeLocked(p *peer) {
 
 // foundLocked handles a peer that a DHT node named.
 func (s *Swarm) foundLocked(topic Topic, f hyperdht.Peer) {
-	if f.PublicKey == s.opts.KeyPair.Public {
-		return
-	}
 	p := s.peers[f.PublicKey]
 	if p == nil {
 		if len(s.peers) >= maxKnown && !s.makeRoomLocked() {

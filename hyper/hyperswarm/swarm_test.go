@@ -3,6 +3,7 @@ package hyperswarm
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -97,6 +98,33 @@ func TestClientsFindServersAndStayUnseen(t *testing.T) {
 		}
 		if n := w.record(topicA); n != 1 {
 			t.Errorf("%d records, want the server's", n)
+		}
+	})
+}
+
+// Who looks before the other announces itself finds it soon after, and does not ask the
+// DHT all the time meanwhile.
+func TestWhoFoundNobodyLooksAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, later := range []time.Duration{3 * time.Second, 40 * time.Second, 4 * time.Minute} {
+			w := newWorld()
+			client := w.join(t, keyPair(1), Options{})
+			began := time.Now()
+			mustJoin(t, client, topicA, &JoinOptions{Mode: ClientOnly})
+			time.Sleep(later)
+			mustJoin(t, w.join(t, keyPair(2), Options{}), topicA, &JoinOptions{Mode: ServerOnly})
+			time.Sleep(10*time.Second + 2*later)
+			if n := len(client.Connections()); n != 1 {
+				t.Errorf("a server that came after %v: %d connections", later, n)
+			}
+			asked := len(w.searches()) - 1 // one is the server's
+			if most := 3 + int(math.Log2(float64(time.Since(began)/emptyRefresh))); asked > most {
+				t.Errorf("%d searches in %v", asked, time.Since(began))
+			}
+			time.Sleep(refreshTime)
+			if n := len(w.searches()) - 1 - asked; n > 2 {
+				t.Errorf("%d searches more in %v after it was found", n, refreshTime)
+			}
 		}
 	})
 }
