@@ -26,7 +26,7 @@ const (
 )
 
 // patience bounds every wait for a peer. It is long because CI machines are slow; a healthy run never comes near it.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // Event is one line of a peer's output.
 type Event map[string]any
