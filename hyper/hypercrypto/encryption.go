@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/crypto/blake2b"
 
-	"github.com/tradle/cloudpal/hyper/internal/salsa20x8"
+	"github.com/tradle/cloudpal/hyper/internal/salsa20lanes"
 )
 
 // EncryptionPadding is how many bytes longer an encrypted block is than its
@@ -121,7 +121,7 @@ func xorBlock(index uint64, block []byte, key *[32]byte) {
 
 // xorStream applies the XSalsa20 key stream in place.
 func xorStream(b []byte, nonce *[24]byte, key *[32]byte) {
-	salsa20x8.XORKeyStream(b, b, nonce, key)
+	salsa20lanes.XORKeyStream(b, b, nonce, key)
 }
 
 // shortKeyedSum is BLAKE2b with 16 bytes of output in keyed mode.

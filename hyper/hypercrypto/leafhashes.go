@@ -1,62 +1,105 @@
 package hypercrypto
 
 import (
+	"cmp"
 	"encoding/binary"
+	"slices"
 
-	"github.com/tradle/cloudpal/hyper/internal/blake2x4"
+	"github.com/tradle/cloudpal/hyper/internal/blake2lanes"
 )
 
-// LeafHashes sets dst[i] to the [LeafHash] of blocks[i]. It takes about a third
-// of the time that one after the other takes, where the machine allows it.
+// LeafHashes sets dst[i] to the [LeafHash] of blocks[i]. It takes a fifth to a third of
+// the time that one after the other takes, where the machine allows it.
 func LeafHashes(dst []Hash, blocks [][]byte) {
-	if len(blocks) < 2 || !blake2x4.Available() {
+	leafHashes(dst, blocks, blake2lanes.Lanes())
+}
+
+func leafHashes(dst []Hash, blocks [][]byte, lanes int) {
+	if len(blocks) < 2 || lanes == 0 {
 		for i, b := range blocks {
 			dst[i] = LeafHash(b)
 		}
 		return
 	}
+	q := newLeafQueue(blocks)
 	var l leafLanes
-	next, active := 0, 0
-	for {
-		for lane := range l.lanes {
-			if l.lanes[lane].left == 0 && next < len(blocks) {
-				l.start(lane, next, blocks[next])
-				next++
-				active++
+	for l.active < lanes && q.next < len(blocks) {
+		l.active++
+		l.start(l.active-1, q.take(), blocks)
+	}
+	for l.active > 0 {
+		l.step()
+		for lane := l.active - 1; lane >= 0; lane-- {
+			a := &l.lanes[lane]
+			if a.left > 0 {
+				continue
+			}
+			l.state.Sum(lane, (*[blake2lanes.Size]byte)(&dst[a.at]))
+			if q.next < len(blocks) {
+				l.start(lane, q.take(), blocks)
+			} else {
+				l.end(lane)
 			}
 		}
-		if active == 0 {
-			return
-		}
-		active -= l.step(dst)
 	}
+}
+
+// leafQueue is the order in which blocks are hashed: as they come, but for the last ones,
+// of which the longest come first, so that lanes end at about the same time.
+type leafQueue struct {
+	next int // how many were taken
+	from int // the first of the last ones
+	last [2 * blake2lanes.MaxLanes]int
+}
+
+func newLeafQueue(blocks [][]byte) (q leafQueue) {
+	q.from = max(0, len(blocks)-len(q.last))
+	last := q.last[:len(blocks)-q.from]
+	for i := range last {
+		last[i] = q.from + i
+	}
+	slices.SortFunc(last, func(a, b int) int { return cmp.Compare(len(blocks[b]), len(blocks[a])) })
+	return q
+}
+
+// take returns the place of the next block.
+func (q *leafQueue) take() int {
+	at := q.next
+	q.next++
+	if at >= q.from {
+		return q.last[at-q.from]
+	}
+	return at
 }
 
 // leafHead is the size of what is hashed in front of a block: type and length.
 const leafHead = 9
 
-// leafLanes are up to four leaves that are hashed at once.
+// leafLanes are the leaves that are hashed at once, in the first lanes.
 type leafLanes struct {
-	state blake2x4.State
-	lanes [blake2x4.Lanes]leafLane
+	state  blake2lanes.State
+	active int
+	lanes  [blake2lanes.MaxLanes]leafLane
 }
 
 // leafLane is one of them.
 type leafLane struct {
 	at     int    // in the list of blocks
+	length uint64 // of all that is hashed
 	body   []byte // what is not hashed of the block
 	left   int    // how many compressions are to come
-	length uint64 // of all that is hashed
+	begun  bool   // the first one is done
 	// edge holds the first or last bytes: with the head, or filled up by zeros.
-	edge [blake2x4.BlockSize]byte
+	edge [blake2lanes.BlockSize]byte
 }
 
-// start begins a leaf in a free lane.
-func (l *leafLanes) start(lane, at int, block []byte) {
+// start begins the leaf of a block in a lane.
+func (l *leafLanes) start(lane, at int, blocks [][]byte) {
+	block := blocks[at]
 	l.state.Start(lane)
 	a := &l.lanes[lane]
-	a.at, a.length = at, leafHead+uint64(len(block))
-	a.left = (leafHead + len(block) + blake2x4.BlockSize - 1) / blake2x4.BlockSize
+	a.at, a.length, a.begun = at, leafHead+uint64(len(block)), false
+	a.left = (leafHead + len(block) + blake2lanes.BlockSize - 1) / blake2lanes.BlockSize
 	a.edge[0] = hashTypeLeaf
 	binary.LittleEndian.PutUint64(a.edge[1:], uint64(len(block)))
 	n := copy(a.edge[leafHead:], block)
@@ -64,55 +107,45 @@ func (l *leafLanes) start(lane, at int, block []byte) {
 	a.body = block[n:]
 }
 
-// step goes on in all lanes, as far as none of them ends a piece of memory, and
-// returns how many leaves are done.
-func (l *leafLanes) step(dst []Hash) (done int) {
-	var in [blake2x4.Lanes]*byte
-	var any *byte
+// end leaves a lane. The last one moves into it.
+func (l *leafLanes) end(lane int) {
+	l.active--
+	if lane < l.active {
+		l.state.Move(lane, l.active)
+		l.lanes[lane] = l.lanes[l.active]
+	}
+}
+
+// step goes on in all lanes, as far as none of them ends a piece of memory.
+func (l *leafLanes) step() {
+	var in [blake2lanes.MaxLanes][]byte
 	n := 0
-	for lane := range l.lanes {
+	for lane := range l.active {
 		a := &l.lanes[lane]
-		if a.left == 0 {
-			continue
-		}
 		run := 1
 		switch {
-		case l.state.Count[lane] == 0: // the head is there
-			in[lane] = &a.edge[0]
+		case !a.begun: // the head is there
+			in[lane] = a.edge[:]
 		case a.left > 1:
-			in[lane], run = &a.body[0], a.left-1
+			in[lane], run = a.body, a.left-1
 		default:
 			clear(a.edge[copy(a.edge[:], a.body):])
-			in[lane] = &a.edge[0]
+			in[lane] = a.edge[:]
 		}
 		if a.left == 1 {
-			l.state.Count[lane], l.state.Final[lane] = a.length-blake2x4.BlockSize, ^uint64(0)
+			l.state.Finish(lane, a.length)
 		}
-		if any == nil || run < n {
+		if lane == 0 || run < n {
 			n = run
 		}
-		any = in[lane]
 	}
-	for lane := range in {
-		if in[lane] == nil {
-			in[lane] = any // of no use, but to be read as far as the others
-		}
-	}
-	l.state.Compress(&in, n)
-	for lane := range l.lanes {
+	l.state.Compress(in[:l.active], n)
+	for lane := range l.active {
 		a := &l.lanes[lane]
-		if a.left == 0 {
-			continue
+		if a.begun && a.left > 1 {
+			a.body = a.body[n*blake2lanes.BlockSize:]
 		}
-		if in[lane] != &a.edge[0] {
-			a.body = a.body[n*blake2x4.BlockSize:]
-		}
-		if a.left -= n; a.left == 0 {
-			for w := range len(Hash{}) / 8 {
-				binary.LittleEndian.PutUint64(dst[a.at][8*w:], l.state.H[w][lane])
-			}
-			done++
-		}
+		a.begun = true
+		a.left -= n
 	}
-	return done
 }

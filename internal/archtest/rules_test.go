@@ -30,18 +30,18 @@ var rules = []rule{
 		why:      "pure leaves: everybody stands on them, they stand on nothing",
 	},
 	{
-		packages: []string{"hyper/internal/blake2x4"},
+		packages: []string{"hyper/internal/blake2lanes"},
 		outside:  []string{"golang.org/x/sys"},
 		why:      "one function in assembly, which asks the processor what it can do",
 	},
 	{
-		packages: []string{"hyper/internal/salsa20x8"},
+		packages: []string{"hyper/internal/salsa20lanes"},
 		outside:  []string{"golang.org/x/sys", "golang.org/x/crypto"},
 		why:      "one function in assembly, and what it replaces where it cannot run",
 	},
 	{
 		packages: []string{"hyper/hypercrypto"},
-		own:      []string{"hyper/compact", "hyper/internal/flattree", "hyper/internal/blake2x4", "hyper/internal/salsa20x8"},
+		own:      []string{"hyper/compact", "hyper/internal/flattree", "hyper/internal/blake2lanes", "hyper/internal/salsa20lanes"},
 		outside:  []string{"golang.org/x/crypto", "filippo.io/edwards25519"},
 		why:      "the cryptographic vocabulary needs encodings and primitives only",
 	},

@@ -3,6 +3,7 @@ package digest
 import (
 	"fmt"
 	"hash"
+	"sync"
 
 	"golang.org/x/crypto/blake2b"
 
@@ -12,30 +13,37 @@ import (
 const (
 	// maxPlain is the length of the longest content that is hashed as one piece.
 	maxPlain = 1 << 20
-	// pieceSize is the length of the pieces of larger content, lanes how many are hashed
-	// at once.
-	pieceSize = 64 << 10
-	lanes     = 4
+	// pieceSize is the length of the pieces of larger content, groupPieces how many are
+	// hashed at once: as many as any processor hashes side by side.
+	pieceSize   = 64 << 10
+	groupPieces = 8
+	groupSize   = groupPieces * pieceSize
 )
 
 // Digest hashes content that is written to it.
 type Digest struct {
-	plain hash.Hash // of the first maxPlain bytes
-	root  hash.Hash // of the leaf hashes; nil: none yet
+	plain hash.Hash // of content that is known to be small; nil: of others
+	root  hash.Hash // of the leaf hashes; nil: there are no more than maxPlain bytes so far
 	size  uint64
-	small bool   // there are no more than maxPlain bytes
-	group []byte // what is not in root yet, less than lanes pieces
+	held  []byte // what is in no hash yet: all without root, else less than a group
 	sum   *hypercrypto.Hash
+
+	leaves [groupPieces]hypercrypto.Hash // of the group at hand
 }
 
-// New returns a Digest of nothing yet.
-func New() *Digest { return &Digest{plain: newHash(nil)} }
+// buffers are what is held is kept in, from the first write that needs it until the sum.
+var buffers = sync.Pool{New: func() any { return new([maxPlain]byte) }}
 
-// NewSized is New for content that has no more than size bytes, which costs less if they
-// are few.
+// New returns a Digest of nothing yet.
+func New() *Digest { return new(Digest) }
+
+// NewSized is New for content that has no more than size bytes, which costs less memory
+// if they are few.
 func NewSized(size uint64) *Digest {
 	d := New()
-	d.small = size <= maxPlain
+	if size <= maxPlain {
+		d.plain = newHash(nil)
+	}
 	return d
 }
 
@@ -59,52 +67,73 @@ func Sum(content []byte) hypercrypto.Hash {
 
 // Reset begins anew.
 func (d *Digest) Reset() {
-	d.plain.Reset()
+	if d.plain != nil {
+		d.plain.Reset()
+	}
 	d.root = nil
-	d.size, d.group, d.sum = 0, d.group[:0], nil
+	d.size, d.held, d.sum = 0, d.held[:0], nil
 }
 
 // Write adds to the content. It never fails.
 func (d *Digest) Write(p []byte) (int, error) {
-	if d.size < maxPlain {
-		_, _ = d.plain.Write(p[:min(uint64(len(p)), maxPlain-d.size)])
-	}
 	d.size += uint64(len(p))
-	n := len(p)
-	for len(p) > 0 && !d.small {
-		if len(d.group) == 0 && len(p) >= lanes*pieceSize {
-			d.add(p[:lanes*pieceSize])
-			p = p[lanes*pieceSize:]
-			continue
-		}
-		if d.group == nil {
-			d.group = make([]byte, 0, lanes*pieceSize)
-		}
-		k := min(len(p), lanes*pieceSize-len(d.group))
-		d.group = append(d.group, p[:k]...)
-		if p = p[k:]; len(d.group) == lanes*pieceSize {
-			d.add(d.group)
-			d.group = d.group[:0]
-		}
+	switch {
+	case d.plain != nil:
+		_, _ = d.plain.Write(p) // never fails
+	case d.size <= maxPlain:
+		d.hold(p)
+	default:
+		d.writeLarge(p)
 	}
-	return n, nil
+	return len(p), nil
 }
 
-// add adds pieces to the root, at most one for each lane.
-func (d *Digest) add(b []byte) {
-	var pieces [lanes][]byte
-	var leaves [lanes]hypercrypto.Hash
-	n := 0
-	for ; len(b) > 0; n++ {
-		k := min(len(b), pieceSize)
-		pieces[n], b = b[:k], b[k:]
-	}
+// writeLarge adds to content of more than maxPlain bytes, of which groups are hashed
+// where they lie if they are not torn.
+func (d *Digest) writeLarge(p []byte) {
 	if d.root == nil {
 		d.root = newHash([]byte("cloudpal/content"))
+		whole := len(d.held) / groupSize * groupSize
+		d.add(d.held[:whole])
+		d.held = append(d.held[:0], d.held[whole:]...)
 	}
-	hypercrypto.LeafHashes(leaves[:n], pieces[:n])
-	for i := range n {
-		_, _ = d.root.Write(leaves[i][:])
+	for len(p) > 0 {
+		if len(d.held) == 0 && len(p) >= groupSize {
+			whole := len(p) / groupSize * groupSize
+			d.add(p[:whole])
+			p = p[whole:]
+			continue
+		}
+		k := min(len(p), groupSize-len(d.held))
+		d.hold(p[:k])
+		if p = p[k:]; len(d.held) == groupSize {
+			d.add(d.held)
+			d.held = d.held[:0]
+		}
+	}
+}
+
+// hold keeps p, for which there is space.
+func (d *Digest) hold(p []byte) {
+	if d.held == nil {
+		d.held = buffers.Get().(*[maxPlain]byte)[:0]
+	}
+	d.held = append(d.held, p...)
+}
+
+// add adds pieces to the root, of which only the last of all content may be short.
+func (d *Digest) add(b []byte) {
+	for len(b) > 0 {
+		var pieces [groupPieces][]byte
+		n := 0
+		for ; n < groupPieces && len(b) > 0; n++ {
+			k := min(len(b), pieceSize)
+			pieces[n], b = b[:k], b[k:]
+		}
+		hypercrypto.LeafHashes(d.leaves[:n], pieces[:n])
+		for i := range n {
+			_, _ = d.root.Write(d.leaves[i][:]) // never fails
+		}
 	}
 }
 
@@ -112,13 +141,20 @@ func (d *Digest) add(b []byte) {
 // written before Reset.
 func (d *Digest) Sum() hypercrypto.Hash {
 	if d.sum == nil {
-		h := d.plain
-		if d.size > maxPlain {
-			d.add(d.group)
-			h = d.root
-		}
 		d.sum = new(hypercrypto.Hash)
-		h.Sum(d.sum[:0])
+		switch {
+		case d.plain != nil:
+			d.plain.Sum(d.sum[:0])
+		case d.root == nil:
+			*d.sum = hypercrypto.Sum(d.held)
+		default:
+			d.add(d.held)
+			d.root.Sum(d.sum[:0])
+		}
+		if d.held != nil {
+			buffers.Put((*[maxPlain]byte)(d.held[:maxPlain]))
+			d.held = nil
+		}
 	}
 	return *d.sum
 }

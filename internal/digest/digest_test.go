@@ -2,7 +2,9 @@ package digest
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"golang.org/x/crypto/blake2b"
@@ -38,14 +40,17 @@ func random(n int) []byte {
 
 func TestHashIsAsDescribed(t *testing.T) {
 	all := random(3<<20 + 17)
-	for _, n := range []int{0, 1, pieceSize, maxPlain - 1, maxPlain, maxPlain + 1, maxPlain + pieceSize, 2 << 20, len(all)} {
+	for _, n := range []int{0, 1, pieceSize, groupSize, maxPlain - 1, maxPlain, maxPlain + 1, maxPlain + pieceSize,
+		maxPlain + groupSize, 2<<20 - 1, 2 << 20, len(all)} {
 		if got, want := Sum(all[:n]), reference(t, all[:n]); got != want {
 			t.Errorf("%d bytes: %x, want %x", n, got, want)
 		}
-		d := NewSized(uint64(n))
-		_, _ = d.Write(all[:n])
-		if d.Sum() != Sum(all[:n]) {
-			t.Errorf("%d bytes: another hash if the size is known", n)
+		for _, size := range []uint64{uint64(n), uint64(n) + 1, 1 << 40} {
+			d := NewSized(size)
+			_, _ = d.Write(all[:n])
+			if d.Sum() != Sum(all[:n]) {
+				t.Errorf("%d bytes: another hash if they are known to be no more than %d", n, size)
+			}
 		}
 	}
 }
@@ -54,6 +59,9 @@ func TestHashDoesNotDependOnWrites(t *testing.T) {
 	all := random(3 << 20)
 	d := New()
 	rapid.Check(t, func(rt *rapid.T) {
+		if rapid.Bool().Draw(rt, "broken off") {
+			_, _ = d.Write(all[:rapid.IntRange(0, len(all)).Draw(rt, "before")])
+		}
 		d.Reset()
 		content := all[:rapid.IntRange(0, len(all)).Draw(rt, "size")]
 		for rest := content; len(rest) > 0; {
@@ -71,10 +79,45 @@ func TestHashDoesNotDependOnWrites(t *testing.T) {
 	})
 }
 
+func TestDigestsShareNothing(t *testing.T) {
+	all := random(3 << 20)
+	for round := range 3 { // the memory of those before is used again
+		digests := make([]*Digest, 4)
+		for i := range digests {
+			digests[i] = New()
+		}
+		for at := 0; at < len(all); at += 100_000 {
+			for i, d := range digests {
+				from, to := min(at+i, len(all)), min(at+100_000+i, len(all)-round)
+				_, _ = d.Write(all[from:max(from, to)])
+			}
+		}
+		for i, d := range digests {
+			if d.Sum() != Sum(all[i:len(all)-round]) {
+				t.Errorf("digest %d of round %d has another hash", i, round)
+			}
+		}
+	}
+}
+
 func BenchmarkDigest(b *testing.B) {
-	data := random(8 << 20)
-	b.SetBytes(int64(len(data)))
-	for b.Loop() {
-		Sum(data)
+	for _, size := range []int{2 << 20, 16 << 20} {
+		data := random(size)
+		b.Run(fmt.Sprintf("sum/%dMiB", size>>20), func(b *testing.B) {
+			b.SetBytes(int64(size))
+			for b.Loop() {
+				Sum(data)
+			}
+		})
+		b.Run(fmt.Sprintf("writes/%dMiB", size>>20), func(b *testing.B) {
+			b.SetBytes(int64(size))
+			for b.Loop() {
+				d := New()
+				for p := range slices.Chunk(data, 32<<10) {
+					_, _ = d.Write(p)
+				}
+				d.Sum()
+			}
+		})
 	}
 }

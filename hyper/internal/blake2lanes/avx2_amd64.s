@@ -6,6 +6,13 @@
 // rotated by 63 bits.
 #define LENT 512
 
+// A row of the state has eight lanes, of which these are the first four.
+#define ROW(i) ((i)*64)(DI)
+#define H(w) ROW(w)
+#define COUNT ROW(8)
+#define FINAL ROW(9)
+#define IV(w) ·iv+((w)*8)(SB)
+
 DATA rot24<>+0x00(SB)/8, $0x0201000706050403
 DATA rot24<>+0x08(SB)/8, $0x0a09080f0e0d0c0b
 DATA rot24<>+0x10(SB)/8, $0x0201000706050403
@@ -17,17 +24,6 @@ DATA rot16<>+0x08(SB)/8, $0x09080f0e0d0c0b0a
 DATA rot16<>+0x10(SB)/8, $0x0100070605040302
 DATA rot16<>+0x18(SB)/8, $0x09080f0e0d0c0b0a
 GLOBL rot16<>(SB), RODATA|NOPTR, $32
-
-DATA iv<>+0x00(SB)/8, $0x6a09e667f3bcc908
-DATA iv<>+0x08(SB)/8, $0xbb67ae8584caa73b
-DATA iv<>+0x10(SB)/8, $0x3c6ef372fe94f82b
-DATA iv<>+0x18(SB)/8, $0xa54ff53a5f1d36f1
-DATA iv<>+0x20(SB)/8, $0x510e527fade682d1
-DATA iv<>+0x28(SB)/8, $0x9b05688c2b3e6c1f
-DATA iv<>+0x30(SB)/8, $0x1f83d9abfb41bd6b
-DATA iv<>+0x38(SB)/8, $0x5be0cd19137e2179
-DATA iv<>+0x40(SB)/8, $128
-GLOBL iv<>(SB), RODATA|NOPTR, $72
 
 // Four independent G, the first half: a += b + m; d = (d ^ a) >>> 32; c += d;
 // b = (b ^ c) >>> 24.
@@ -83,12 +79,12 @@ GLOBL iv<>(SB), RODATA|NOPTR, $72
 
 // Chained word w becomes itself ^ v[w] ^ v[w+8].
 #define FEED(w, lo, hi) \
-	VPXOR   (w*32)(DI), lo, lo; \
+	VPXOR   H(w), lo, lo; \
 	VPXOR   hi, lo, lo; \
-	VMOVDQU lo, (w*32)(DI)
+	VMOVDQU lo, H(w)
 
-// func compress(s *State, in *[Lanes]*byte, n int)
-TEXT ·compress(SB), 0, $576-24
+// func compress4(s *State, in *[MaxLanes]*byte, n int)
+TEXT ·compress4(SB), 0, $576-24
 	MOVQ s+0(FP), DI
 	MOVQ in+8(FP), SI
 	MOVQ n+16(FP), CX
@@ -98,8 +94,7 @@ TEXT ·compress(SB), 0, $576-24
 	MOVQ 8(SI), R9
 	MOVQ 16(SI), R10
 	MOVQ 24(SI), R11
-	TESTQ CX, CX
-	JLE  done
+	MOVQ $128, AX
 
 block:
 	TRANSPOSE(0)
@@ -107,27 +102,28 @@ block:
 	TRANSPOSE(64)
 	TRANSPOSE(96)
 
-	VPBROADCASTQ iv<>+0x40(SB), Y0
-	VPADDQ       256(DI), Y0, Y0
-	VMOVDQU      Y0, 256(DI)
-	VPBROADCASTQ iv<>+0x20(SB), Y12
+	VMOVQ        AX, X0
+	VPBROADCASTQ X0, Y0
+	VPADDQ       COUNT, Y0, Y0
+	VMOVDQU      Y0, COUNT
+	VPBROADCASTQ IV(4), Y12
 	VPXOR        Y0, Y12, Y12
-	VPBROADCASTQ iv<>+0x30(SB), Y14
-	VPXOR        288(DI), Y14, Y14
-	VPBROADCASTQ iv<>+0x00(SB), Y8
-	VPBROADCASTQ iv<>+0x08(SB), Y9
-	VPBROADCASTQ iv<>+0x10(SB), Y10
-	VPBROADCASTQ iv<>+0x18(SB), Y11
-	VPBROADCASTQ iv<>+0x28(SB), Y13
-	VPBROADCASTQ iv<>+0x38(SB), Y15
-	VMOVDQU      0(DI), Y0
-	VMOVDQU      32(DI), Y1
-	VMOVDQU      64(DI), Y2
-	VMOVDQU      96(DI), Y3
-	VMOVDQU      128(DI), Y4
-	VMOVDQU      160(DI), Y5
-	VMOVDQU      192(DI), Y6
-	VMOVDQU      224(DI), Y7
+	VPBROADCASTQ IV(6), Y14
+	VPXOR        FINAL, Y14, Y14
+	VPBROADCASTQ IV(0), Y8
+	VPBROADCASTQ IV(1), Y9
+	VPBROADCASTQ IV(2), Y10
+	VPBROADCASTQ IV(3), Y11
+	VPBROADCASTQ IV(5), Y13
+	VPBROADCASTQ IV(7), Y15
+	VMOVDQU      H(0), Y0
+	VMOVDQU      H(1), Y1
+	VMOVDQU      H(2), Y2
+	VMOVDQU      H(3), Y3
+	VMOVDQU      H(4), Y4
+	VMOVDQU      H(5), Y5
+	VMOVDQU      H(6), Y6
+	VMOVDQU      H(7), Y7
 
 	ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
 	ROUND(14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3)
@@ -151,13 +147,12 @@ block:
 	FEED(6, Y6, Y14)
 	FEED(7, Y7, Y15)
 
-	ADDQ $128, R8
-	ADDQ $128, R9
-	ADDQ $128, R10
-	ADDQ $128, R11
+	ADDQ AX, R8
+	ADDQ AX, R9
+	ADDQ AX, R10
+	ADDQ AX, R11
 	DECQ CX
 	JNZ  block
 
-done:
 	VZEROUPPER
 	RET

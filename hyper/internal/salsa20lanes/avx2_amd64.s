@@ -91,8 +91,8 @@
 	APPLY(at, 6, Y14); \
 	APPLY(at, 7, Y15)
 
-// func xor(dst, src *byte, groups int, state *[16]uint32)
-TEXT ·xor(SB), 0, $1152-32
+// func xor8(dst, src *byte, groups int, state *[16]uint32)
+TEXT ·xor8(SB), 0, $1152-32
 	MOVQ dst+0(FP), DI
 	MOVQ src+8(FP), SI
 	MOVQ groups+16(FP), CX

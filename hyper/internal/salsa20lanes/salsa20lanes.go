@@ -1,4 +1,4 @@
-package salsa20x8
+package salsa20lanes
 
 import (
 	"encoding/binary"
@@ -7,27 +7,47 @@ import (
 	"golang.org/x/crypto/salsa20/salsa"
 )
 
-// groupSize is the number of bytes that are worked on at once.
-const groupSize = 8 * 64
+const (
+	blockSize = 64
+	maxLanes  = 16
+	// fewBlocks is how many blocks golang.org/x/crypto does as fast as all lanes, of which
+	// most would work for nothing.
+	fewBlocks = 4
+)
 
 // XORKeyStream applies the XSalsa20 key stream of a nonce and a key to src, from the
 // start of the stream on. dst and src are the same memory or do not overlap; dst must be
 // no shorter.
 func XORKeyStream(dst, src []byte, nonce *[24]byte, key *[32]byte) {
+	xorKeyStream(lanes(), dst, src, nonce, key)
+}
+
+func xorKeyStream(lanes int, dst, src []byte, nonce *[24]byte, key *[32]byte) {
+	if len(dst) < len(src) {
+		panic("salsa20lanes: short destination")
+	}
 	var sub [32]byte
 	var in [16]byte
 	copy(in[:], nonce[:16])
 	salsa.HSalsa20(&sub, &in, key, &salsa.Sigma)
 	clear(in[:])
 	copy(in[:8], nonce[16:])
-	if n := len(src) / groupSize; n > 0 && available() {
+	group := lanes * blockSize
+	if lanes > 0 && len(src) >= group {
+		n := len(src) / group
 		s := start(&sub, &in)
-		_ = dst[len(src)-1]
-		xor(&dst[0], &src[0], n, &s)
-		dst, src = dst[n*groupSize:], src[n*groupSize:]
-		binary.LittleEndian.PutUint64(in[8:], uint64(n)*8)
+		xor(lanes, &dst[0], &src[0], n, &s)
+		dst, src = dst[n*group:], src[n*group:]
+		binary.LittleEndian.PutUint64(in[8:], uint64(n*lanes))
 	}
-	if len(src) > 0 {
+	switch {
+	case lanes > 0 && len(src) > fewBlocks*blockSize:
+		var last [maxLanes * blockSize]byte
+		copy(last[:], src)
+		s := start(&sub, &in)
+		xor(lanes, &last[0], &last[0], 1, &s)
+		copy(dst, last[:len(src)])
+	case len(src) > 0:
 		salsa.XORKeyStream(dst, src, &in, &sub)
 	}
 }
