@@ -121,6 +121,9 @@ func seenRun(t *testing.T, mode string, seed uint64) {
 	wit.mu.Unlock()
 	pick := rand.New(rand.NewPCG(seed, 3))
 	for i := range 40 {
+		if i%3 == 2 {
+			settled(t, r, w) // relaxed heads are seen some time later
+		}
 		if n := w.Length(); pick.IntN(10) == 0 && n > 0 {
 			if err := w.Truncate(t.Context(), n-pick.Uint64N(min(n, 4)+1), nil); err != nil {
 				t.Fatal(err)
@@ -137,9 +140,6 @@ func seenRun(t *testing.T, mode string, seed uint64) {
 			}
 		} else {
 			mustAppend(t, w, blocks...)
-		}
-		if pick.IntN(3) == 0 {
-			settled(t, r, w) // relaxed heads are seen some time later
 		}
 	}
 	settled(t, r, w)
