@@ -36,6 +36,16 @@ func Ways() []Fault {
 	}
 }
 
+// Next returns the fault at the operation that a test tries next: the one behind, or, if not
+// every one is tried, one some way behind, the further the later it is.
+func (f Fault) Next(every bool) Fault {
+	f.At++
+	if !every {
+		f.At += f.At / 8
+	}
+	return f
+}
+
 // String names the way to fail.
 func (f Fault) String() string {
 	s := "read"
