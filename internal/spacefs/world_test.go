@@ -100,7 +100,7 @@ func (m *machine) open() (err error) {
 	if m.fs != nil {
 		dir, o.Storage = "store", &storage.Options{FS: m.fs, MemTableSize: 512 << 10}
 		if m.narrow {
-			o.Storage.CacheSize, o.Storage.PageCacheSize = 1<<20, 16<<10
+			o.Storage.CacheSize, o.Storage.PageCacheSize = 1, 1
 		}
 		key := hypercrypto.Sum([]byte(m.name))
 		o.PrimaryKey = (*[32]byte)(&key)
