@@ -11,19 +11,28 @@ import (
 	"github.com/tradle/cloudpal/hyper/hypercore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/hyper/internal/oplog"
+	"github.com/tradle/cloudpal/hyper/storage"
 )
 
-// fullPause is when a base looks again whether there is room on the disk.
-const fullPause = 2 * time.Second
+// diskPause is when a base looks again whether the disk does what it did not.
+const diskPause = 2 * time.Second
 
 // full tells whether err is that the disk has no room: nothing was changed by what failed.
 func full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
-// stumble decides what an error means that left memory and logs in disagreement: for want
-// of room the base goes back to what a start would find, and is going to try again; anything
+// transient tells whether err is a failure of the disk that may pass and changed nothing: it
+// has no room, or could not be read. After one that leaves open what is on the disk the
+// store takes no more changes.
+func transient(err error) bool {
+	var errno syscall.Errno
+	return full(err) || errors.As(err, &errno) && !errors.Is(err, storage.ErrFailed)
+}
+
+// stumble decides what an error means that left memory and logs in disagreement: if it may
+// pass the base goes back to what a start would find, and is going to try again; anything
 // else stops it. b.mu is held.
 func (b *Base) stumble(err error) {
-	if full(err) {
+	if transient(err) {
 		if e := b.e.restart(b.here); e != nil {
 			err = errors.Join(err, e)
 		} else {
@@ -36,7 +45,7 @@ func (b *Base) stumble(err error) {
 }
 
 // later looks again after a while.
-func (b *Base) later() { time.AfterFunc(fullPause, b.poke) }
+func (b *Base) later() { time.AfterFunc(diskPause, b.poke) }
 
 // restart makes the state that of the last start record, as a start would, and lets the
 // nodes in the logs be applied again.

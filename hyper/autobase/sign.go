@@ -336,7 +336,7 @@ func (e *engine) commit(ctx context.Context, length uint64, votes []vote) error 
 		if errors.Is(err, hypercore.ErrDraftBehind) {
 			return nil // until the nodes are here that others made more of
 		}
-		if full(err) {
+		if transient(err) {
 			e.emit(Event{Type: EventWarning, Err: err})
 			e.later()
 			return nil

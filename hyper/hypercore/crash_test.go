@@ -14,19 +14,8 @@ import (
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/hyper/internal/merkle"
 	"github.com/tradle/cloudpal/hyper/storage"
+	"github.com/tradle/cloudpal/hyper/storage/baddisk"
 )
-
-// renamingFS reuses a file by renaming it and opening it; the in-memory file
-// system takes a lock twice there, which a crash copy in between makes a
-// deadlock.
-type renamingFS struct{ vfs.FS }
-
-func (fs renamingFS) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	if err := fs.Rename(oldname, newname); err != nil {
-		return nil, err
-	}
-	return fs.OpenReadWrite(newname, category)
-}
 
 // seenHead is a state of the log that left the machine.
 type seenHead struct {
@@ -88,7 +77,7 @@ func seenRun(t *testing.T, mode string, seed uint64) {
 		wit.cuts = append(wit.cuts, c)
 		return nil
 	})
-	opts := storage.Options{FS: errorfs.Wrap(renamingFS{mem}, hook), SegmentSize: 200 << 10, MemTableSize: 256 << 10}
+	opts := storage.Options{FS: errorfs.Wrap(baddisk.Reusing(mem), hook), SegmentSize: 200 << 10, MemTableSize: 256 << 10}
 	db, err := storage.Open("w", &opts)
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/tradle/cloudpal/hyper/storage"
+	"github.com/tradle/cloudpal/hyper/storage/baddisk"
 )
 
 func TestMendTakesOnlyWhatTheTreeKnows(t *testing.T) {
@@ -62,7 +63,7 @@ func TestABlockIsHeldAllTheWhileItIsMended(t *testing.T) {
 		}
 		return nil
 	})
-	db, err := storage.Open("w", &storage.Options{FS: errorfs.Wrap(renamingFS{mem}, hook)})
+	db, err := storage.Open("w", &storage.Options{FS: errorfs.Wrap(baddisk.Reusing(mem), hook)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +86,7 @@ func TestABlockIsHeldAllTheWhileItIsMended(t *testing.T) {
 		t.Fatal("nothing was written")
 	}
 	for n, fs := range cuts {
-		left, err := storage.Open("w", &storage.Options{FS: renamingFS{fs}})
+		left, err := storage.Open("w", &storage.Options{FS: baddisk.Reusing(fs)})
 		if err != nil {
 			t.Fatal(err)
 		}

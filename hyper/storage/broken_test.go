@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"math/rand/v2"
-	"sync/atomic"
 	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/tradle/cloudpal/hyper/storage/baddisk"
 )
 
 // TestAFailingDiskEndsChangesAndNothingElse makes the disk fail at every n-th change, once
@@ -28,17 +29,7 @@ func TestAFailingDiskEndsChangesAndNothingElse(t *testing.T) {
 func breakAt(t *testing.T, n int64, forever bool) (done bool) {
 	t.Helper()
 	mem := vfs.NewCrashableMem()
-	var armed atomic.Bool
-	var count atomic.Int64
-	fs := errorfs.Wrap(renamingFS{mem}, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind.ReadOrWrite() != errorfs.OpIsWrite || !armed.Load() {
-			return nil
-		}
-		if i := count.Add(1) - 1; i == n || forever && i > n {
-			return &vfsError{syscall.EIO}
-		}
-		return nil
-	}))
+	fs := baddisk.New(mem)
 	db, err := Open("s", &Options{FS: fs, MemTableSize: 32 << 10, SegmentSize: 20000})
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +39,7 @@ func breakAt(t *testing.T, n int64, forever bool) (done bool) {
 		t.Fatal(err)
 	}
 	sizeOf := func(i uint64) int { return []int{3000, 30, 700}[i%3] }
-	armed.Store(true)
+	fs.Fail(baddisk.Fault{Op: errorfs.OpIsWrite, At: n, Forever: forever})
 	var acked, written uint64
 	for i := range uint64(60) {
 		b := db.NewBatch()
@@ -82,7 +73,7 @@ func breakAt(t *testing.T, n int64, forever bool) (done bool) {
 	if err := db.Close(); failed && !errors.Is(err, ErrFailed) {
 		t.Fatalf("change %d: close: %v", n, err)
 	}
-	armed.Store(false)
+	seen, _ := fs.Mend()
 	after := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 50}[n%2], RNG: rand.New(rand.NewPCG(uint64(n), 1))})
 	again, err := Open("s", &Options{FS: after, SegmentSize: 20000})
 	if err != nil {
@@ -100,5 +91,5 @@ func breakAt(t *testing.T, n int64, forever bool) (done bool) {
 			t.Fatalf("change %d, forever %v: block %d: %v", n, forever, i, err)
 		}
 	}
-	return count.Load() <= n
+	return seen <= n
 }

@@ -96,7 +96,11 @@ var errTables = errors.New("storage: the disk takes no tables")
 func (db *DB) background(err error) {
 	db.opts.Log.Debug("database", "err", err)
 	full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-	if n := db.refused.Add(1); n >= maxRefused && !full {
+	opening := !db.running.Load() // and waits for its tables
+	if n := db.refused.Add(1); n >= maxRefused && (!full || opening) {
 		db.fail(fmt.Errorf("%w: %w", errTables, err))
+		if opening {
+			db.halt()
+		}
 	}
 }

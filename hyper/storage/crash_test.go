@@ -11,6 +11,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"pgregory.net/rapid"
+
+	"github.com/tradle/cloudpal/hyper/storage/baddisk"
 )
 
 // crashPoint is a copy of the disk and what must be on it.
@@ -20,18 +22,6 @@ type crashPoint struct {
 	from    int  // at least this commit is there
 	to      int  // at most this one
 	process bool // the process died, the machine did not: nothing is lost
-}
-
-// renamingFS reuses a file by renaming it and opening it. The in-memory file
-// system does both under one lock that it takes twice for reading, which locks
-// up for ever once a crash copy waits for that lock in between.
-type renamingFS struct{ vfs.FS }
-
-func (fs renamingFS) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	if err := fs.Rename(oldname, newname); err != nil {
-		return nil, err
-	}
-	return fs.OpenReadWrite(newname, category)
 }
 
 var crashSeeds = flag.Uint64("crash.seeds", 2, "how often to crash at every step, each time with other parts lost")
@@ -70,7 +60,7 @@ func crashRun(t *testing.T, seed uint64) {
 		points = append(points, p)
 		return nil
 	})
-	o := &Options{FS: errorfs.Wrap(renamingFS{mem}, hook), SegmentSize: 60 << 10, MemTableSize: 256 << 10}
+	o := &Options{FS: errorfs.Wrap(baddisk.Reusing(mem), hook), SegmentSize: 60 << 10, MemTableSize: 256 << 10}
 	db, err := Open("s", o)
 	if err != nil {
 		t.Fatal(err)

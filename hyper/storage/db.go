@@ -34,7 +34,7 @@ type DB struct {
 	refused atomic.Int64  // writes of tables that failed in a row
 	running atomic.Bool   // it is open
 	halted  chan struct{} // closed when the database waits for ever for what it does in the background
-	halt    sync.Once
+	halting sync.Once
 
 	applied atomic.Uint64 // commits that took effect
 	durable atomic.Uint64 // how many of them are durable for certain
@@ -156,6 +156,9 @@ func (db *DB) fail(err error) error {
 	}
 	return db.failure()
 }
+
+// halt notes that the database waits for ever.
+func (db *DB) halt() { db.halting.Do(func() { close(db.halted) }) }
 
 // Failed is closed when the store refuses changes from then on because the disk, or the
 // database, failed; Err says why. Nothing that was acknowledged is lost by that. The store

@@ -12,57 +12,11 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/tradle/cloudpal/hyper/storage/baddisk"
 )
 
 var errInjected = errors.New("injected")
-
-// afterFS lets an operation happen and then reports that it failed.
-type afterFS struct {
-	vfs.FS
-	fail func() bool
-}
-
-type afterFile struct {
-	vfs.File
-	fs *afterFS
-}
-
-func (fs *afterFS) wrap(f vfs.File, err error) (vfs.File, error) {
-	if err != nil {
-		return nil, err
-	}
-	return &afterFile{f, fs}, nil
-}
-
-func (fs *afterFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return fs.wrap(fs.FS.Create(name, c))
-}
-
-func (fs *afterFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
-	return fs.wrap(fs.FS.OpenReadWrite(name, c, o...))
-}
-
-func (f *afterFile) Fd() uintptr { return vfs.InvalidFd }
-
-func (f *afterFile) after(err error) error {
-	if err == nil && f.fs.fail() {
-		return errInjected
-	}
-	return err
-}
-
-func (f *afterFile) Write(p []byte) (int, error) {
-	n, err := f.File.Write(p)
-	return n, f.after(err)
-}
-
-func (f *afterFile) WriteAt(p []byte, off int64) (int, error) {
-	n, err := f.File.WriteAt(p, off)
-	return n, f.after(err)
-}
-
-func (f *afterFile) SyncData() error { return f.after(f.File.SyncData()) }
-func (f *afterFile) Sync() error     { return f.after(f.File.Sync()) }
 
 // TestFailureBeforeAndAfterEachStep makes the n-th write or sync of a series of
 // commits fail, before it happens or after, for every n. Then the store is
@@ -84,18 +38,7 @@ func TestFailureBeforeAndAfterEachStep(t *testing.T) {
 func failAt(t *testing.T, n int64, after bool) (done bool) {
 	t.Helper()
 	mem := vfs.NewCrashableMem()
-	var armed atomic.Bool
-	var count atomic.Int64
-	hit := func() bool { return armed.Load() && count.Add(1) == n+1 }
-	var fs vfs.FS = &afterFS{mem, hit}
-	if !after {
-		fs = errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-			if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && hit() {
-				return errInjected
-			}
-			return nil
-		}))
-	}
+	fs := baddisk.New(mem)
 	db, err := Open("s", &Options{FS: fs, SegmentSize: 20000})
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +47,7 @@ func failAt(t *testing.T, n int64, after bool) (done bool) {
 	if err := db.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	armed.Store(true)
+	fs.Fail(baddisk.Fault{Op: errorfs.OpIsWrite, At: n, After: after, Err: errInjected})
 	acked := 0
 	var failure error
 	for i := range 8 {
@@ -118,7 +61,7 @@ func failAt(t *testing.T, n int64, after bool) (done bool) {
 		}
 		acked = i + 1
 	}
-	armed.Store(false)
+	seen, _ := fs.Mend()
 	if failure != nil {
 		if !errors.Is(failure, errInjected) && !errors.Is(failure, ErrFailed) {
 			t.Fatalf("step %d: %v", n, failure)
@@ -153,7 +96,7 @@ func failAt(t *testing.T, n int64, after bool) (done bool) {
 	if err := checkAll(again); err != nil {
 		t.Fatal(err)
 	}
-	return count.Load() <= n
+	return seen <= n
 }
 
 // fullFS has no room.

@@ -64,11 +64,8 @@ func (db *DB) open(dbDir, segDir string) (err error) {
 	po := db.pebbleOptions()
 	db.blocks = po.Cache
 	db.wal.tail = &logTail{fs: db.opts.FS, logDir: dbDir, segDir: segDir}
-	if db.pebble, err = pebble.Open(dbDir, po); err != nil {
-		return fmt.Errorf("storage: open %s: %w", db.dir, fromPebble(err))
-	}
-	if err := db.failure(); err != nil {
-		return err
+	if err := db.openPebble(dbDir, po); err != nil {
+		return fmt.Errorf("storage: open %s: %w", db.dir, err)
 	}
 	if err := db.checkFormat(); err != nil {
 		return err
@@ -83,6 +80,27 @@ func (db *DB) open(dbDir, segDir string) (err error) {
 		return fmt.Errorf("storage: recover %s: %w", db.dir, err)
 	}
 	return nil
+}
+
+// openPebble opens the database, or leaves it to the end of the process if it would wait for
+// ever for a disk that fails.
+func (db *DB) openPebble(dir string, po *pebble.Options) error {
+	opened := make(chan error, 1)
+	var p *pebble.DB
+	go func() {
+		var err error
+		p, err = pebble.Open(dir, po)
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		if db.pebble = p; err != nil && db.failure() == nil {
+			return fromPebble(err)
+		}
+	case <-db.halted:
+		db.wal.failed.Store(true) // what is on disk stays what it is
+	}
+	return db.failure()
 }
 
 func prepareDirs(fs *storeFS, dir, dbDir, segDir string) error {
@@ -155,13 +173,27 @@ func (l pebbleLog) Infof(format string, args ...any) { l.log(slog.LevelDebug, fo
 func (l pebbleLog) Errorf(format string, args ...any) { l.log(slog.LevelWarn, format, args) }
 
 func (l pebbleLog) Fatalf(format string, args ...any) {
-	err := fmt.Errorf(format, args...)
+	err := &fatalError{text: fmt.Sprintf(format, args...)}
+	for _, a := range args {
+		if cause, ok := a.(error); ok {
+			err.causes = append(err.causes, cause)
+		}
+	}
 	l.db.fail(err)
-	if l.db.running.Load() && strings.HasPrefix(err.Error(), "MANIFEST") {
-		l.db.halt.Do(func() { close(l.db.halted) })
+	if strings.HasPrefix(err.text, "MANIFEST") {
+		l.db.halt()
 		runtime.Goexit()
 	}
 }
+
+// fatalError is what Pebble would end the process with.
+type fatalError struct {
+	text   string
+	causes []error
+}
+
+func (e *fatalError) Error() string   { return e.text }
+func (e *fatalError) Unwrap() []error { return e.causes }
 
 func (l pebbleLog) log(level slog.Level, format string, args []any) {
 	ctx := context.Background()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -37,6 +38,7 @@ func (v *view) get(key []byte) (value []byte, done func(), err error) {
 }
 
 func fromPebble(err error) error {
+	var errno syscall.Errno
 	switch {
 	case err == nil:
 		return nil
@@ -44,7 +46,7 @@ func fromPebble(err error) error {
 		return ErrNotFound
 	case errors.Is(err, pebble.ErrClosed):
 		return ErrClosed
-	case pebble.IsCorruptionError(err):
+	case pebble.IsCorruptionError(err) && !errors.As(err, &errno): // what cannot be read may be right
 		return fmt.Errorf("%w: %v", ErrCorrupt, err)
 	}
 	return fmt.Errorf("storage: %w", err)

@@ -62,6 +62,11 @@ var rules = []rule{
 		why:      "the database is seen here and nowhere else",
 	},
 	{
+		packages: []string{"hyper/storage/baddisk"},
+		outside:  []string{"github.com/cockroachdb/pebble/v2"},
+		why:      "a bad disk is a file system of the database and knows nothing of what is on it",
+	},
+	{
 		packages: []string{"hyper/protomux"},
 		own:      []string{"hyper/compact", "hyper/hypercrypto"},
 		why:      "the bridge between the data tower and the network tower belongs to neither",
@@ -388,7 +393,7 @@ func TestImports(t *testing.T) {
 			if inside && own == "internal/node" && name != "internal/cli" {
 				t.Errorf("%s imports internal/node: the composition root is for the command line only", name)
 			}
-			if fromModule([]string{"github.com/cockroachdb/pebble/v2"}, imp) && name != "hyper/storage" && !strings.HasPrefix(name, "bench") {
+			if fromModule([]string{"github.com/cockroachdb/pebble/v2"}, imp) && name != "hyper/storage" && name != "hyper/storage/baddisk" && !strings.HasPrefix(name, "bench") {
 				t.Errorf("%s imports the database: only hyper/storage may", name)
 			}
 			if strings.HasPrefix(imp, "golang.org/x/net/dns/") && name != "hyper/lan" {

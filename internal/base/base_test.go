@@ -13,6 +13,7 @@ import (
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/hyper/protomux"
 	"github.com/tradle/cloudpal/hyper/secretstream"
+	"github.com/tradle/cloudpal/hyper/storage"
 	"github.com/tradle/cloudpal/internal/fault"
 )
 
@@ -23,6 +24,7 @@ type device struct {
 	*Library
 	t       testing.TB
 	dir     string
+	disk    *storage.Options // nil: dir on that of the system
 	store   *corestore.Store
 	pairing *blindpairing.Pairing
 }
@@ -36,24 +38,40 @@ func newDevice(t testing.TB) *device {
 
 func (d *device) open() {
 	d.t.Helper()
-	var err error
-	if d.store, err = corestore.Open(d.t.Context(), d.dir, nil); err != nil {
-		d.t.Fatal(err)
-	}
-	d.pairing = blindpairing.New(nil, nil)
-	if d.Library, err = Open(d.t.Context(), d.store, Options{Pairing: d.pairing}); err != nil {
+	if err := d.tryOpen(); err != nil {
 		d.t.Fatal(err)
 	}
 }
 
-func (d *device) close() {
-	if d.store == nil {
-		return
+func (d *device) tryOpen() (err error) {
+	dir, o := d.dir, new(corestore.Options)
+	if d.disk != nil {
+		dir, o.Storage, o.PrimaryKey = "store", d.disk, &[32]byte{1}
 	}
-	if err := errors.Join(d.pairing.Close(), d.Library.Close(), d.store.Close()); err != nil {
+	if d.store, err = corestore.Open(d.t.Context(), dir, o); err != nil {
+		return err
+	}
+	d.pairing = blindpairing.New(nil, nil)
+	if d.Library, err = Open(d.t.Context(), d.store, Options{Pairing: d.pairing}); err != nil {
+		err = errors.Join(err, d.pairing.Close(), d.store.Close())
+		d.store = nil
+	}
+	return err
+}
+
+func (d *device) close() {
+	if err := d.tryClose(); err != nil {
 		d.t.Error(err)
 	}
+}
+
+func (d *device) tryClose() error {
+	if d.store == nil {
+		return nil
+	}
+	err := errors.Join(d.pairing.Close(), d.Library.Close(), d.store.Close())
 	d.store = nil
+	return err
 }
 
 func (d *device) restart() {

@@ -73,7 +73,7 @@ func (b *batch) flushLocked() {
 		w := &b.files[i]
 		if errs[i] == nil {
 			b.p.f.written(w.entry)
-		} else if err := b.at.discard(w.temporary); err != nil {
+		} else if err := b.p.f.discard(b.at, w.temporary); err != nil {
 			errs[i] = errors.Join(errs[i], err)
 		}
 		if err := b.p.outcome(w.entry.Path, explainFull(errs[i])); err != nil && b.err == nil {
@@ -145,10 +145,16 @@ func (f *Folder) installLocked(at *place, w *written) error {
 	return nil
 }
 
-// discard removes a temporary file, if it is there.
-func (p *place) discard(name string) error {
-	if err := p.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+// discard removes a temporary file, if it is there; if the disk refuses, the next sweep does.
+func (f *Folder) discard(at *place, name string) error {
+	err := at.root.Remove(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return nil
+	if err != nil {
+		f.leftMu.Lock()
+		f.left = append(f.left, join(f.names.local(at.path), name))
+		f.leftMu.Unlock()
+	}
+	return err
 }

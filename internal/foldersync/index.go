@@ -34,6 +34,9 @@ type index struct {
 	journal *os.File
 	buf     []byte
 	dirty   bool // there is something since the last mark
+	// torn says that what is on disk is not what the journal goes on from, or not for
+	// certain: a new table is written before anything else counts.
+	torn bool
 	// unmarked are the files that were noted since the last mark, marking those that the
 	// one that is being made is about. Both are in doubt after a power failure.
 	unmarked, marking map[string]struct{}
@@ -321,16 +324,21 @@ func (x *index) apply(u update) error {
 	return nil
 }
 
-func (x *index) flushLocked() error {
+func (x *index) flushLocked() (err error) {
 	if len(x.buf) == 0 {
 		return nil
 	}
-	_, err := x.journal.Write(x.buf)
-	x.buf = x.buf[:0]
 	x.dirty = true
-	if err != nil {
-		// Half an entry would hide those behind it.
-		return errors.Join(fmt.Errorf("write the index: %w", err), x.journal.Close(), x.mergeLocked())
+	if !x.torn {
+		_, err = x.journal.Write(x.buf)
+		x.torn = err != nil // half an entry would hide those behind it
+	}
+	x.buf = x.buf[:0]
+	if !x.torn {
+		return nil
+	}
+	if e := x.mergeLocked(); e != nil {
+		return errors.Join(err, e)
 	}
 	return nil
 }
@@ -383,5 +391,10 @@ func (x *index) mark() error {
 	}
 	x.dirty = len(x.unmarked) > 0
 	x.buf = nil // it may have become large
-	return x.journal.Sync()
+	if err := x.journal.Sync(); err != nil {
+		// The system may have dropped what it could not write, and does not say so again.
+		x.torn, x.dirty = true, true
+		return fmt.Errorf("write the index: %w", err)
+	}
+	return nil
 }

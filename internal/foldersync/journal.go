@@ -1,6 +1,7 @@
 package foldersync
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -72,7 +73,8 @@ func (d *decoder) journal() journalEntry {
 	return e
 }
 
-// readJournal calls fn for each entry and returns the length of what is complete.
+// readJournal calls fn for each entry and returns the length of what is complete. An entry
+// that is not right and has others behind it was not lost in a crash: the journal is damaged.
 func readJournal(f io.Reader, fn func(journalEntry)) (length int64, err error) {
 	all, err := io.ReadAll(f)
 	if err != nil {
@@ -80,15 +82,11 @@ func readJournal(f io.Reader, fn func(journalEntry)) (length int64, err error) {
 	}
 	for rest := all; ; {
 		length = int64(len(all) - len(rest))
-		if len(rest) < 8 {
-			return length, nil
-		}
-		n := binary.LittleEndian.Uint32(rest)
-		if n > maxJournalBody || int(n) > len(rest)-8 {
-			return length, nil
-		}
-		body := rest[8 : 8+n]
-		if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(rest[4:]) {
+		body, ok := journalBody(rest)
+		if !ok {
+			if moreJournal(rest) {
+				return length, errJournal
+			}
 			return length, nil
 		}
 		list, err := decodeJournal(body)
@@ -98,8 +96,37 @@ func readJournal(f io.Reader, fn func(journalEntry)) (length int64, err error) {
 		for _, e := range list {
 			fn(e)
 		}
-		rest = rest[8+n:]
+		rest = rest[8+len(body):]
 	}
 }
+
+// journalBody returns the body of the entry that b begins with, if that is right.
+func journalBody(b []byte) (body []byte, ok bool) {
+	if len(b) < 8 {
+		return nil, false
+	}
+	n := binary.LittleEndian.Uint32(b)
+	if n > maxJournalBody || int(n) > len(b)-8 {
+		return nil, false
+	}
+	body = b[8 : 8+n]
+	return body, crc32.Checksum(body, castagnoli) == binary.LittleEndian.Uint32(b[4:])
+}
+
+// moreJournal tells whether there is an entry anywhere behind the beginning of b.
+func moreJournal(b []byte) bool {
+	for len(b) > 9 {
+		b = b[1:]
+		if !bytes.ContainsRune(journalOps, rune(b[8])) {
+			continue
+		}
+		if body, ok := journalBody(b); ok && len(body) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+var journalOps = []byte{journalPut, journalDelete, journalNote, journalMark, journalBoot}
 
 var errJournal = errors.New("a journal entry that nobody wrote")

@@ -3,7 +3,6 @@ package foldersync
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -31,7 +30,7 @@ func (x *index) mergeLocked() error {
 	}
 	journal, err := os.OpenFile(x.journalName(gen), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return err
+		return fmt.Errorf("write the index: %w", err)
 	}
 	doubt := x.inDoubt()
 	b := x.appendBoot(nil)
@@ -42,28 +41,32 @@ func (x *index) mergeLocked() error {
 		err = journal.Sync()
 	}
 	if err == nil {
-		err = errors.Join(os.Rename(temporary, x.tableName(gen)), syncDir(x.dir))
+		err = os.Rename(temporary, x.tableName(gen))
 	}
 	if err != nil {
-		return errors.Join(err, journal.Close())
+		return errors.Join(fmt.Errorf("write the index: %w", err), journal.Close())
 	}
-	t, err := openTable(x.tableName(gen))
+	old := x.gen
+	x.gen, x.torn = gen, true // a start would find the new one
+	err = syncDir(x.dir)
+	var t *table
+	if err == nil {
+		t, err = openTable(x.tableName(gen))
+	}
 	if err != nil {
 		return errors.Join(damaged(err), journal.Close())
 	}
-	old, oldTable, oldJournal := x.gen, x.table, x.journal
-	x.gen, x.table, x.journal, x.count = gen, t, journal, t.count
+	x.torn = false
+	x.table.release()
+	_ = x.journal.Close() // its content is in the table
+	x.table, x.journal, x.count = t, journal, t.count
 	x.buf, x.cached, x.cache, x.dirty = x.buf[:0], -1, nil, len(doubt.put) > 0
 	x.recent = newRecent()
 	for i := range doubt.put {
 		x.recent.set(doubt.put[i].path, &doubt.put[i])
 	}
-	oldTable.release()
-	_ = oldJournal.Close() // its content is in the table
 	for _, name := range []string{x.tableName(old), x.journalName(old)} {
-		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+		_ = os.Remove(name) // or the next start does it
 	}
 	return nil
 }
@@ -75,6 +78,7 @@ func (x *index) reset() error {
 	x.table.release()
 	x.table, x.recent, x.notes, x.count = nil, newRecent(), make(map[string][]byte), 0
 	x.unmarked, x.marking = make(map[string]struct{}), nil
+	x.torn = true
 	return x.mergeLocked()
 }
 

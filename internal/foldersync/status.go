@@ -234,6 +234,8 @@ func explain(err error) (text string, hints []string) {
 		hints = []string{"check who owns the file and its folder, and their permissions; it is tried again by itself"}
 	case fault.Full:
 		hints = []string{"free some space; it is tried again by itself"}
+	case fault.Disk:
+		hints = []string{"look at the disk; it is tried again by itself"}
 	}
 	return err.Error(), hints
 }

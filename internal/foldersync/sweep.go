@@ -21,8 +21,8 @@ func (f *Folder) leftover(local string) {
 	}
 }
 
-// sweep removes temporary files that were left by a crash. Only those found by the
-// first scan are: later ones may be in use.
+// sweep removes temporary files that were left by a crash, and those that could not be
+// removed. Of those found only the ones of the first scan are: later ones may be in use.
 func (f *Folder) sweep(ctx context.Context) {
 	f.leftMu.Lock()
 	left := f.left
@@ -35,9 +35,14 @@ func (f *Folder) sweep(ctx context.Context) {
 		} else {
 			err = os.Remove(f.join(local))
 		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			f.progress.problem(partPush, local, err)
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			f.progress.solved(partPush, local)
+			continue
 		}
+		f.progress.problem(partPush, local, err)
+		f.leftMu.Lock()
+		f.left = append(f.left, local)
+		f.leftMu.Unlock()
 	}
 }
 

@@ -220,7 +220,7 @@ func (w *writer) file(e filetree.Entry) (added bool, err error) {
 	temporary := temporaryName()
 	n, err := w.temporary(at, temporary, e)
 	if err != nil {
-		return false, explainFull(errors.Join(err, at.discard(temporary)))
+		return false, explainFull(errors.Join(err, f.discard(at, temporary)))
 	}
 	n.local = localOf(e.Path, local)
 	err = w.batch.add(at, written{temporary: temporary, local: local, entry: e, record: n})

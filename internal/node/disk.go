@@ -28,7 +28,5 @@ func diskFailed(home string, err error) error {
 		return fault.New(fault.Full, "the disk of the data folder %s got full while it was written: %w", home, err).
 			Hint("free some space and start again; what was confirmed before is there")
 	}
-	return fault.New(fault.Disk, "the disk of the data folder %s failed: %w", home, err).
-		Hint("look at the disk, and start again: what was confirmed before is there").
-		Hint("cloudpal doctor --check looks at all that is stored")
+	return fault.New(fault.Disk, "the disk of the data folder %s failed: %w", home, err)
 }

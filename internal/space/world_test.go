@@ -16,6 +16,7 @@ import (
 	"github.com/tradle/cloudpal/hyper/identitykey"
 	"github.com/tradle/cloudpal/hyper/protomux"
 	"github.com/tradle/cloudpal/hyper/secretstream"
+	"github.com/tradle/cloudpal/hyper/storage"
 	"github.com/tradle/cloudpal/internal/fault"
 )
 
@@ -90,6 +91,7 @@ type machine struct {
 	*Library
 	t       testing.TB
 	dir     string
+	disk    *storage.Options // nil: dir on that of the system
 	opts    Options
 	badge   *badge
 	store   *corestore.Store
@@ -116,25 +118,41 @@ func newMachineOf(t testing.TB, who *human, b *badge, name string, change ...fun
 
 func (m *machine) open() {
 	m.t.Helper()
-	var err error
-	if m.store, err = corestore.Open(m.t.Context(), m.dir, nil); err != nil {
-		m.t.Fatal(err)
-	}
-	m.pairing = blindpairing.New(nil, nil)
-	m.opts.Pairing = m.pairing
-	if m.Library, err = Open(m.t.Context(), m.store, m.opts); err != nil {
+	if err := m.tryOpen(); err != nil {
 		m.t.Fatal(err)
 	}
 }
 
-func (m *machine) close() {
-	if m.store == nil {
-		return
+func (m *machine) tryOpen() (err error) {
+	dir, o := m.dir, new(corestore.Options)
+	if m.disk != nil {
+		dir, o.Storage, o.PrimaryKey = "store", m.disk, &[32]byte{1}
 	}
-	if err := errors.Join(m.pairing.Close(), m.Library.Close(), m.store.Close()); err != nil {
+	if m.store, err = corestore.Open(m.t.Context(), dir, o); err != nil {
+		return err
+	}
+	m.pairing = blindpairing.New(nil, nil)
+	m.opts.Pairing = m.pairing
+	if m.Library, err = Open(m.t.Context(), m.store, m.opts); err != nil {
+		err = errors.Join(err, m.pairing.Close(), m.store.Close())
+		m.store = nil
+	}
+	return err
+}
+
+func (m *machine) close() {
+	if err := m.tryClose(); err != nil {
 		m.t.Error(err)
 	}
+}
+
+func (m *machine) tryClose() error {
+	if m.store == nil {
+		return nil
+	}
+	err := errors.Join(m.pairing.Close(), m.Library.Close(), m.store.Close())
 	m.store = nil
+	return err
 }
 
 func (m *machine) restart() {

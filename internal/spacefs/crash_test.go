@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/hyper/storage/baddisk"
 	"github.com/tradle/cloudpal/internal/fault"
 	"github.com/tradle/cloudpal/internal/space"
 )
@@ -21,17 +22,6 @@ var (
 	crashSeed   = flag.Uint64("crash.seed", 0, "seed of the crashes, 0: another one each time")
 	crashPoints = flag.Int("crash.points", 12, "how many crashes to look at")
 )
-
-// renamingFS reuses files by renaming and opening them, which the in-memory file
-// system cannot do as one step while it is copied.
-type renamingFS struct{ vfs.FS }
-
-func (fs renamingFS) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	if err := fs.Rename(oldname, newname); err != nil {
-		return nil, err
-	}
-	return fs.OpenReadWrite(newname, category)
-}
 
 // crashPoint is what the disks of two machines have when one of them crashes, and what
 // was acknowledged on each until then.
@@ -96,7 +86,7 @@ func TestASpaceOpensAfterACrashAtAnyMoment(t *testing.T) {
 	c.disks = [2]*vfs.MemFS{vfs.NewCrashableMem(), vfs.NewCrashableMem()}
 	var ms [2]*machine
 	for i, name := range []string{"ada", "bob"} {
-		ms[i] = &machine{t: t, name: name, dir: t.TempDir(), badge: newBadge(), fs: errorfs.Wrap(renamingFS{c.disks[i]}, c.hook(i))}
+		ms[i] = &machine{t: t, name: name, dir: t.TempDir(), badge: newBadge(), fs: errorfs.Wrap(baddisk.Reusing(c.disks[i]), c.hook(i))}
 		ms[i].start()
 		t.Cleanup(ms[i].stop)
 	}
@@ -140,7 +130,7 @@ func (p *crashPoint) verify(t *testing.T, of [2]*machine) {
 	}()
 	var ms []*machine
 	for i, o := range of {
-		m := &machine{t: t, name: o.name, dir: t.TempDir(), badge: o.badge, fs: renamingFS{p.disks[i]}, opts: Options{Policy: Policy{Everything: true}}}
+		m := &machine{t: t, name: o.name, dir: t.TempDir(), badge: o.badge, fs: baddisk.Reusing(p.disks[i]), opts: Options{Policy: Policy{Everything: true}}}
 		m.start()
 		t.Cleanup(m.stop)
 		if _, failed := m.library.Records(); len(failed) > 0 {

@@ -68,6 +68,7 @@ type machine struct {
 	name    string
 	dir     string
 	fs      vfs.FS // nil: that of the system
+	narrow  bool   // little of what is on disk is in memory as well
 	badge   *badge
 	opts    Options
 	store   *corestore.Store
@@ -91,21 +92,32 @@ func newMachine(t testing.TB, name string, opts Options) *machine {
 
 func (m *machine) start() {
 	m.t.Helper()
-	var err error
+	must(m.t, m.open())
+}
+
+func (m *machine) open() (err error) {
 	dir, o := filepath.Join(m.dir, "store"), &corestore.Options{}
 	if m.fs != nil {
 		dir, o.Storage = "store", &storage.Options{FS: m.fs, MemTableSize: 512 << 10}
+		if m.narrow {
+			o.Storage.CacheSize, o.Storage.PageCacheSize = 1, 1
+		}
 		key := hypercrypto.Sum([]byte(m.name))
 		o.PrimaryKey = (*[32]byte)(&key)
 	}
-	m.store, err = corestore.Open(m.t.Context(), dir, o)
-	must(m.t, err)
+	if m.store, err = corestore.Open(m.t.Context(), dir, o); err != nil {
+		return err
+	}
 	m.pairing = blindpairing.New(nil, nil)
 	m.library, err = space.Open(m.t.Context(), m.store, space.Options{
 		Identity: m.badge, PersonName: m.name, DeviceName: m.name, AckInterval: 50 * time.Millisecond,
 		Pairing: m.pairing, Collections: []space.Collection{Collection()},
 	})
-	must(m.t, err)
+	if err != nil {
+		err = errors.Join(err, m.pairing.Close(), m.store.Close())
+		m.store = nil
+	}
+	return err
 }
 
 func (m *machine) stop() {
@@ -113,11 +125,16 @@ func (m *machine) stop() {
 		return
 	}
 	m.leaveFolder()
+	must(m.t, m.close())
+}
+
+func (m *machine) close() (err error) {
 	if m.Files != nil {
-		must(m.t, m.Files.Close())
+		err = m.Files.Close()
 	}
-	must(m.t, m.pairing.Close(), m.library.Close(), m.store.Close())
+	err = errors.Join(err, m.pairing.Close(), m.library.Close(), m.store.Close())
 	m.store, m.Files = nil, nil
+	return err
 }
 
 // survey tells what the machine holds.
@@ -290,17 +307,28 @@ func wantFolders(t testing.TB, want map[string]string, ms ...*machine) {
 // put puts files into the tree without a folder.
 func (m *machine) put(files map[string]string) {
 	m.t.Helper()
+	must(m.t, m.tryPut(files))
+}
+
+func (m *machine) tryPut(files map[string]string) error {
+	v, release := m.View()
+	defer release()
 	var changes []filetree.Change
 	for name, text := range files {
-		e, _ := m.lookup(name)
+		e, _, err := v.Lookup(m.t.Context(), name)
+		if err != nil {
+			return err
+		}
 		w, err := m.Store(m.t.Context(), strings.NewReader(text), e.Content)
-		must(m.t, err)
+		if err != nil {
+			return err
+		}
 		changes = append(changes, filetree.Change{Action: filetree.Put, Path: name, Base: e.Version, Item: filetree.Item{
 			Kind: filetree.File, Mode: 0o644, Modified: time.Unix(1_700_000_000, 123_456_789), Size: w.Ref.Size, Hash: w.Ref.Hash, Content: w.Ref.Encode(),
 		}})
 	}
 	_, err := m.Commit(m.t.Context(), changes)
-	must(m.t, err)
+	return err
 }
 
 func (m *machine) del(name string) {
