@@ -321,9 +321,11 @@ func hashLeaves(start uint64, blocks [][]byte) []merkle.Node {
 const hashInParallel = 256 << 10
 
 // inParallel calls work for parts of [0, n), on several cores if there are many
-// bytes to hash, and waits for them.
+// bytes to hash, and waits for them. A core gets as many blocks as it hashes side by
+// side: with fewer it would be busy for nearly as long.
 func inParallel(n, bytes int, work func(from, to int)) {
-	workers := min(runtime.GOMAXPROCS(0), bytes/hashInParallel+1, n)
+	lanes := hypercrypto.LeafLanes()
+	workers := min(runtime.GOMAXPROCS(0), bytes/hashInParallel+1, (n+lanes-1)/lanes)
 	var wg sync.WaitGroup
 	for w := 1; w < workers; w++ {
 		wg.Go(func() { work(n*w/workers, n*(w+1)/workers) })

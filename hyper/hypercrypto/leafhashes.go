@@ -14,6 +14,10 @@ func LeafHashes(dst []Hash, blocks [][]byte) {
 	leafHashes(dst, blocks, blake2lanes.Lanes())
 }
 
+// LeafLanes returns how many blocks [LeafHashes] hashes side by side on this machine: 1
+// where it can only take one after the other.
+func LeafLanes() int { return max(1, blake2lanes.Lanes()) }
+
 func leafHashes(dst []Hash, blocks [][]byte, lanes int) {
 	if len(blocks) < 2 || lanes == 0 {
 		for i, b := range blocks {

@@ -69,11 +69,13 @@ func TestLeafHashesOfEveryLength(t *testing.T) {
 	}
 }
 
-func TestLeafHashesAllocateNothing(t *testing.T) {
+func TestLeafHashesSideBySideAllocateNothing(t *testing.T) {
 	blocks := randomBlocks(1, []int{5, 1000, 100, 7000, 300, 1, 0, 128, 4000, 119, 120})
 	dst := make([]Hash, len(blocks))
-	if n := testing.AllocsPerRun(100, func() { LeafHashes(dst, blocks) }); n != 0 {
-		t.Errorf("%v allocations", n)
+	for _, lanes := range laneCounts()[1:] {
+		if n := testing.AllocsPerRun(100, func() { leafHashes(dst, blocks, lanes) }); n != 0 {
+			t.Errorf("%d lanes: %v allocations", lanes, n)
+		}
 	}
 }
 

@@ -32,12 +32,12 @@ var rules = []rule{
 	{
 		packages: []string{"hyper/internal/blake2lanes"},
 		outside:  []string{"golang.org/x/sys"},
-		why:      "one function in assembly, which asks the processor what it can do",
+		why:      "one function in assembly, in a version for each processor, which it asks what it can do",
 	},
 	{
 		packages: []string{"hyper/internal/salsa20lanes"},
 		outside:  []string{"golang.org/x/sys", "golang.org/x/crypto"},
-		why:      "one function in assembly, and what it replaces where it cannot run",
+		why:      "one function in assembly, in a version for each processor, and what it replaces where none can run",
 	},
 	{
 		packages: []string{"hyper/hypercrypto"},

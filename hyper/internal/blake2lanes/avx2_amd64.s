@@ -1,9 +1,9 @@
 #include "textflag.h"
 
-// Words 0 to 7 of the state are in Y0 to Y7 and so on: all 16 registers are
-// taken. Memory at DX, aligned to 32 bytes, holds the message words of the four
-// lanes (16 rows) and, behind them, the register that is lent while words are
-// rotated by 63 bits.
+// Words 0 to 7 of the state are in Y0 to Y7 and so on, each of four messages: all
+// 16 registers are taken. Memory at DX, aligned to 32 bytes, holds the message
+// words of the four lanes (16 rows) and, behind them, the register that is lent
+// while words are rotated by 63 bits.
 #define LENT 512
 
 // A row of the state has eight lanes, of which these are the first four.

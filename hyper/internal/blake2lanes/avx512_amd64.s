@@ -2,6 +2,7 @@
 
 // Words 0 to 7 of the state are in Z0 to Z7 and so on, word i of the message in Z(16+i),
 // each of eight messages: all 32 registers are taken, and nothing is kept in memory.
+// AVX-512F is all that is needed.
 
 #define ROW(i) ((i)*64)(DI)
 #define H(w) ROW(w)

@@ -58,17 +58,18 @@ func (s *State) Sum(lane int, hash *[Size]byte) {
 // which there are at least one and at most [Lanes]. A last block is taken alone. Up to
 // four lanes take less time than more do.
 func (s *State) Compress(in [][]byte, n int) {
-	if len(in) > Lanes() {
-		panic("blake2lanes: more lanes than there are")
+	if len(in) < 1 || len(in) > Lanes() || n < 1 {
+		panic("blake2lanes: no such lanes or blocks")
 	}
 	var from [MaxLanes]*byte
-	for lane := range from {
-		i := lane
-		if i >= len(in) {
-			i = 0 // of no use, but to be read as far as the others
+	for lane, b := range in {
+		if len(b)/BlockSize < n {
+			panic("blake2lanes: a lane has fewer blocks")
 		}
-		_ = in[i][n*BlockSize-1]
-		from[lane] = &in[i][0]
+		from[lane] = &b[0]
+	}
+	for lane := len(in); lane < MaxLanes; lane++ {
+		from[lane] = from[0] // of no use, but to be read as far as the others
 	}
 	compress(len(in), s, &from, n)
 }

@@ -1,7 +1,9 @@
 package blake2lanes
 
 import (
+	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"golang.org/x/crypto/blake2b"
@@ -108,19 +110,26 @@ func TestCompressReadsNothingBehindItsInput(t *testing.T) {
 	}
 	short := make([]byte, 2*BlockSize-1, 4*BlockSize)
 	long := make([]byte, 2*BlockSize)
-	for name, in := range map[string][][]byte{
-		"no lanes":       {},
-		"a short one":    {short},
-		"the last short": {long, long, long, short},
-		"too many lanes": {long, long, long, long, long, long, long, long, long},
+	for _, c := range []struct {
+		name string
+		in   [][]byte
+		n    int
+	}{
+		{"no lanes", nil, 2},
+		{"a short lane", [][]byte{short}, 2},
+		{"the last lane short", [][]byte{long, long, long, short}, 2},
+		{"too many lanes", slices.Repeat([][]byte{long}, Lanes()+1), 2},
+		{"no blocks", [][]byte{long}, 0},
+		{"less than no blocks", [][]byte{long}, -1},
+		{"so many blocks that their size overflows", [][]byte{long}, math.MaxInt/BlockSize + 2},
 	} {
 		func() {
 			defer func() {
 				if recover() == nil {
-					t.Errorf("%s: no panic", name)
+					t.Errorf("%s: no panic", c.name)
 				}
 			}()
-			new(State).Compress(in, 2)
+			new(State).Compress(c.in, c.n)
 		}()
 	}
 }

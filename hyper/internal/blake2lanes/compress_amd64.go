@@ -6,16 +6,16 @@ import "golang.org/x/sys/cpu"
 // after the other.
 func Lanes() int {
 	switch {
-	case cpu.X86.HasAVX512F:
-		return 8
-	case cpu.X86.HasAVX2:
+	case !cpu.X86.HasAVX2:
+		return 0
+	case !cpu.X86.HasAVX512F:
 		return 4
 	}
-	return 0
+	return 8
 }
 
-// compress takes n blocks, at least one, of the first lanes. Those that are not used are
-// read and hashed, too.
+// compress takes n blocks, at least one, of the first lanes. The others are read and
+// hashed, too.
 func compress(lanes int, s *State, in *[MaxLanes]*byte, n int) {
 	if lanes > 4 {
 		compress8(s, in, n)

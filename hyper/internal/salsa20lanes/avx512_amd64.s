@@ -3,7 +3,7 @@
 // Words 0 to 15 of sixteen blocks are in Z0 to Z15, one block in each 32-bit lane. Z16
 // to Z19 are free. Z20 and Z21 have words 8 and 9 before the rounds, which count the
 // blocks; the other words before the rounds are equal in all lanes and stay in memory at
-// R8. Nothing is kept on the stack.
+// R8. Nothing is kept on the stack. AVX-512F is all that is needed.
 
 DATA lane<>+0x00(SB)/8, $0x0000000100000000
 DATA lane<>+0x08(SB)/8, $0x0000000300000002

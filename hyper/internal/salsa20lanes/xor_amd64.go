@@ -5,12 +5,12 @@ import "golang.org/x/sys/cpu"
 // lanes is the number of blocks that this machine can work on side by side, 0 if none.
 func lanes() int {
 	switch {
-	case cpu.X86.HasAVX512F:
-		return 16
-	case cpu.X86.HasAVX2:
+	case !cpu.X86.HasAVX2:
+		return 0
+	case !cpu.X86.HasAVX512F:
 		return 8
 	}
-	return 0
+	return 16
 }
 
 // xor applies groups of blocks, as many in each as there are lanes. Words 8 and 9 of
