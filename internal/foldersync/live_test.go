@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -80,6 +81,43 @@ func TestLiveChangesAppearOnTheOtherSide(t *testing.T) {
 		}
 	}
 	wantEqual(t, "folders", a.texts(), b.texts())
+}
+
+// A folder is renamed, and found under its new name before the system has told of that. It
+// is still watched, with what is in it.
+func TestFoldersThatAreFoundBeforeTheyAreToldStayWatched(t *testing.T) {
+	b := newBox(t, newMemTree(), nil)
+	must(t, os.MkdirAll(b.path("old/in"), 0o755), b.attach(), b.reloadRules())
+	w := b.startWatch()
+	for _, name := range []string{"", "old", "old/in"} {
+		w.add(b.path(name))
+	}
+	must(t, os.Rename(b.path("old"), b.path("new")))
+	scan := func() {
+		w.add(b.path("new"))
+		w.add(b.path("new/in"))
+	}
+	scan()
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { w.run(ctx) })
+	defer func() {
+		cancel()
+		wg.Wait()
+		must(t, w.stop())
+	}()
+	told := func(path string) func() bool {
+		return func() bool {
+			paths, _ := b.dirty.take(time.Now().Add(time.Hour))
+			return slices.Contains(paths, path)
+		}
+	}
+	eventually(t, "the new name is told", told("new"))
+	scan()
+	b.write("new/in/file", "1")
+	eventually(t, "a file is told", told("new/in/file"))
+	b.write("new/file", "1")
+	eventually(t, "another file is told", told("new/file"))
 }
 
 // A file that is being written is committed when it is quiet, not before.
