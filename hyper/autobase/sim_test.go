@@ -339,11 +339,12 @@ func (w *world) gather() {
 // to see to it.
 func (w *world) fork(p *simPeer) {
 	w.heal()
-	e := p.base.e
-	forks := len(e.keys.entropies)
-	ends := []uint64{e.indexed.length}
+	forks := p.forks()
+	var system hypercrypto.Key
+	var ends []uint64
+	p.look(func(e *engine) { system, ends = e.system.Key(), []uint64{e.indexed.length} })
 	for k := range w.confirmed {
-		if k.length < e.indexed.length {
+		if k.length < ends[0] {
 			ends = append(ends, k.length)
 		}
 	}
@@ -353,24 +354,26 @@ func (w *world) fork(p *simPeer) {
 	for range 1 + w.rng.IntN(3) {
 		indexers = append(indexers, w.someone())
 	}
-	p.base.mu.Lock()
-	may, err := e.mayFork(context.Background(), indexers, Ref{Key: e.system.Key(), Length: length})
-	p.base.mu.Unlock()
+	var may bool
+	var err error
+	p.look(func(e *engine) {
+		may, err = e.mayFork(context.Background(), indexers, Ref{Key: system, Length: length})
+	})
 	if err != nil {
 		w.fail("fork: %v", err)
 	}
 	if !may || !p.base.Status().Writable {
 		return
 	}
-	p.append(opFork(e.system.Key(), length, indexers...))
+	p.append(opFork(system, length, indexers...))
 	// Its node may be the vote that ends the epoch; then it comes too late.
-	forked := len(e.keys.entropies)
+	forked := p.forks()
 	if forked > forks {
 		w.forks++
 	}
 	w.heal()
 	for _, q := range w.peers {
-		if n := len(q.base.e.keys.entropies); n != forked {
+		if n := q.forks(); n != forked {
 			w.fail("peer %d: %d forks, not %d", q.n, n, forked)
 		}
 	}
@@ -493,31 +496,49 @@ func (w *world) rest() {
 		}
 	}
 	for _, p := range w.peers {
-		e := p.base.e
-		present := 0
-		for _, q := range w.peers {
-			if slices.Contains(e.indexers, q.logs[q.n].Key()) {
-				present++
-			}
-		}
-		if present <= len(e.indexers)/2 {
-			continue
-		}
-		for _, u := range e.applied {
-			if u.valued() || u.updated {
-				w.fail("peer %d: nobody confirms node %d of log %.8s\n%s", p.n, u.nodes[0].Length, u.nodes[0].Key.Hex(), p.describe())
-			}
-		}
-		if e.signed < e.valuedAt {
-			w.fail("peer %d: nobody signs more than %d of %d", p.n, e.signed, e.valuedAt)
-		}
+		p.look(p.rested)
 	}
 }
 
-func (p *simPeer) needsAck() bool {
+// rested fails if there are values that the indexers who are present could have confirmed
+// and signed.
+func (p *simPeer) rested(e *engine) {
+	w := p.w
+	present := 0
+	for _, q := range w.peers {
+		if slices.Contains(e.indexers, q.logs[q.n].Key()) {
+			present++
+		}
+	}
+	if present <= len(e.indexers)/2 {
+		return
+	}
+	for _, u := range e.applied {
+		if u.valued() || u.updated {
+			w.fail("peer %d: nobody confirms node %d of log %.8s\n%s", p.n, u.nodes[0].Length, u.nodes[0].Key.Hex(), describe(e))
+		}
+	}
+	if e.signed < e.valuedAt {
+		w.fail("peer %d: nobody signs more than %d of %d", p.n, e.signed, e.valuedAt)
+	}
+}
+
+// look looks at the engine of a peer, which also moves by itself.
+func (p *simPeer) look(f func(e *engine)) {
 	p.base.mu.Lock()
 	defer p.base.mu.Unlock()
-	return p.base.e.ackNeeded()
+	f(p.base.e)
+}
+
+func (p *simPeer) needsAck() (needed bool) {
+	p.look(func(e *engine) { needed = e.ackNeeded() })
+	return needed
+}
+
+// forks returns how many there were.
+func (p *simPeer) forks() (n int) {
+	p.look(func(e *engine) { n = len(e.keys.entropies) })
+	return n
 }
 
 func (w *world) ack(p *simPeer) {
@@ -544,9 +565,9 @@ func (p *simPeer) state() string {
 }
 
 // describe tells how far a peer is with the logs.
-func (p *simPeer) describe() string {
+func describe(e *engine) string {
 	var b strings.Builder
-	for _, l := range p.base.e.writers {
+	for _, l := range e.writers {
 		fmt.Fprintf(&b, "log %.8s: %d blocks, %d loaded, %d given, %d confirmed, frozen %v\n", l.key.Hex(), l.core.Length(), l.length(), l.given, l.offset, l.frozen)
 	}
 	return b.String()
@@ -611,7 +632,9 @@ func (w *world) replay(want string) {
 	}
 	fresh.check()
 	if got := fresh.state(); got != want {
-		w.fail("a replay from nothing differs:\n%s\n%s\n%s\n%s", want, got, w.peers[0].describe(), fresh.describe())
+		w.peers[0].look(func(e *engine) { w.note("%s", describe(e)) })
+		fresh.look(func(e *engine) { w.note("%s", describe(e)) })
+		w.fail("a replay from nothing differs:\n%s\n%s", want, got)
 	}
 }
 

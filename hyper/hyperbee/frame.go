@@ -91,7 +91,7 @@ func (f *frame) decode(r *reader, b *block, seq, offset uint64, root bool) error
 			return fmt.Errorf("%w: node %d/%d has child %d", ErrNotAVersion, seq, offset, s)
 		}
 	}
-	r.near = f
+	r.near = nodeAt{seq, offset}
 	return nil
 }
 

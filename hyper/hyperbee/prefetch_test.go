@@ -11,6 +11,7 @@ import (
 
 	"github.com/tradle/cloudpal/hyper/corestore"
 	"github.com/tradle/cloudpal/hyper/hyperbee"
+	"github.com/tradle/cloudpal/hyper/hypercore"
 	"github.com/tradle/cloudpal/hyper/secretstream"
 )
 
@@ -95,4 +96,41 @@ func TestPeersAnnounceTheBlocksAhead(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Several trees write at once whose blocks are elsewhere: each asks for the neighbours of
+// the node that it read last, whatever the others read meanwhile.
+func TestTreesThatFetchWhileTheyWriteAreApart(t *testing.T) {
+	const trees, n = 4, 300
+	var wg sync.WaitGroup
+	for range trees {
+		mine, theirs := newStore(t), newStore(t)
+		core, err := mine.Get(t.Context(), corestore.GetOptions{Name: "bee"})
+		check(t, err)
+		w := treeOn(t, core, nil)
+		b := w.Batch()
+		for i := range n {
+			check(t, b.Put(t.Context(), fmt.Appendf(nil, "%06d", (i*7919)%n), fmt.Appendf(nil, "value %d", i), nil))
+		}
+		check(t, b.Flush(t.Context()))
+		key := core.Key()
+		copied, err := theirs.Get(t.Context(), corestore.GetOptions{Key: &key})
+		check(t, err)
+		connect(t, theirs, mine)
+		check(t, copied.Download(hypercore.Range{Start: 0, End: core.Length()}).Wait(patient(t)))
+		check(t, core.Clear(t.Context(), 1, core.Length()-1))
+		again := treeOn(t, core, nil) // what the first one read it has in memory
+		wg.Go(func() {
+			for i := range n / 3 {
+				if err := again.Put(patient(t), fmt.Appendf(nil, "%06d", (i*7)%n), []byte("new"), nil); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+			if e, ok, err := again.Get(patient(t), []byte("000007")); err != nil || !ok || string(e.Value) != "new" {
+				t.Errorf("%q, %v, %v", e.Value, ok, err)
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -23,7 +23,7 @@ type reader struct {
 	touched func(seq uint64)
 	waiting func()
 
-	near *frame  // the node read last, whose neighbours are fetched together
+	near nodeAt  // the node read last, whose neighbours are fetched together
 	w    *writer // the batch whose pending operations are seen, or nil
 
 	whole   bool   // the log fits the cache: blocks are read with those near them
@@ -166,12 +166,30 @@ func (r *reader) raw(ctx context.Context, seq uint64) ([]byte, error) {
 	return r.core.Get(ctx, seq)
 }
 
+// nodeAt is where a node is: at an offset in the block at seq, which is 0 for none.
+type nodeAt struct{ seq, offset uint64 }
+
 // fetchNear asks for all blocks the last node refers to, because a read that
-// needs one of them is likely to need others.
+// needs one of them is likely to need others. It reads that node again: its frame
+// may be somebody else's by now.
 func (r *reader) fetchNear(seq uint64) {
-	f := r.near
-	r.near = nil
-	if f == nil {
+	at := r.near
+	if at.seq == 0 {
+		return
+	}
+	raw, err := r.core.GetLocal(at.seq)
+	if err != nil {
+		return
+	}
+	b, err := parseBlock(raw)
+	if err != nil {
+		return
+	}
+	f := getFrame()
+	defer putFrame(f)
+	err = f.decode(r, &b, at.seq, at.offset, true)
+	r.near = nodeAt{}
+	if err != nil {
 		return
 	}
 	var missing []uint64

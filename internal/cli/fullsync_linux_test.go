@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -8,21 +9,47 @@ import (
 	"time"
 )
 
-// fillUp fills a disk but for some bytes, and returns what frees it.
-func fillUp(t *testing.T, dir string, left uint64) (free func()) {
+// filler takes what is free on a disk but for some bytes, also what others free meanwhile.
+type filler struct {
+	t    *testing.T
+	dir  string
+	left uint64
+	f    *os.File
+}
+
+func fillUp(t *testing.T, dir string, left uint64) *filler {
 	t.Helper()
-	var s syscall.Statfs_t
-	if err := syscall.Statfs(dir, &s); err != nil {
+	f, err := os.Create(filepath.Join(dir, "filler"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	name := filepath.Join(dir, "filler")
-	if err := os.WriteFile(name, make([]byte, s.Bavail*uint64(s.Bsize)-left), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return func() {
-		if err := os.Remove(name); err != nil {
-			t.Fatal(err)
+	x := &filler{t, dir, left, f}
+	x.more()
+	return x
+}
+
+func (x *filler) more() {
+	x.t.Helper()
+	for piece := make([]byte, 64<<10); ; {
+		var s syscall.Statfs_t
+		if err := syscall.Statfs(x.dir, &s); err != nil {
+			x.t.Fatal(err)
 		}
+		if s.Bavail*uint64(s.Bsize) < x.left+uint64(len(piece)) {
+			return
+		}
+		if _, err := x.f.Write(piece); errors.Is(err, syscall.ENOSPC) {
+			return // somebody else wrote, too
+		} else if err != nil {
+			x.t.Fatal(err)
+		}
+	}
+}
+
+func (x *filler) free() {
+	x.t.Helper()
+	if err := errors.Join(x.f.Close(), os.Remove(x.f.Name())); err != nil {
+		x.t.Fatal(err)
 	}
 }
 
@@ -37,11 +64,12 @@ func smallDisk(t *testing.T, size string) string {
 }
 
 // awaitFull waits until a folder says that it waits for space.
-func awaitFull(k *killed) {
+func awaitFull(k *killed, full *filler) {
 	k.t.Helper()
 	c := k.client()
 	defer c.Close()
 	for until := time.Now().Add(patient); ; time.Sleep(100 * time.Millisecond) {
+		full.more()
 		v, err := k.folder(c)
 		if err == nil && v.State == "full" && v.Reason != "" && len(v.Hints) > 0 {
 			k.t.Logf("%s: %s", v.State, v.Reason)
@@ -64,24 +92,24 @@ func TestFolderWaitsForSpace(t *testing.T) {
 	writeTestFile(t, filepath.Join(a.dir, "first"), randomBytes(1, 1<<20))
 	awaitEqual(t, a, b)
 
-	free := fillUp(t, folders, large/2)
+	full := fillUp(t, folders, large/2)
 	writeTestFile(t, filepath.Join(a.dir, "second"), randomBytes(2, large))
-	awaitFull(b)
+	awaitFull(b, full)
 	writeTestFile(t, filepath.Join(b.dir, "small"), []byte("still sent"))
 	awaitFile(t, filepath.Join(a.dir, "small"), "still sent")
-	free()
+	full.free()
 	awaitEqual(t, a, b)
 
-	free = fillUp(t, homes, large/2)
+	full = fillUp(t, homes, large/2)
 	writeTestFile(t, filepath.Join(b.dir, "third"), randomBytes(3, large))
-	awaitFull(b)
-	free()
+	awaitFull(b, full)
+	full.free()
 	awaitEqual(t, a, b)
 
-	free = fillUp(t, homes, large/2)
+	full = fillUp(t, homes, large/2)
 	writeTestFile(t, filepath.Join(a.dir, "fourth"), randomBytes(4, large))
-	awaitFull(b)
-	free()
+	awaitFull(b, full)
+	full.free()
 	awaitEqual(t, a, b)
 	a.healthy()
 	b.healthy()

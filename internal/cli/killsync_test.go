@@ -31,8 +31,8 @@ const (
 	killFor  = "CLOUDPAL_KILL_FOR"
 )
 
-// settled is how long a content has to lie on the disk of a node that runs until it
-// has to be in the history.
+// settled is how long a content has to lie on the disk of a node that says that it is up
+// until it has to be in the history.
 const settled = 5 * time.Second
 
 // killed is a node with a folder that is kept equal with the space "family". The node
@@ -42,7 +42,6 @@ type killed struct {
 	home, dir string
 	up        []string // what it is started with
 	p         *process
-	since     time.Time // when p was started
 }
 
 func (k *killed) start() {
@@ -51,7 +50,7 @@ func (k *killed) start() {
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	k.p, k.since = p, time.Now()
+	k.p = p
 	k.t.Cleanup(p.kill)
 }
 
@@ -180,11 +179,11 @@ func (w *writer) leaves(k *killed, path string) {
 	if c == nil || c.by != k { // the other side has it from the space
 		return
 	}
-	from := c.at
-	if k.since.After(from) {
-		from = k.since
+	if k.p == nil {
+		c.gone = true
+		return
 	}
-	if k.p == nil || time.Since(from) < settled {
+	if up := k.p.up.Load(); up == nil || time.Since(*up) < settled || time.Since(c.at) < settled {
 		c.gone = true
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -19,8 +20,9 @@ const patient = 2 * time.Minute
 // process is a cloudpal that runs beside the test, with --json.
 type process struct {
 	cmd    *exec.Cmd
-	lines  chan string // of standard output, closed at its end
-	sent   uint64      // bytes that peers got, once it has ended
+	lines  chan string               // of standard output, closed at its end
+	up     atomic.Pointer[time.Time] // when it said that it is up
+	sent   uint64                    // bytes that peers got, once it has ended
 	stderr bytes.Buffer
 }
 
@@ -39,6 +41,10 @@ func startProcess(env []string, dir string, args ...string) (*process, error) {
 		s := bufio.NewScanner(out)
 		s.Buffer(nil, 1<<20)
 		for s.Scan() {
+			if strings.HasPrefix(s.Text(), `{"type":"up"`) {
+				now := time.Now()
+				p.up.Store(&now)
+			}
 			p.lines <- s.Text()
 		}
 		_, _ = io.Copy(io.Discard, out)

@@ -53,6 +53,13 @@ func (m *memTree) view() *view {
 	return v
 }
 
+// committed returns how many commits there were.
+func (m *memTree) committed() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.commits
+}
+
 func (v *view) Changed() <-chan struct{} { return v.changes }
 
 func (m *memTree) failing(op, path string) error {

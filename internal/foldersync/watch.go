@@ -146,7 +146,10 @@ func (x *watcher) ended(ctx context.Context) {
 }
 
 func (x *watcher) event(e fsnotify.Event) {
-	if e.Has(fsnotify.Rename) || e.Has(fsnotify.Remove) {
+	// A folder that was watched before it is told to have come may be one that moved there.
+	// Then its watch was that of the old name, and has ended with it: it is watched anew
+	// when it is looked at now.
+	if e.Has(fsnotify.Rename) || e.Has(fsnotify.Remove) || e.Has(fsnotify.Create) {
 		x.forget(e.Name)
 	}
 	rel, ok := strings.CutPrefix(e.Name, x.f.root)

@@ -37,7 +37,7 @@ func from(t *testing.T, dst string, say func(conn *secretstream.Conn)) error {
 		case <-ctx.Done():
 		}
 	}()
-	_, err := Receive(t.Context(), m, ReceiveOptions{Options: Options{Code: h.code.String(), Patience: 3 * time.Second}, Dest: dst})
+	_, err := Receive(t.Context(), m, ReceiveOptions{Options: Options{Code: h.code.String(), Patience: time.Minute}, Dest: dst})
 	cancel()
 	<-done
 	if e := <-hosting; e != nil {

@@ -79,10 +79,23 @@ func TestWhatIsLeftOfForgottenSpacesIsDeletedLater(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	if err := a.Forget(ctx, s); err == nil {
-		t.Error("a log that is in use is deleted")
+	ended := make(chan error, 1)
+	go func() { ended <- a.Forget(ctx, s) }()
+	until(t, "it is forgotten", func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return a.records[s.Key()].Forgotten
+	})
+	select {
+	case err := <-ended:
+		t.Errorf("a log that is in use is deleted: %v", err)
+	case <-time.After(100 * time.Millisecond): // it waits for that log by now, most likely
+		cancel()
+		if err := <-ended; err == nil {
+			t.Error("a log that is in use is deleted")
+		}
 	}
 	if err := used.Close(); err != nil {
 		t.Fatal(err)
