@@ -285,9 +285,11 @@ var (
 	errNotRemovable = errors.New("the device alone confirms the space: another one has to take that over first")
 )
 
-// addWriter makes a device a writer; a removed one is one again.
+// addWriter makes a device a writer; a removed one is one again. Who alone confirms goes on to
+// do so: after a recovery that is a device whose admission may not have been confirmed before,
+// and is applied again.
 func (x *execution) addWriter(log hypercrypto.Key) error {
-	if err := x.h.AddWriter(log, log == x.confirms); err != nil {
+	if err := x.h.AddWriter(log, log == x.confirms || !x.h.Removable(log)); err != nil {
 		return err
 	}
 	x.joined = x.joined || log == x.n.From

@@ -38,6 +38,7 @@ func TestThePhraseRecoversASpaceOnANewDevice(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, y, "n=1")
+	write(t, y, "before=kept")
 	agree(t, x, y)
 	if st := y.base.Status(); st.Confirmed == st.Tip {
 		t.Error("it confirms what it cannot")
@@ -58,8 +59,8 @@ func TestThePhraseRecoversASpaceOnANewDevice(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	wantNotes(t, y, "a=1", "n=2")
-	wantNotes(t, x, "a=1", "n=2")
+	wantNotes(t, y, "a=1", "before=kept", "n=2")
+	wantNotes(t, x, "a=1", "before=kept", "n=2")
 	devices, err := x.Devices(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +77,7 @@ func TestThePhraseRecoversASpaceOnANewDevice(t *testing.T) {
 	write(t, y, "n=3")
 	connect(t, b, n)
 	agree(t, x, y)
-	wantNotes(t, x, "a=1", "n=3")
+	wantNotes(t, x, "a=1", "before=kept", "n=3")
 }
 
 // A device that never was in the space recovers it at once.

@@ -80,6 +80,8 @@ func (l *ledger) apply(log hypercrypto.Key, act action) error {
 			return fmt.Errorf("a %s lets somebody in", l.role(log))
 		}
 		return l.admit(act)
+	case *recoverAction:
+		return l.recover(log, act)
 	}
 	if have, need := l.role(log), needs(act, author, l.devices[removed(act)]); have < need {
 		return fmt.Errorf("a %s does what is for a %s", have, need)
@@ -115,7 +117,7 @@ func (l *ledger) apply(log hypercrypto.Key, act action) error {
 		for k, i := range l.invites {
 			i.revoked = i.revoked || inviteID(k) == act.invite
 		}
-	case *createAction, *recoverAction:
+	case *createAction:
 		return fmt.Errorf("%T", act)
 	}
 	for _, r := range l.roles {

@@ -33,6 +33,10 @@ func TestNothingIsLostWhateverHappens(t *testing.T) {
 	if testing.Short() {
 		seeds = min(seeds, 30)
 	}
+	t.Cleanup(func() {
+		recovered, forked := space.Simulated()
+		t.Logf("%d recoveries, of which a replay does not follow %d", recovered, forked)
+	})
 	for seed := *simFirst; seed < *simFirst+seeds; seed++ {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()

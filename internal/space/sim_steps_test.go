@@ -64,8 +64,10 @@ func (w *simulation) step() {
 		d.ack()
 	case x < 93:
 		d.govern()
-	case x < 97:
+	case x < 96:
 		d.restart(w.one(2))
+	case x < 97:
+		w.recover()
 	default:
 		w.devices[w.rng.IntN(len(w.devices))].join(d)
 	}

@@ -25,18 +25,20 @@ import (
 // whatever people do on them. It runs in a bubble with a clock of its own, and everything
 // that decides the order of operations follows from the seed.
 type simulation struct {
-	t       *testing.T
-	ctx     context.Context
-	rng     *rand.Rand
-	files   Collection
-	drops   bool // whether operations drop old versions
-	people  []*human
-	devices []*simDevice
-	logs    []*hypercrypto.KeyPair // of all devices in the space, and of the liar
-	key     hypercrypto.Key
-	enc     *hypercrypto.EncryptionKey
-	invites []simInvite
-	liar    *simLiar // nil: nobody lies
+	t         *testing.T
+	ctx       context.Context
+	rng       *rand.Rand
+	files     Collection
+	drops     bool // whether operations drop old versions
+	people    []*human
+	devices   []*simDevice
+	logs      []*hypercrypto.KeyPair // of all devices in the space, and of the liar
+	key       hypercrypto.Key
+	enc       *hypercrypto.EncryptionKey
+	invites   []simInvite
+	liar      *simLiar   // nil: nobody lies
+	lost      *simDevice // for good; nil: none yet
+	recovered bool
 
 	written int
 	nodes   map[autobase.Ref]map[hypercrypto.Key]uint64 // what the author of each had seen, at least
@@ -58,6 +60,7 @@ type simDevice struct {
 	store   *corestore.Store
 	space   *Space
 	joined  int                     // how often
+	log     int                     // which of the logs it writes
 	copies  map[int]*hypercore.Core // of the logs of the simulation
 	seen    map[hypercrypto.Key]uint64
 	written uint64            // nodes of its own
@@ -138,7 +141,7 @@ func (d *simDevice) namespace() string {
 func (d *simDevice) enter(r Record) {
 	w := d.w
 	store := d.store.Namespace(storeName(r.namespace))
-	w.logs = append(w.logs, store.KeyPair(logName))
+	d.log, w.logs = len(w.logs), append(w.logs, store.KeyPair(logName))
 	w.must("close", store.Close())
 	var err error
 	d.space, err = d.add(w.ctx, r)
@@ -191,16 +194,9 @@ func (d *simDevice) restart(crash bool) {
 	}
 	w.must("update", d.space.Update(w.ctx))
 	w.note("device %d starts again, crash %v", d.n, crash)
-	if n := d.copy(d.own()).Length(); n < d.written {
+	if n := d.copy(d.log).Length(); n < d.written {
 		w.fail("device %d lost %d of its %d nodes", d.n, d.written-n, d.written)
 	}
-}
-
-// own returns which of the logs a device writes.
-func (d *simDevice) own() int {
-	return slices.IndexFunc(d.w.logs, func(kp *hypercrypto.KeyPair) bool {
-		return hypercrypto.DefaultManifest(kp.Public).Key() == d.space.Log()
-	})
 }
 
 // copy returns a log as it is on a device, encrypted.
@@ -236,7 +232,7 @@ func (d *simDevice) send(q *simDevice, part bool) (changed bool) {
 		if len(blocks) == 0 {
 			continue
 		}
-		if i == q.own() {
+		if i == q.log {
 			w.fail("device %d knows more of the log of device %d than that one", d.n, q.n)
 		}
 		_, err := dst.Append(w.ctx, blocks...)
@@ -287,7 +283,7 @@ func (d *simDevice) look() {
 		d.at = p
 	}
 	log := d.space.Log()
-	for n := d.copy(d.own()).Length(); d.written < n; {
+	for n := d.copy(d.log).Length(); d.written < n; {
 		d.written++
 		w.nodes[autobase.Ref{Key: log, Length: d.written}] = d.seen
 	}
@@ -331,6 +327,10 @@ func (w *simulation) end() {
 		d.close()
 	}
 }
+
+// Simulated tells how many recoveries simulations had, and of how many a replay from nothing
+// gives another state.
+func Simulated() (recovered, forked int64) { return simRecovered.Load(), simForked.Load() }
 
 // Simulate runs a simulation with the collection of files, which this package cannot
 // import.
