@@ -374,7 +374,7 @@ func (f *Folder) committed(batch []pending, versions []filetree.Version) error {
 			u.delete = append(u.delete, c.edit.path)
 			continue
 		}
-		c.after.version = versions[i]
+		c.after.version, c.after.own = versions[i], true
 		u.put = append(u.put, *c.after)
 	}
 	var dirs []string
