@@ -91,3 +91,46 @@ func TestChangesThatTurnOutNotToCountStayOnDisk(t *testing.T) {
 		t.Errorf("the tree has %v", got)
 	}
 }
+
+func TestWhatCannotBeSentIsShownUntilItCan(t *testing.T) {
+	tree := newMemTree()
+	b := newBox(t, tree, nil)
+	must(t, b.Once(t.Context()))
+	tree.annul(nil)
+	b.write("mine", "mine")
+	ctx := t.Context()
+	if err := b.pass(ctx, partPush, func() error { return b.push(ctx, []string{"mine"}) }); fault.KindOf(err) != fault.Permission {
+		t.Fatalf("pushed: %v", err)
+	}
+	tree.fail = nil
+	tree.put("theirs", "theirs")
+	must(t, b.pass(ctx, partPull, func() error { return b.pull(ctx) }))
+	if s := b.Status(); s.State != StateIdle || s.Reason != "this device may not write" {
+		t.Errorf("after a pull it is %s, %q", s.State, s.Reason)
+	}
+	must(t, b.Once(ctx))
+	if s := b.Status(); s.State != StateIdle || s.Reason != "" {
+		t.Errorf("after a push it is %s, %q", s.State, s.Reason)
+	}
+}
+
+// What comes together with the rules that keep it out is not sent, even if it is looked
+// at first.
+func TestRulesThatHaveJustComeCount(t *testing.T) {
+	tree := newMemTree()
+	b := newBox(t, tree, nil)
+	must(t, b.Once(t.Context()))
+	b.write(IgnoreFile, "private/\n")
+	b.write("private/key", "secret")
+	b.write("public", "for all")
+	if err := b.push(t.Context(), []string{"private", "public"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := tree.texts(); len(got) != 0 && got["private/key"] != "" {
+		t.Fatalf("the tree has %v", got)
+	}
+	must(t, b.Once(t.Context()))
+	if got, want := tree.texts(), map[string]string{IgnoreFile: "private/\n", "public": "for all"}; !maps.Equal(got, want) {
+		t.Errorf("the tree has %v, want %v", got, want)
+	}
+}
