@@ -4,12 +4,22 @@ import (
 	"context"
 
 	"github.com/tradle/cloudpal/hyper/blindpairing"
+	"github.com/tradle/cloudpal/internal/handoff"
 	"github.com/tradle/cloudpal/internal/invite"
 )
 
 // isCode tells a spoken code, with or without typing errors, from an invite and a
 // link: only a code begins with a digit.
 func IsCode(ref string) bool { return ref != "" && ref[0] >= '0' && ref[0] <= '9' }
+
+// CheckInvite tells whether a code or an invite can be right, without asking anybody.
+func CheckInvite(ref string) error {
+	if IsCode(ref) {
+		return handoff.CheckCode(ref)
+	}
+	_, err := invite.Parse(ref)
+	return err
+}
 
 // tellInvite shows a code and tells the invite to who types it in.
 func (h *handler) tellInvite(ctx context.Context, c Connect, i *blindpairing.Invite, s *Stream) error {

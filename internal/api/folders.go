@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/internal/fault"
 	"github.com/tradle/cloudpal/internal/folders"
 	"github.com/tradle/cloudpal/internal/foldersync"
@@ -177,8 +178,13 @@ func (h *handler) followFolder(ctx context.Context, dir string, untilEqual bool,
 					return err
 				}
 			}
-			if untilEqual && f.Running && (now.State == string(foldersync.StateIdle) && !now.LastScan.IsZero() && now.Pending == 0 && now.Waiting == 0 || now.State == string(foldersync.StateAsking)) {
+			idle := f.Running && now.State == string(foldersync.StateIdle) && !now.LastScan.IsZero()
+			switch {
+			case !untilEqual:
+			case idle && now.Reason == "" && now.Pending == 0 && now.Waiting == 0, f.Running && now.State == string(foldersync.StateAsking):
 				return nil
+			case idle && now.Reason != "" && h.readOnly(ctx, f.Space):
+				return nil // it does not become equal
 			}
 		}
 		select {
@@ -188,6 +194,16 @@ func (h *handler) followFolder(ctx context.Context, dir string, untilEqual bool,
 			return ctx.Err()
 		}
 	}
+}
+
+// readOnly tells whether this device only reads a space, or was removed from it.
+func (h *handler) readOnly(ctx context.Context, key hypercrypto.Key) bool {
+	sp, err := h.Spaces.Get(key.Hex())
+	if err != nil {
+		return false
+	}
+	st, err := sp.Status(ctx)
+	return err == nil && st.Role == space.Viewer
 }
 
 // folderText is equal for states that a person sees as one.

@@ -242,6 +242,9 @@ type DevicesRequest struct {
 
 func (h *handler) devices(ctx context.Context, r DevicesRequest, s *Stream) error {
 	home := h.ownSpace(ctx)
+	if _, err := h.Identity.Load(); err != nil {
+		return err
+	}
 	if home == nil || r.Remove != "" && home != h.Spaces.Home() {
 		return fault.New(fault.NotFound, "this device is the only one").Hint("add another one: cloudpal device add")
 	}

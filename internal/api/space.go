@@ -247,6 +247,10 @@ func (h *handler) invite(ctx context.Context, r InviteRequest, s *Stream) error 
 	if err != nil {
 		return err
 	}
+	if sp.Record().Home {
+		return fault.New(fault.Usage, "space %q is that of your own devices: nobody else can join it", sp.Name()).
+			Hint("another machine of yours: cloudpal device add").Hint("to share with others make a space: cloudpal space create NAME")
+	}
 	i, err := sp.Invite(ctx, space.InviteOptions{Role: role, Uses: r.Uses, Lasts: r.Lasts, Label: r.Label})
 	if err != nil {
 		return err

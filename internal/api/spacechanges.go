@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -49,7 +50,17 @@ func (h *handler) restoreOfSpace(ctx context.Context, t spaceTarget, r *RestoreR
 	if r.State.isNewest() {
 		return fault.New(fault.Usage, "say which version to bring back").Hint("--version N, as \"log\" lists them, or --at TIME")
 	}
-	return t.stateOf(ctx, h, r.State, func(f *spacefs.Files, _ *filetree.View, past *filetree.Tree) error {
+	return t.stateOf(ctx, h, r.State, func(f *spacefs.Files, v *filetree.View, past *filetree.Tree) error {
+		if t.path != "" {
+			_, was, err := past.Lookup(ctx, t.path)
+			_, is, err2 := v.Lookup(ctx, t.path)
+			if err := errors.Join(err, err2); err != nil {
+				return err
+			}
+			if !was && !is {
+				return fault.New(fault.NotFound, "space %q has nothing at %q, neither now nor in that version", t.space.Name(), t.path)
+			}
+		}
 		changes, left, err := f.Restore(ctx, t.path, past.Seq)
 		if err != nil {
 			return err

@@ -205,7 +205,15 @@ func (h *handler) historyOfSpace(ctx context.Context, t spaceTarget, r *HistoryR
 			return nil
 		}
 	}
+	if n == 0 && t.path != "" {
+		return unknownPath(t)
+	}
 	return nil
+}
+
+// unknownPath says that nothing is known of a path.
+func unknownPath(t spaceTarget) error {
+	return fault.New(fault.NotFound, "space %q has, and had, nothing at %q", t.space.Name(), t.path)
 }
 
 // sizeOf returns the size of what an operation wrote at a path, 0 if that is not known

@@ -69,6 +69,9 @@ func (h *handler) mustBeSpace(ref, dir string) (spaceTarget, error) {
 		if named == nil {
 			return spaceTarget{space: sp}, nil
 		}
+		if !strings.ContainsAny(ref, `/\.`) {
+			return t, named // it says what there is
+		}
 		err = fault.New(fault.NotFound, "%q is no place in a space", ref).
 			Hint("write SPACE:path, or a path in a folder that \"sync\" keeps equal with a space")
 	}

@@ -185,6 +185,9 @@ becomes one of your devices and gets all your spaces.`,
 }
 
 func runJoin(ctx context.Context, g *globals, r *api.JoinRequest, protect *protectFlags) error {
+	if err := api.CheckInvite(r.Ref); err != nil {
+		return err
+	}
 	err := g.with(ctx, func(c *client.Client) error {
 		_, err := one[api.Identity](ctx, c, "/v1/identity/show", api.ShowIdentityRequest{})
 		switch {

@@ -56,6 +56,11 @@ func (p *protectFlags) choose(ctx context.Context, g *globals, c *client.Client)
 		return k, nil
 	}
 	if k.Passphrase, err = p.read(ctx, g, "Passphrase for the key of this device: "); err != nil || p.file != "" || !g.atTerminal() {
+		if err == nil && k.Passphrase == "" {
+			err = fault.New(fault.Usage, "the key of this device is to have a passphrase, and there is none").
+				Hint("type it at a terminal, or name a file that has it: --passphrase-file FILE").
+				Hint("or leave the key unprotected: --protect plain")
+		}
 		return k, err
 	}
 	again, err := g.secret(ctx, "The same again: ")

@@ -79,7 +79,10 @@ func folderState(v *api.SyncFolder) string {
 	if v.Files != 1 {
 		line[1] = strings.TrimSuffix(line[1], "entrys") + "entries"
 	}
-	if v.Waiting > 0 && v.State == "idle" {
+	switch {
+	case v.State == "idle" && v.Reason != "":
+		line[0] = "not equal"
+	case v.State == "idle" && v.Waiting > 0:
 		line[0] = "waiting for files to be written"
 	}
 	if v.Pending > 0 {

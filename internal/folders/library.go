@@ -41,6 +41,10 @@ type Record struct {
 	SpaceKey string `json:"space"`
 }
 
+func (r *Record) options() foldersync.Options {
+	return foldersync.Options{Selection: foldersync.Selection{Folders: r.Only, MaxSize: r.MaxSize}, Ignore: r.Ignore, MinFree: r.MinFree}
+}
+
 // Options configures [Open].
 type Options struct {
 	// Home is the data folder of the node.
@@ -126,9 +130,17 @@ func (l *Library) Records() []Record {
 	return slices.SortedFunc(maps.Values(l.records), func(a, b Record) int { return strings.Compare(a.Dir, b.Dir) })
 }
 
-// Find returns the folder that a path lies in, and the path inside of it.
+// Find returns the folder that a path lies in, and the path inside of it. A link in a
+// folder is meant itself, not what it leads to.
 func (l *Library) Find(path string) (r Record, inside string, ok bool) {
-	path = resolve(path)
+	itself := filepath.Join(resolve(filepath.Dir(path)), filepath.Base(path))
+	if r, inside, ok = l.find(itself); ok && inside != "" {
+		return r, inside, ok
+	}
+	return l.find(resolve(path))
+}
+
+func (l *Library) find(path string) (r Record, inside string, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for dir, r := range l.records {
@@ -158,6 +170,13 @@ func resolve(path string) string {
 func (l *Library) Set(ctx context.Context, r Record) (Record, error) {
 	if !filepath.IsAbs(r.Dir) {
 		return r, fault.New(fault.Usage, "%q is not an absolute path", r.Dir)
+	}
+	for i, path := range r.Only {
+		r.Only[i] = strings.Trim(path, "/")
+	}
+	o := r.options()
+	if err := o.Check(); err != nil {
+		return r, err
 	}
 	if err := os.MkdirAll(r.Dir, 0o755); err != nil {
 		return r, fmt.Errorf("make the folder: %w", err)

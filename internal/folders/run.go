@@ -132,15 +132,14 @@ func (l *Library) try(ctx context.Context, run *runner) error {
 		return err
 	}
 	defer release()
-	f, err := foldersync.Open(tree, r.Dir, l.state(r), &foldersync.Options{
-		Selection: foldersync.Selection{Folders: r.Only, MaxSize: r.MaxSize}, Ignore: r.Ignore, MinFree: r.MinFree,
-		OnEvent: func(e foldersync.Event) {
-			if e.Kind == foldersync.EventState || e.Kind == foldersync.EventProblem || e.Kind == foldersync.EventSolved {
-				l.notify()
-			}
-		},
-		Log: l.opts.Log,
-	})
+	o := r.options()
+	o.Log = l.opts.Log
+	o.OnEvent = func(e foldersync.Event) {
+		if e.Kind == foldersync.EventState || e.Kind == foldersync.EventProblem || e.Kind == foldersync.EventSolved {
+			l.notify()
+		}
+	}
+	f, err := foldersync.Open(tree, r.Dir, l.state(r), &o)
 	if err != nil {
 		return fmt.Errorf("keep %s equal: %w", r.Dir, err)
 	}
@@ -175,7 +174,7 @@ func (l *Library) Status() []Status {
 		if run != nil {
 			run.mu.Lock()
 			s.Err = run.err
-			if run.folder != nil {
+			if run.folder != nil && reflect.DeepEqual(r, run.record) { // else it is about to start anew
 				s.Running, s.Status = true, run.folder.Status()
 			}
 			run.mu.Unlock()

@@ -48,7 +48,7 @@ func (f *Folder) largeLoop(ctx context.Context, kick, marks chan<- struct{}) {
 				return
 			}
 			wg.Go(func() {
-				err := f.pass(ctx, func() error { return f.pushLarge(ctx, path) })
+				err := f.pass(ctx, partLarge, func() error { return f.pushLarge(ctx, path) })
 				mu.Lock()
 				delete(running, path)
 				mu.Unlock()

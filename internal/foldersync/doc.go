@@ -10,6 +10,8 @@
 // Invariants:
 //   - Nothing on disk is replaced or removed that is not what the index says: local
 //     changes win over the disk, the tree over the content of a path.
+//   - Nothing on disk is replaced or removed because a change of this device turned out
+//     not to count: it is a local change again.
 //   - The index says that something is agreed only after it was: after the commit is
 //     durable, or the file has its name.
 //   - Nothing is deleted because the folder is not there: a marker in the folder says

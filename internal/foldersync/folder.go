@@ -82,7 +82,7 @@ func Open(tree Tree, root, state string, opts *Options) (*Folder, error) {
 		root = real
 	}
 	f := &Folder{tree: tree, root: root, opts: o, names: newNames(), step: settleFine, largeSize: largeSize}
-	f.progress = progress{onEvent: o.OnEvent, problems: make(map[problemKey]Problem), s: Status{State: StateIdle}}
+	f.progress = progress{onEvent: o.OnEvent, problems: make(map[problemKey]Problem), failed: make(map[part]failure), s: Status{State: StateIdle}}
 	f.rules.Store(&rules{list: nil})
 	f.looked.Store(&look{at: time.Now()})
 	f.selected = f.opts.Selection.String()
@@ -255,7 +255,7 @@ func (f *Folder) checkMarker() error {
 		}
 		return ask("%s "+what, f.root, markerName).
 			Hint("if its disk is not mounted, mount it: all goes on by itself").
-			Hint("if it is the right one, adopt it: nothing is deleted, what differs is kept on both sides")
+			Hint("if it is the right one: cloudpal sync confirm %s --adopt: nothing is deleted, what differs is kept on both sides", f.root)
 	}
 	if f.id == "" {
 		var id [16]byte

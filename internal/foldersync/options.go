@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tradle/cloudpal/internal/fault"
+	"github.com/tradle/cloudpal/internal/files/ignore"
 	"github.com/tradle/cloudpal/internal/filetree"
 )
 
@@ -63,12 +64,20 @@ func (o *Options) withDefaults() (Options, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	for _, p := range c.Selection.Folders {
+	return c, c.Check()
+}
+
+// Check tells whether a folder can have these options.
+func (o *Options) Check() error {
+	for _, p := range o.Selection.Folders {
 		if filetree.CheckPath(p) != nil {
-			return c, fault.New(fault.Usage, "%q is no path in the tree", p).Hint("paths are relative, with slashes: a/b")
+			return fault.New(fault.Usage, "%q is no path in the tree", p).Hint("paths are relative, with slashes: a/b")
 		}
 	}
-	return c, nil
+	if err := new(ignore.List).Add("--ignore", strings.Join(o.Ignore, "\n")); err != nil {
+		return fault.Wrap(fault.Usage, err)
+	}
+	return nil
 }
 
 // everything tells whether nothing is outside.

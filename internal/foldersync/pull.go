@@ -300,6 +300,9 @@ func (p *puller) carryOut(c *chunk) error {
 	if c.len() == 0 {
 		return nil
 	}
+	if err := p.spare(c); err != nil {
+		return err
+	}
 	p.f.progress.state(StateWriting)
 	p.f.progress.update(func(s *Status) { s.Pending = c.len() })
 	w := newWriter(p)

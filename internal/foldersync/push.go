@@ -19,7 +19,16 @@ func (f *Folder) push(ctx context.Context, paths []string) error {
 		return err
 	}
 	paths = topmost(paths)
-	if slices.Contains(paths, "") || slices.Contains(paths, IgnoreFile) {
+	newRules := ignoreStat(f.root) != f.rules.Load().file
+	if since := time.Since(time.Unix(0, ignoreStat(f.root).mtime)); newRules && since >= 0 && since < quietTime && !slices.Contains(paths, "") {
+		// What has just come may be meant to stay out. The rules are read when they are
+		// quiet.
+		for _, path := range append(paths, IgnoreFile) {
+			f.dirty.after(path, quietTime)
+		}
+		return nil
+	}
+	if newRules || slices.Contains(paths, "") || slices.Contains(paths, IgnoreFile) {
 		paths = []string{""}
 		if err := f.reloadRules(); err != nil {
 			return err
@@ -140,7 +149,7 @@ func (f *Folder) guard(s *scanner) error {
 		return nil
 	}
 	return ask("%d of %d files are gone from %s", gone, gone+s.files-created, f.root).
-		Hint("if they are deleted on purpose, confirm it").
+		Hint("if they are deleted on purpose: cloudpal sync confirm %s", f.root).
 		Hint("if not, put them back: all goes on by itself")
 }
 
@@ -150,9 +159,11 @@ func (f *Folder) reloadRules() error {
 	if err != nil {
 		// What was ignored stays so; with no rules yet, nothing must be sent.
 		f.progress.problem(partFolder, IgnoreFile, err)
-		if f.rules.Load().list == nil {
+		old := f.rules.Load()
+		if old.list == nil {
 			return fault.Wrap(fault.Usage, err)
 		}
+		f.rules.Store(&rules{old.list, ignoreStat(f.root)})
 		return nil
 	}
 	f.progress.solved(partFolder, IgnoreFile)
@@ -374,7 +385,7 @@ func (f *Folder) committed(batch []pending, versions []filetree.Version) error {
 			u.delete = append(u.delete, c.edit.path)
 			continue
 		}
-		c.after.version = versions[i]
+		c.after.version, c.after.own = versions[i], true
 		u.put = append(u.put, *c.after)
 	}
 	var dirs []string

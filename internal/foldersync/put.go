@@ -204,7 +204,7 @@ func (f *Folder) equal(now filetree.Entry, c *pending) bool {
 
 // refresh notes that only the system's view of a file changed.
 func (f *Folder) refresh(c *pending) error {
-	c.after.version = c.edit.old.version
+	c.after.version, c.after.own = c.edit.old.version, c.edit.old.own
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if r, ok, err := f.idx.get(c.edit.path); err != nil || !ok || r.version != c.edit.old.version {

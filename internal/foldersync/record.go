@@ -27,6 +27,8 @@ type record struct {
 	doubt bool
 	// unsure is doubt after a power failure: what was written may be cut off.
 	unsure bool
+	// own says that the version was committed here.
+	own bool
 }
 
 // stat is what the system says of a file without opening it.
@@ -55,6 +57,7 @@ const (
 	bitVersion = 1 << 4
 	bitHash    = 1 << 5
 	bitUnsure  = 1 << 6
+	bitOwn     = 1 << 7
 )
 
 // append encodes all but the path.
@@ -65,6 +68,9 @@ func (r *record) append(b []byte) []byte {
 	}
 	if r.unsure {
 		head |= bitUnsure
+	}
+	if r.own {
+		head |= bitOwn
 	}
 	if r.local != "" {
 		head |= bitLocal
@@ -149,7 +155,7 @@ func (d *decoder) byte() byte {
 // record decodes all but the path.
 func (d *decoder) record(path string) record {
 	head := d.byte()
-	r := record{path: path, kind: filetree.Kind(head & kindBits), doubt: head&bitDoubt != 0, unsure: head&bitUnsure != 0}
+	r := record{path: path, kind: filetree.Kind(head & kindBits), doubt: head&bitDoubt != 0, unsure: head&bitUnsure != 0, own: head&bitOwn != 0}
 	r.stat.mode = fs.FileMode(d.uvarint())
 	r.stat.size = d.uvarint()
 	r.stat.mtime, r.stat.ctime = d.varint(), d.varint()
@@ -163,7 +169,7 @@ func (d *decoder) record(path string) record {
 	if head&bitLocal != 0 {
 		r.local = d.text()
 	}
-	if d.err == nil && (r.kind == 0 || head>>7 != 0 || r.stat.mode&^fs.ModePerm != 0 || path == "") {
+	if d.err == nil && (r.kind == 0 || r.stat.mode&^fs.ModePerm != 0 || path == "") {
 		d.fail()
 	}
 	return r

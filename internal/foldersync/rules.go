@@ -3,6 +3,8 @@ package foldersync
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
@@ -56,14 +58,25 @@ const editorFiles = `*~
 `
 
 // rules say what of the names stays out.
-type rules struct{ list *ignore.List }
+type rules struct {
+	list *ignore.List
+	file stat // of the ignore file when it was read, zero if there was none
+}
 
 func loadRules(root string, patterns []string) (*rules, error) {
+	file := ignoreStat(root)
 	list, err := ignore.Load(root, ignore.Defaults+editorFiles, patterns)
 	if err != nil {
 		return nil, err
 	}
-	return &rules{list}, nil
+	return &rules{list, file}, nil
+}
+
+func ignoreStat(root string) (s stat) {
+	if info, err := os.Stat(filepath.Join(root, IgnoreFile)); err == nil {
+		s, _ = statOf(info)
+	}
+	return s
 }
 
 // id is the same for the same rules.

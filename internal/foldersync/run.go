@@ -29,10 +29,10 @@ func (f *Folder) Once(ctx context.Context) error {
 	f.dirty.take(time.Now().Add(time.Hour))
 	paths := []string{""}
 	for round := 0; ; round++ {
-		if err := f.pass(ctx, func() error { return f.push(ctx, paths) }); err != nil {
+		if err := f.pass(ctx, partPush, func() error { return f.push(ctx, paths) }); err != nil {
 			return err
 		}
-		if err := f.pass(ctx, func() error { return f.pull(ctx) }); err != nil {
+		if err := f.pass(ctx, partPull, func() error { return f.pull(ctx) }); err != nil {
 			return err
 		}
 		var next time.Time
@@ -70,7 +70,7 @@ func (f *Folder) Run(ctx context.Context) error {
 }
 
 // pass is one push or pull, whose failure is shown.
-func (f *Folder) pass(ctx context.Context, fn func() error) error {
+func (f *Folder) pass(ctx context.Context, part part, fn func() error) error {
 	f.progress.begin()
 	err := fn()
 	if errors.Is(err, errDamaged) {
@@ -81,9 +81,10 @@ func (f *Folder) pass(ctx context.Context, fn func() error) error {
 		err = errors.Join(err, f.idx.reset())
 	}
 	if ctx.Err() != nil {
-		err = context.Cause(ctx)
+		f.progress.end(part, nil) // nothing went wrong
+		return context.Cause(ctx)
 	}
-	f.progress.end(err)
+	f.progress.end(part, err)
 	return err
 }
 
@@ -93,7 +94,7 @@ func (f *Folder) pushLoop(ctx context.Context, w *watcher, kick, marks chan<- st
 	paths := []string{""}
 	var wait retry
 	for {
-		err := f.pass(ctx, func() error { return f.push(ctx, paths) })
+		err := f.pass(ctx, partPush, func() error { return f.push(ctx, paths) })
 		if ctx.Err() != nil {
 			return
 		}
@@ -137,7 +138,7 @@ func (f *Folder) pullLoop(ctx context.Context, kick <-chan struct{}, marks chan<
 	first := true
 	defer func() {
 		if first {
-			f.progress.end(nil)
+			f.progress.end(partPull, nil)
 		}
 	}()
 	// What is on disk is looked at first: it is compared with the tree there.
@@ -148,13 +149,13 @@ func (f *Folder) pullLoop(ctx context.Context, kick <-chan struct{}, marks chan<
 	}
 	var wait retry
 	for {
-		err := f.pass(ctx, func() error { return f.pull(ctx) })
+		err := f.pass(ctx, partPull, func() error { return f.pull(ctx) })
 		if ctx.Err() != nil {
 			return
 		}
 		if first {
 			first = false
-			f.progress.end(err)
+			f.progress.end(partPull, err)
 		}
 		signal(marks)
 		var again <-chan time.Time

@@ -26,7 +26,7 @@ const (
 // Status is a snapshot of a folder's work.
 type Status struct {
 	State  State
-	Reason string   // why it waits or asks
+	Reason string   // why it waits or asks, or, idle, what does not work
 	Hints  []string // what to do about it
 	// Current is a file that is being read or written.
 	Current string
@@ -84,6 +84,7 @@ type progress struct {
 	mu       sync.Mutex
 	s        Status
 	passes   int // that run
+	failed   map[part]failure
 	problems map[problemKey]Problem
 }
 
@@ -99,6 +100,13 @@ func (p *progress) update(fn func(*Status)) {
 	p.mu.Unlock()
 }
 
+// failure is how the last pass of a part failed.
+type failure struct {
+	state  State
+	reason string
+	hints  []string
+}
+
 // begin notes that a pass runs.
 func (p *progress) begin() {
 	p.mu.Lock()
@@ -106,25 +114,44 @@ func (p *progress) begin() {
 	p.mu.Unlock()
 }
 
-// end notes that a pass ended, and why if it failed.
-func (p *progress) end(err error) {
+// end notes that a pass of a part ended, and why if it failed: that is shown until one
+// of the part does not.
+func (p *progress) end(part part, err error) {
 	p.mu.Lock()
 	p.passes--
 	idle := p.passes == 0
-	p.mu.Unlock()
 	if err != nil {
-		text, hints := explain(err)
-		state := StateIdle
+		n := failure{state: StateIdle}
+		n.reason, n.hints = explain(err)
 		switch {
 		case errors.Is(err, ErrAsking):
-			state = StateAsking
+			n.state = StateAsking
 		case isFull(err):
-			state = StateFull
+			n.state = StateFull
 		}
-		p.set(state, text, hints)
-	} else if idle {
-		p.set(StateIdle, "", nil)
+		p.failed[part] = n
+	} else {
+		delete(p.failed, part)
 	}
+	n := p.failureLocked()
+	p.mu.Unlock()
+	switch {
+	case err != nil || idle && n.state != "":
+		p.set(n.state)
+	case idle:
+		p.set(StateIdle)
+	}
+}
+
+// failureLocked returns the failure that is shown: one that needs somebody first.
+func (p *progress) failureLocked() (n failure) {
+	for _, part := range []part{partPush, partLarge, partPull} {
+		f, ok := p.failed[part]
+		if ok && (n.state == "" || n.state == StateIdle && f.state != StateIdle) {
+			n = f
+		}
+	}
+	return n
 }
 
 func (p *progress) idle() bool {
@@ -134,12 +161,13 @@ func (p *progress) idle() bool {
 }
 
 // state notes what a pass does.
-func (p *progress) state(s State) { p.set(s, "", nil) }
+func (p *progress) state(s State) { p.set(s) }
 
-func (p *progress) set(s State, reason string, hints []string) {
+func (p *progress) set(s State) {
 	p.mu.Lock()
 	changed := p.s.State != s
-	p.s.State, p.s.Reason, p.s.Hints = s, reason, hints
+	n := p.failureLocked()
+	p.s.State, p.s.Reason, p.s.Hints = s, n.reason, n.hints
 	if s == StateIdle {
 		p.s.Current = ""
 	}
@@ -162,6 +190,7 @@ const (
 	partFolder part = iota
 	partScan
 	partPush
+	partLarge
 	partPull
 )
 

@@ -36,7 +36,9 @@ func errIfNot(known bool) error {
 
 // touchLocked sets mode and time and returns the record that is right then; f.mu is held.
 func (f *Folder) touchLocked(at *place, local string, r record, e filetree.Entry) (record, error) {
-	r.version = e.Version
+	if r.version != e.Version {
+		r.version, r.own = e.Version, false
+	}
 	switch r.kind {
 	case kindFile:
 	case kindSymlink:

@@ -39,6 +39,10 @@ type Tree interface {
 	// each Put made, also if it became a conflict copy elsewhere. A Move takes versions
 	// along.
 	Commit(ctx context.Context, changes []filetree.Change) ([]filetree.Version, error)
+	// Void returns those of some versions, each with a path at which it may be, that
+	// Commit made and that do not count: others had decided that this device may not
+	// write.
+	Void(ctx context.Context, at map[filetree.Version]string) (map[filetree.Version]bool, error)
 	// Store stores a content. prev, if not nil, is a reference to an earlier content
 	// of which most may be the same.
 	Store(ctx context.Context, r io.Reader, prev []byte) (Content, error)

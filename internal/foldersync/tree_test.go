@@ -33,6 +33,7 @@ type memTree struct {
 	commits  int
 	changed  []chan struct{}
 	fail     func(op, path string) error
+	voided   map[filetree.Version]bool // of changes that do not count
 }
 
 func newMemTree() *memTree {

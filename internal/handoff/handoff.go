@@ -185,6 +185,12 @@ func deviceName(name string) (string, error) {
 	return name, nil
 }
 
+// CheckCode tells whether what a person typed can be a code.
+func CheckCode(s string) error {
+	_, err := parseCode(s)
+	return err
+}
+
 // parseCode reads what a person typed.
 func parseCode(s string) (spoken.Code, error) {
 	c, err := spoken.Parse(s)

@@ -58,6 +58,8 @@ func (n *Node) checkOneFolder(f *api.Findings, s *folders.Status) {
 		f.Warn("nothing keeps %s equal now: run cloudpal up, or cloudpal service install", s.Dir)
 	case s.Running && (s.State == foldersync.StateAsking || s.State == foldersync.StateFull):
 		f.Warn("%s is paused: %s", s.Dir, strings.Join(append([]string{s.Reason}, s.Hints...), "; "))
+	case s.Running && s.Reason != "":
+		f.Warn("%s is not equal: %s", s.Dir, strings.Join(append([]string{s.Reason}, s.Hints...), "; "))
 	}
 	if k := len(s.Problems); k > 0 {
 		f.Warn("%s: %s could not be kept equal: see cloudpal sync ls", s.Dir, counted(uint64(k), "file"))

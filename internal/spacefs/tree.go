@@ -68,6 +68,13 @@ func (t *Tree) Commit(ctx context.Context, changes []filetree.Change) ([]filetre
 	return t.f.Commit(ctx, changes)
 }
 
+// Void implements [foldersync.Tree].
+func (t *Tree) Void(ctx context.Context, at map[filetree.Version]string) (map[filetree.Version]bool, error) {
+	v, release := t.f.View()
+	defer release()
+	return v.Void(ctx, at)
+}
+
 // Store implements [foldersync.Tree].
 func (t *Tree) Store(ctx context.Context, r io.Reader, prev []byte) (foldersync.Content, error) {
 	w, err := t.f.Store(ctx, r, prev)

@@ -71,7 +71,7 @@ func Parse(s string) (Code, error) {
 	case digits == "":
 		return c, &ParseError{problem: "the number is missing; a code looks like 4821-guitar-lemon"}
 	case len(digits) != 4 || digits[0] == '0':
-		return c, &ParseError{Word: digits, problem: fmt.Sprintf("%q is not the number of a code; it has four digits", digits)}
+		return c, &ParseError{Word: digits, problem: fmt.Sprintf("%q is not the number of a code; it has four digits and does not begin with 0", digits)}
 	}
 	c.Number, _ = strconv.Atoi(digits)
 	if len(letters) == 1 {
