@@ -18,7 +18,7 @@ lint:
 test: lint test-unit interop
 
 test-unit:
-	$(GO) test -race -timeout 20m ./...
+	$(GO) test -race -timeout 40m ./...
 
 # The JavaScript stack as referee. npm installs exactly what the lock file says.
 interop: interop/node_modules/.package-lock.json
