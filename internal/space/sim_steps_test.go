@@ -60,8 +60,10 @@ func (w *simulation) step() {
 		if d != q && (!q.slow || w.one(8)) {
 			w.note("device %d to device %d: %v", d.n, q.n, d.send(q, w.one(2)))
 		}
-	case x < 85:
+	case x < 83:
 		d.ack()
+	case x < 85:
+		d.free()
 	case x < 93:
 		d.govern()
 	case x < 96:
@@ -181,7 +183,7 @@ func (d *simDevice) join(by *simDevice) {
 		// that were written here and deleted.
 		d.space = nil
 		d.close()
-		d.mem = vfs.NewCrashableMem()
+		d.mem, d.held = vfs.NewCrashableMem(), make(simHeld)
 		d.open()
 	}
 	w.note("device %d opens the space by device %d", d.n, by.n)
@@ -228,6 +230,7 @@ func (w *simulation) rest() {
 				if d.space != nil {
 					d.ack()
 					w.heal()
+					d.free()
 				}
 			}
 		}

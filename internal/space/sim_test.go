@@ -38,13 +38,14 @@ type simulation struct {
 	invites   []simInvite
 	liar      *simLiar   // nil: nobody lies
 	lost      *simDevice // for good; nil: none yet
-	recovered bool
+	recovered bool       // by an owner's phrase
 
 	written int
 	nodes   map[autobase.Ref]map[hypercrypto.Key]uint64 // what the author of each had seen, at least
 	puts    []simPut                                    // that were acknowledged
 	bodies  [][]byte                                    // operations of files
 	states  map[string]string                           // by the newest nodes
+	freed   map[string]simFreed                         // by content
 	story   []string
 }
 
@@ -59,6 +60,7 @@ type simDevice struct {
 	mem     *vfs.MemFS
 	store   *corestore.Store
 	space   *Space
+	held    simHeld
 	joined  int                     // how often
 	log     int                     // which of the logs it writes
 	copies  map[int]*hypercore.Core // of the logs of the simulation
@@ -110,14 +112,14 @@ func (w *simulation) badge(h *human) *badge {
 func newSimulation(t *testing.T, seed uint64, files Collection) *simulation {
 	w := &simulation{
 		t: t, ctx: t.Context(), rng: rand.New(rand.NewPCG(seed, 7)), files: files, nodes: make(map[autobase.Ref]map[hypercrypto.Key]uint64),
-		states: make(map[string]string), enc: &hypercrypto.EncryptionKey{9},
+		states: make(map[string]string), freed: make(map[string]simFreed), enc: &hypercrypto.EncryptionKey{9},
 	}
 	w.drops = w.one(3)
 	for _, name := range []string{"Ada", "Bob", "Cyd"} {
 		w.people = append(w.people, w.human(name))
 	}
 	for n, who := range [][]int{{0, 1}, {0, 1, 0}, {0, 1, 2}, {0, 1, 2}, {0, 1, 2, 0}}[w.rng.IntN(5)] {
-		d := &simDevice{w: w, n: n, who: who, badge: w.badge(w.people[who]), mem: vfs.NewCrashableMem(), slow: w.one(5)}
+		d := &simDevice{w: w, n: n, who: who, badge: w.badge(w.people[who]), mem: vfs.NewCrashableMem(), held: make(simHeld), slow: w.one(5)}
 		w.devices = append(w.devices, d)
 		d.open()
 	}
@@ -243,6 +245,9 @@ func (d *simDevice) send(q *simDevice, part bool) (changed bool) {
 	if changed {
 		w.must("update", q.space.Update(w.ctx))
 		w.settle()
+	}
+	if !part {
+		q.fetch(d, true)
 	}
 	return changed
 }
