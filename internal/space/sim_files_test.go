@@ -97,7 +97,11 @@ func pick[T any](w *simulation, all []T) (x T, ok bool) {
 func (p *simPlan) operation(self hypercrypto.PublicKey) *filetree.Op {
 	w, v, op := p.w, p.view, &filetree.Op{}
 	p.entries = list(w, v.Walk(w.ctx, ""))
-	switch w.rng.IntN(14) {
+	what := w.rng.IntN(14)
+	if w.drops && w.one(6) {
+		what = 6
+	}
+	switch what {
 	case 0, 1:
 		if c, ok := pick(w, list(w, v.Conflicts(w.ctx))); ok {
 			op.Changes = []filetree.Change{p.resolve(&c)}
@@ -132,7 +136,7 @@ func (p *simPlan) operation(self hypercrypto.PublicKey) *filetree.Op {
 			if w.one(3) {
 				drop = filetree.Prune
 			}
-			op.Changes = []filetree.Change{{Action: drop, Retention: time.Duration(w.rng.IntN(30)) * time.Second}}
+			op.Changes = []filetree.Change{{Action: drop, Retention: time.Duration(w.rng.IntN(2)*w.rng.IntN(30)) * time.Second}}
 		}
 	case 7:
 		if t, ok := pick(w, list(w, v.Trash(w.ctx))); ok {

@@ -56,6 +56,9 @@ func (w *simulation) step() {
 	switch x := w.rng.IntN(100); {
 	case x < 54:
 		d.write()
+		if w.drops && w.one(4) {
+			d.free()
+		}
 	case x < 78:
 		if d != q && (!q.slow || w.one(8)) {
 			w.note("device %d to device %d: %v", d.n, q.n, d.send(q, w.one(2)))
