@@ -12,8 +12,8 @@ import (
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 )
 
-// simRecovered counts recoveries.
-var simRecovered atomic.Int64
+// simRecovered counts recoveries, simJumps jumps to signed states.
+var simRecovered, simJumps atomic.Int64
 
 // recover loses the device that alone confirms, for good, and has an owner's phrase go on
 // with the space: on a device that is left, or on a new one. Before that everybody hears of

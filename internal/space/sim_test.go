@@ -38,6 +38,7 @@ type simulation struct {
 	invites   []simInvite
 	liar      *simLiar   // nil: nobody lies
 	lost      *simDevice // for good; nil: none yet
+	jumps     bool       // devices jump, and nobody is made a writer again
 	recovered bool       // by an owner's phrase
 
 	written int
@@ -114,7 +115,7 @@ func newSimulation(t *testing.T, seed uint64, files Collection) *simulation {
 		t: t, ctx: t.Context(), rng: rand.New(rand.NewPCG(seed, 7)), files: files, nodes: make(map[autobase.Ref]map[hypercrypto.Key]uint64),
 		states: make(map[string]string), freed: make(map[string]simFreed), enc: &hypercrypto.EncryptionKey{9},
 	}
-	w.drops = w.one(3)
+	w.drops, w.jumps = w.one(3), w.one(3)
 	for _, name := range []string{"Ada", "Bob", "Cyd"} {
 		w.people = append(w.people, w.human(name))
 	}
@@ -226,7 +227,7 @@ func (d *simDevice) send(q *simDevice, part bool) (changed bool) {
 			to = from + uint64(w.rng.Int64N(int64(to-from)+1))
 		}
 		var blocks [][]byte
-		for j := from; j < to; j++ {
+		for j := from; j < to && src.Has(j, j+1); j++ {
 			b, err := src.GetRaw(w.ctx, j)
 			w.must("read", err)
 			blocks = append(blocks, b)
@@ -302,6 +303,9 @@ func (d *simDevice) look() {
 	if len(st.Missing) > 0 {
 		return // it has more nodes than it can read
 	}
+	if !d.whole() {
+		return // it jumped, and knows of nodes that have not come
+	}
 	var lengths []uint64
 	for i := range w.logs {
 		lengths = append(lengths, d.copy(i).Length())
@@ -333,9 +337,11 @@ func (w *simulation) end() {
 	}
 }
 
-// Simulated tells how many recoveries simulations had, and of how many a replay from nothing
-// gives another state.
-func Simulated() (recovered, forked int64) { return simRecovered.Load(), simForked.Load() }
+// Simulated tells how many recoveries simulations had, of how many a replay from nothing
+// gives another state, and how often devices jumped.
+func Simulated() (recovered, forked, jumps int64) {
+	return simRecovered.Load(), simForked.Load(), simJumps.Load()
+}
 
 // Simulate runs a simulation with the collection of files, which this package cannot
 // import.
