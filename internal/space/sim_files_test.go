@@ -27,9 +27,10 @@ func (d *simDevice) write() {
 	w := d.w
 	var bodies [][]byte
 	var ops []*filetree.Op
+	made := make(map[string]bool)
 	for range 1 + w.rng.IntN(5)/4 {
 		r, release := d.space.Hold(w.files.Type())
-		op := (&simPlan{w: w, view: filetree.NewView(r)}).operation(d.badge.key.Public)
+		op := (&simPlan{w: w, view: filetree.NewView(r), made: made}).operation(d.badge.key.Public)
 		release()
 		if len(op.Changes) == 0 {
 			continue
@@ -56,6 +57,9 @@ func (d *simDevice) write() {
 		by := filetree.Author{Log: at.Key, Length: at.Length}
 		for j, c := range ops[i].Changes {
 			w.note("device %d: %d.%d %v %q from %q base %.3x, %q, resolves %.3x, writes %.3x", d.n, at.Length, j, c.Action, c.Path, c.From, c.Base, c.Item.Content, c.Resolves, by.Version(j))
+			if made[string(c.Item.Content)] {
+				d.held[string(c.Item.Content)] = true
+			}
 			if c.Action == filetree.Put {
 				w.puts = append(w.puts, simPut{at, by.Version(j), c.Path, c.Item})
 			}
@@ -69,6 +73,7 @@ type simPlan struct {
 	w       *simulation
 	view    *filetree.View
 	entries []filetree.Entry
+	made    map[string]bool // contents that are new
 }
 
 // list reads a sequence to its end.
@@ -92,7 +97,11 @@ func pick[T any](w *simulation, all []T) (x T, ok bool) {
 func (p *simPlan) operation(self hypercrypto.PublicKey) *filetree.Op {
 	w, v, op := p.w, p.view, &filetree.Op{}
 	p.entries = list(w, v.Walk(w.ctx, ""))
-	switch w.rng.IntN(14) {
+	what := w.rng.IntN(14)
+	if w.drops && w.one(6) {
+		what = 6
+	}
+	switch what {
 	case 0, 1:
 		if c, ok := pick(w, list(w, v.Conflicts(w.ctx))); ok {
 			op.Changes = []filetree.Change{p.resolve(&c)}
@@ -127,7 +136,7 @@ func (p *simPlan) operation(self hypercrypto.PublicKey) *filetree.Op {
 			if w.one(3) {
 				drop = filetree.Prune
 			}
-			op.Changes = []filetree.Change{{Action: drop, Retention: time.Duration(w.rng.IntN(30)) * time.Second}}
+			op.Changes = []filetree.Change{{Action: drop, Retention: time.Duration(w.rng.IntN(2)*w.rng.IntN(30)) * time.Second}}
 		}
 	case 7:
 		if t, ok := pick(w, list(w, v.Trash(w.ctx))); ok {
@@ -180,9 +189,9 @@ func (p *simPlan) resolve(c *filetree.Conflict) filetree.Change {
 	case 1:
 		return c.KeepOriginal()
 	case 2:
-		return c.Settle(text("merged"))
+		return c.Settle(p.text("merged"))
 	}
-	by := c.Settle(text("by hand"))
+	by := c.Settle(p.text("by hand"))
 	by.Action = filetree.Put
 	return by
 }
@@ -195,7 +204,9 @@ func (p *simPlan) path() string {
 	return strings.Join(names, "/")
 }
 
-func text(s string) filetree.Item {
+// text makes a content.
+func (p *simPlan) text(s string) filetree.Item {
+	p.made[s] = true
 	return filetree.Item{Kind: filetree.File, Mode: 0o644, Size: uint64(len(s)), Hash: hypercrypto.Sum([]byte(s)), Content: []byte(s)}
 }
 
@@ -208,11 +219,11 @@ func (p *simPlan) item() filetree.Item {
 	case 1:
 		return filetree.Item{Kind: filetree.Symlink, Mode: 0o777, Target: "x"}
 	case 2, 3:
-		it := text([]string{"", "x", "y"}[w.rng.IntN(3)])
+		it := p.text([]string{"", "x", "y"}[w.rng.IntN(3)])
 		it.Mode = []fs.FileMode{0o755, 0o644}[w.rng.IntN(2)]
 		return it
 	}
-	return text(fmt.Sprint("text ", w.written))
+	return p.text(fmt.Sprint("text ", w.written))
 }
 
 // changes are a few simple ones, at paths that have nothing to do with each other.

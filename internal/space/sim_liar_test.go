@@ -108,7 +108,7 @@ func (l *simLiar) value() []byte {
 		e.body, _ = pick(w, w.bodies)
 	case 3, 4: // changes of what is there
 		r, release := some.space.Hold(w.files.Type())
-		op := (&simPlan{w: w, view: filetree.NewView(r)}).operation(some.badge.key.Public)
+		op := (&simPlan{w: w, made: make(map[string]bool), view: filetree.NewView(r)}).operation(some.badge.key.Public)
 		release()
 		e.typ = w.files.Type()
 		e.body, _ = op.Encode()

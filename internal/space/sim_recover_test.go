@@ -12,8 +12,8 @@ import (
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 )
 
-// simRecovered counts recoveries.
-var simRecovered atomic.Int64
+// simRecovered counts recoveries, simJumps jumps to signed states.
+var simRecovered, simJumps atomic.Int64
 
 // recover loses the device that alone confirms, for good, and has an owner's phrase go on
 // with the space: on a device that is left, or on a new one. Before that everybody hears of
@@ -116,7 +116,7 @@ func (w *simulation) ownersAt(d *simDevice) (list []int) {
 
 // newDevice makes a device of a person, with a copy of the space as another one has it.
 func (w *simulation) newDevice(who int, by *simDevice) *simDevice {
-	d := &simDevice{w: w, n: len(w.people) + len(w.logs) + 10, who: who, badge: w.badge(w.people[who]), mem: vfs.NewCrashableMem()}
+	d := &simDevice{w: w, n: len(w.people) + len(w.logs) + 10, who: who, badge: w.badge(w.people[who]), mem: vfs.NewCrashableMem(), held: make(simHeld)}
 	w.devices = append(w.devices, d)
 	d.open()
 	w.note("%s has a new device %d", w.people[who].name, d.n)

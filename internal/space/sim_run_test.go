@@ -34,8 +34,8 @@ func TestNothingIsLostWhateverHappens(t *testing.T) {
 		seeds = min(seeds, 30)
 	}
 	t.Cleanup(func() {
-		recovered, forked := space.Simulated()
-		t.Logf("%d recoveries, of which a replay does not follow %d", recovered, forked)
+		recovered, forked, jumps := space.Simulated()
+		t.Logf("%d recoveries, of which a replay does not follow %d; %d jumps", recovered, forked, jumps)
 	})
 	for seed := *simFirst; seed < *simFirst+seeds; seed++ {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {

@@ -38,7 +38,7 @@ func (w *simulation) gather() {
 		d.join(first)
 		w.heal()
 	}
-	if w.one(3) {
+	if w.one(3) && !w.jumps { // a state has no trace of nodes that were passed over
 		w.addLiar()
 	}
 	w.pass(time.Duration(w.rng.IntN(1000)) * time.Millisecond)
@@ -56,12 +56,19 @@ func (w *simulation) step() {
 	switch x := w.rng.IntN(100); {
 	case x < 54:
 		d.write()
+		if w.drops && w.one(4) {
+			d.free()
+		}
+	case x < 60 && w.jumps:
+		d.jump(q)
 	case x < 78:
 		if d != q && (!q.slow || w.one(8)) {
 			w.note("device %d to device %d: %v", d.n, q.n, d.send(q, w.one(2)))
 		}
-	case x < 85:
+	case x < 83:
 		d.ack()
+	case x < 85:
+		d.free()
 	case x < 93:
 		d.govern()
 	case x < 96:
@@ -109,6 +116,9 @@ func (d *simDevice) govern() {
 	switch w.rng.IntN(11) {
 	case 0, 1, 2:
 		role := min(most, Viewer+Role(w.rng.IntN(3)))
+		if w.jumps {
+			role = max(role, Editor) // for the same reason
+		}
 		what, err = fmt.Sprint("makes ", other.name, " ", role), d.space.SetRole(ctx, other.key(), role)
 	case 3:
 		what, err = fmt.Sprint("removes ", other.name), d.space.Remove(ctx, other.key())
@@ -181,7 +191,7 @@ func (d *simDevice) join(by *simDevice) {
 		// that were written here and deleted.
 		d.space = nil
 		d.close()
-		d.mem = vfs.NewCrashableMem()
+		d.mem, d.held = vfs.NewCrashableMem(), make(simHeld)
 		d.open()
 	}
 	w.note("device %d opens the space by device %d", d.n, by.n)
@@ -222,12 +232,14 @@ func (d *simDevice) answer(c *claim, i simInvite) bool {
 // writes any more.
 func (w *simulation) rest() {
 	for n := 0; ; n++ {
+		w.fill()
 		w.heal()
 		if n < 3 {
 			for _, d := range w.devices {
 				if d.space != nil {
 					d.ack()
 					w.heal()
+					d.free()
 				}
 			}
 		}

@@ -38,13 +38,15 @@ type simulation struct {
 	invites   []simInvite
 	liar      *simLiar   // nil: nobody lies
 	lost      *simDevice // for good; nil: none yet
-	recovered bool
+	jumps     bool       // devices jump, and nobody is made a writer again
+	recovered bool       // by an owner's phrase
 
 	written int
 	nodes   map[autobase.Ref]map[hypercrypto.Key]uint64 // what the author of each had seen, at least
 	puts    []simPut                                    // that were acknowledged
 	bodies  [][]byte                                    // operations of files
 	states  map[string]string                           // by the newest nodes
+	freed   map[string]simFreed                         // by content
 	story   []string
 }
 
@@ -59,6 +61,7 @@ type simDevice struct {
 	mem     *vfs.MemFS
 	store   *corestore.Store
 	space   *Space
+	held    simHeld
 	joined  int                     // how often
 	log     int                     // which of the logs it writes
 	copies  map[int]*hypercore.Core // of the logs of the simulation
@@ -110,14 +113,14 @@ func (w *simulation) badge(h *human) *badge {
 func newSimulation(t *testing.T, seed uint64, files Collection) *simulation {
 	w := &simulation{
 		t: t, ctx: t.Context(), rng: rand.New(rand.NewPCG(seed, 7)), files: files, nodes: make(map[autobase.Ref]map[hypercrypto.Key]uint64),
-		states: make(map[string]string), enc: &hypercrypto.EncryptionKey{9},
+		states: make(map[string]string), freed: make(map[string]simFreed), enc: &hypercrypto.EncryptionKey{9},
 	}
-	w.drops = w.one(3)
+	w.drops, w.jumps = w.one(3), w.one(3)
 	for _, name := range []string{"Ada", "Bob", "Cyd"} {
 		w.people = append(w.people, w.human(name))
 	}
 	for n, who := range [][]int{{0, 1}, {0, 1, 0}, {0, 1, 2}, {0, 1, 2}, {0, 1, 2, 0}}[w.rng.IntN(5)] {
-		d := &simDevice{w: w, n: n, who: who, badge: w.badge(w.people[who]), mem: vfs.NewCrashableMem(), slow: w.one(5)}
+		d := &simDevice{w: w, n: n, who: who, badge: w.badge(w.people[who]), mem: vfs.NewCrashableMem(), held: make(simHeld), slow: w.one(5)}
 		w.devices = append(w.devices, d)
 		d.open()
 	}
@@ -224,7 +227,7 @@ func (d *simDevice) send(q *simDevice, part bool) (changed bool) {
 			to = from + uint64(w.rng.Int64N(int64(to-from)+1))
 		}
 		var blocks [][]byte
-		for j := from; j < to; j++ {
+		for j := from; j < to && src.Has(j, j+1); j++ {
 			b, err := src.GetRaw(w.ctx, j)
 			w.must("read", err)
 			blocks = append(blocks, b)
@@ -243,6 +246,9 @@ func (d *simDevice) send(q *simDevice, part bool) (changed bool) {
 	if changed {
 		w.must("update", q.space.Update(w.ctx))
 		w.settle()
+	}
+	if !part {
+		q.fetch(d, true)
 	}
 	return changed
 }
@@ -297,6 +303,9 @@ func (d *simDevice) look() {
 	if len(st.Missing) > 0 {
 		return // it has more nodes than it can read
 	}
+	if !d.whole() {
+		return // it jumped, and knows of nodes that have not come
+	}
 	var lengths []uint64
 	for i := range w.logs {
 		lengths = append(lengths, d.copy(i).Length())
@@ -328,9 +337,11 @@ func (w *simulation) end() {
 	}
 }
 
-// Simulated tells how many recoveries simulations had, and of how many a replay from nothing
-// gives another state.
-func Simulated() (recovered, forked int64) { return simRecovered.Load(), simForked.Load() }
+// Simulated tells how many recoveries simulations had, of how many a replay from nothing
+// gives another state, and how often devices jumped.
+func Simulated() (recovered, forked, jumps int64) {
+	return simRecovered.Load(), simForked.Load(), simJumps.Load()
+}
 
 // Simulate runs a simulation with the collection of files, which this package cannot
 // import.
