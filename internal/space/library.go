@@ -315,7 +315,7 @@ func (l *Library) tryAdd(ctx context.Context, r Record) (*Space, error) {
 		return nil, errClosing()
 	}
 	if known := l.records[r.Key]; known != nil && !known.Forgotten {
-		return nil, fault.New(fault.Conflict, "this space is here already, as %q", known.Name)
+		return nil, alreadyHere(known)
 	}
 	if r.Home {
 		for _, known := range l.records {
