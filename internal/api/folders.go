@@ -59,7 +59,8 @@ type SyncFolder struct {
 	Space string   `json:"space"`
 	Only  []string `json:"only,omitempty"`
 	// State is "idle", "scanning", "sending", "writing", "full", "asking", or "stopped"
-	// while nothing keeps the folder equal. Reason says why it is full, asks or stopped.
+	// while nothing keeps the folder equal. Reason says why it is full, asks or stopped, or,
+	// idle, why it is not equal.
 	State  string   `json:"state"`
 	Reason string   `json:"reason,omitempty"`
 	Hints  []string `json:"hints,omitempty"`

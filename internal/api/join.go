@@ -6,8 +6,10 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sync"
 
 	"github.com/tradle/cloudpal/hyper/blindpairing"
+	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/internal/fault"
 	"github.com/tradle/cloudpal/internal/handoff"
 	"github.com/tradle/cloudpal/internal/identity"
@@ -262,35 +264,56 @@ func (h *handler) devices(ctx context.Context, r DevicesRequest, s *Stream) erro
 }
 
 // removeDevice removes a device from all spaces. The home is the last, so that who is
-// interrupted can go on.
+// interrupted can go on; so can who removes it from a space that could not do it before.
 func (h *handler) removeDevice(ctx context.Context, home *space.Space, ref string) error {
-	log, err := findDevice(ctx, home, ref)
-	if err != nil {
-		return err
-	}
 	devices, err := home.Devices(ctx)
 	if err != nil {
 		return err
 	}
-	at := slices.IndexFunc(devices, func(d space.Device) bool { return d.Log == log })
-	if devices[at].Self {
+	devices = slices.DeleteFunc(devices, func(d space.Device) bool { return d.Removed && len(h.memberships(ctx, home, d.Key)) == 0 })
+	log, err := find(devices, ref, "device", home.Name(), func(d space.Device) (string, string, hypercrypto.Key) { return d.Log.Hex(), d.Name, d.Log })
+	if err != nil {
+		return err
+	}
+	d := devices[slices.IndexFunc(devices, func(d space.Device) bool { return d.Log == log })]
+	if d.Self {
 		return fault.New(fault.Usage, "this is the device itself").Hint("remove it on another one of yours, or leave the spaces")
 	}
+	var wg sync.WaitGroup
+	there := h.memberships(ctx, home, d.Key)
+	errs := make([]error, len(there), len(there)+1)
+	for i, m := range there {
+		wg.Go(func() { errs[i] = m.space.RemoveDevice(ctx, m.log) })
+	}
+	wg.Wait()
+	if ctx.Err() == nil && !d.Removed {
+		errs = append(errs, home.RemoveDevice(ctx, log))
+	}
+	return errors.Join(errs...)
+}
+
+// membership is a device in a space.
+type membership struct {
+	space *space.Space
+	log   hypercrypto.Key
+}
+
+// memberships returns the spaces beside the home that a device is a member of, as far as
+// they can be read.
+func (h *handler) memberships(ctx context.Context, home *space.Space, device hypercrypto.PublicKey) (list []membership) {
 	for _, sp := range h.Spaces.Spaces() {
 		if sp == home {
 			continue
 		}
-		there, err := sp.Devices(ctx)
+		devices, err := sp.Devices(ctx)
 		if err != nil {
-			return err
+			continue
 		}
-		for _, d := range there {
-			if d.Key == devices[at].Key && !d.Removed {
-				if err := sp.RemoveDevice(ctx, d.Log); err != nil {
-					return err
-				}
+		for _, d := range devices {
+			if d.Key == device && !d.Removed {
+				list = append(list, membership{sp, d.Log})
 			}
 		}
 	}
-	return home.RemoveDevice(ctx, log)
+	return list
 }

@@ -247,9 +247,10 @@ func (h *handler) invite(ctx context.Context, r InviteRequest, s *Stream) error 
 	if err != nil {
 		return err
 	}
-	if sp.Record().Home {
+	if sp.Record().Home && role != space.Owner {
 		return fault.New(fault.Usage, "space %q is that of your own devices: nobody else can join it", sp.Name()).
-			Hint("another machine of yours: cloudpal device add").Hint("to share with others make a space: cloudpal space create NAME")
+			Hint("another machine of yours: cloudpal device add").Hint("to share with others make a space: cloudpal space create NAME").
+			Hint("a device of yours that you removed comes back with an invite as owner: --role owner")
 	}
 	i, err := sp.Invite(ctx, space.InviteOptions{Role: role, Uses: r.Uses, Lasts: r.Lasts, Label: r.Label})
 	if err != nil {

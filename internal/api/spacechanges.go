@@ -201,12 +201,6 @@ func (h *handler) trash(ctx context.Context, r TrashRequest, s *Stream) error {
 		return err
 	}
 	f := t.files(h)
-	if r.Empty {
-		if err := f.EmptyTrash(ctx, t.path); err != nil {
-			return err
-		}
-		return sendKept(1, nil, s)
-	}
 	v, release := f.View()
 	defer release()
 	var found []filetree.Deleted
@@ -217,7 +211,7 @@ func (h *handler) trash(ctx context.Context, r TrashRequest, s *Stream) error {
 		if !below(t.path, d.Path) {
 			continue
 		}
-		if r.Restore {
+		if r.Restore || r.Empty {
 			found = append(found, d)
 			continue
 		}
@@ -226,11 +220,18 @@ func (h *handler) trash(ctx context.Context, r TrashRequest, s *Stream) error {
 			return err
 		}
 	}
-	if !r.Restore {
+	switch {
+	case !r.Restore && !r.Empty:
 		return nil
-	}
-	if len(found) == 0 {
+	case len(found) == 0 && t.path != "":
 		return fault.New(fault.NotFound, "nothing at %q is in the trash", t.path)
+	case len(found) == 0:
+		return sendKept(0, nil, s)
+	case r.Empty:
+		if err := f.EmptyTrash(ctx, t.path); err != nil {
+			return err
+		}
+		return sendKept(len(found), nil, s)
 	}
 	changes, left, err := untrash(ctx, v, found)
 	if err != nil {

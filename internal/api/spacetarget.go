@@ -23,7 +23,7 @@ type spaceTarget struct {
 // ofSpace finds what a reference means in a space; ok is false if it means something
 // else.
 func (h *handler) ofSpace(ref, dir string) (t spaceTarget, ok bool, err error) {
-	if name, rest, found := strings.Cut(ref, ":"); found && !strings.HasPrefix(rest, "//") {
+	if name, rest, found := h.cutSpace(ref); found && !strings.HasPrefix(rest, "//") {
 		sp, err := h.Spaces.Get(name)
 		if err != nil {
 			if fault.KindOf(err) == fault.NotFound && strings.ContainsAny(name, `/\`) {
@@ -59,6 +59,23 @@ func (h *handler) ofSpace(ref, dir string) (t spaceTarget, ok bool, err error) {
 	}
 	t, err = placeIn(sp, inside)
 	return t, err == nil, err
+}
+
+// cutSpace cuts a reference at its first colon, or at a later one if that ends the name of
+// a space: names may have colons.
+func (h *handler) cutSpace(ref string) (name, path string, found bool) {
+	for i, c := range ref {
+		if c != ':' {
+			continue
+		}
+		if _, err := h.Spaces.Get(ref[:i]); err == nil {
+			return ref[:i], ref[i+1:], true
+		}
+	}
+	if _, err := h.Spaces.Get(ref); err == nil && strings.Contains(ref, ":") {
+		return ref, "", true
+	}
+	return strings.Cut(ref, ":")
 }
 
 // mustBeSpace is ofSpace for what cannot be anything else.

@@ -101,6 +101,9 @@ func runServiceInstall(ctx context.Context, g *globals, o *serviceInstallOptions
 		if err != nil {
 			return err
 		}
+		if g.json {
+			return json.NewEncoder(g.stdout).Encode(serviceUnit{"unit", text})
+		}
 		_, err = io.WriteString(g.stdout, text)
 		return err
 	}
@@ -182,6 +185,12 @@ type serviceStatus struct {
 	Active    string `json:"active,omitempty"`
 	// Answers tells whether a node answers on the data folder.
 	Answers bool `json:"answers"`
+}
+
+// serviceUnit is what the service manager would be told.
+type serviceUnit struct {
+	Type string `json:"type"`
+	Text string `json:"text"`
 }
 
 func runServiceStatus(ctx context.Context, g *globals, o *serviceFlags) error {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tradle/cloudpal/internal/api"
 	"github.com/tradle/cloudpal/internal/api/client"
+	"github.com/tradle/cloudpal/internal/fault"
 )
 
 func newUndo(g *globals) *cobra.Command { return newUndoOrRedo(g, false) }
@@ -187,6 +188,9 @@ whatever is deleted or emptied. See it with "ls --snapshot", compare it with "di
 		Example: `  cloudpal snapshot take family before-the-move`,
 		Args:    args(2, 2),
 		RunE: func(cmd *cobra.Command, a []string) error {
+			if a[1] == "" {
+				return fault.New(fault.Usage, "a snapshot needs a name")
+			}
 			return g.snapshots(cmd.Context(), api.SnapshotsRequest{Space: a[0], Take: a[1]})
 		},
 	}, &cobra.Command{

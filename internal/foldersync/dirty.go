@@ -64,6 +64,18 @@ func (d *dirtySet) len() int {
 	return len(d.paths)
 }
 
+// waiting returns how many paths there are, but for some.
+func (d *dirtySet) waiting(without func(path string) bool) (n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for path := range d.paths {
+		if !without(path) {
+			n++
+		}
+	}
+	return n
+}
+
 // notify returns a channel that receives after something was added.
 func (d *dirtySet) notify() <-chan struct{} {
 	d.mu.Lock()

@@ -171,7 +171,7 @@ func (f *Folder) Close() error {
 // Status returns what the folder is doing.
 func (f *Folder) Status() Status {
 	s := f.progress.status()
-	s.Files, s.Waiting = f.idx.len(), f.dirty.len()+f.large.len()
+	s.Files, s.Waiting = f.idx.len(), f.dirty.waiting(f.progress.unsent)+f.large.waiting(f.progress.unsent)
 	return s
 }
 

@@ -33,7 +33,8 @@ type Status struct {
 	// Files is how many files, folders and links are in agreement.
 	Files int
 	// Pending is how many changes of the tree are still to be written, Waiting how many paths
-	// changed on disk just now and are looked at when they are quiet.
+	// changed on disk just now and are looked at when they are quiet; those that are
+	// problems are not among them.
 	Pending, Waiting int
 	// What was done since Open.
 	Committed, Written, Removed, Moved uint64 // changes
@@ -213,6 +214,14 @@ func (p *progress) problem(part part, path string, err error) {
 	if !known || old.Text != text {
 		p.event(Event{Kind: EventProblem, Path: path, Text: text})
 	}
+}
+
+// unsent tells whether a path has a problem because of which it is not sent.
+func (p *progress) unsent(path string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, known := p.problems[problemKey{partPush, path}]
+	return known
 }
 
 func (p *progress) solved(part part, path string) {

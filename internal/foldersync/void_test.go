@@ -134,3 +134,13 @@ func TestRulesThatHaveJustComeCount(t *testing.T) {
 		t.Errorf("the tree has %v, want %v", got, want)
 	}
 }
+
+func TestWhatCannotBeReadIsNotAwaited(t *testing.T) {
+	b := newBox(t, newMemTree(), nil)
+	must(t, b.Once(t.Context()))
+	b.dirty.after("quiet soon", quietTime)
+	b.unreadable(edit{found: found{path: "secret"}}, fault.New(fault.Permission, "not for you"))
+	if s := b.Status(); s.Waiting != 1 || len(s.Problems) != 1 {
+		t.Errorf("%d are awaited, %d are problems", s.Waiting, len(s.Problems))
+	}
+}

@@ -110,7 +110,7 @@ func (n *Node) checkSpace(ctx context.Context, f *api.Findings, s *space.Space) 
 	case st.Err != nil:
 		f.Warn("space %q does not go on: %s", s.Name(), advice(st.Err))
 	case removed:
-		f.Warn("space %q: this device was removed from it: cloudpal space leave %q --forget, or ask for another invite", s.Name(), s.Name())
+		f.Warn("space %q: this device was removed from it: cloudpal space leave %q --forget; with another invite you can join it again then", s.Name(), s.Name())
 		return nil
 	case st.Role == 0:
 		f.Warn("space %q has not arrived: a device of another member has to be online at the same time", s.Name())

@@ -71,7 +71,11 @@ func (w *author) may(r Role) error {
 		return refuse("log %s is no member's", w.log)
 	}
 	if w.person.role < r {
-		return refuse("a %s does what only a person with the role %s may", w.person.role, r)
+		who := "owners"
+		if r == Editor {
+			who = "editors and owners"
+		}
+		return refuse("only %s may do that, not who is here as %s", who, w.person.role)
 	}
 	return nil
 }

@@ -5,10 +5,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/internal/fault"
 )
 
 // candidate is a device that may confirm what others write.
@@ -211,13 +213,56 @@ func (s *Space) handOver(ctx context.Context, gone []hypercrypto.Key) error {
 	slices.SortFunc(list, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(b2i(b.online), b2i(a.online)), better(a, b))
 	})
-	if err := s.settle(ctx); err != nil {
+	if err := s.settleByOthers(ctx); err != nil {
 		return err
 	}
 	if err := s.changeIndexer(ctx, turn, list[0].log, true); err != nil {
 		return fmt.Errorf("let another device confirm: %w", err)
 	}
-	return s.settle(ctx)
+	return s.settleByOthers(ctx)
+}
+
+// awayPatience is how long it is waited for devices that confirm and are not connected.
+const awayPatience = 30 * time.Second
+
+// settleByOthers is settle for who may wait in vain: it gives up if the devices that
+// confirm are away.
+func (s *Space) settleByOthers(ctx context.Context) error {
+	for {
+		wait, cancel := context.WithTimeout(ctx, s.l.opts.patience)
+		err := s.settle(wait)
+		late := wait.Err() != nil && ctx.Err() == nil
+		cancel()
+		if err == nil || !late {
+			return err
+		}
+		if err := s.checkConfirming(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// checkConfirming tells whether enough of the devices that confirm are connected.
+func (s *Space) checkConfirming(ctx context.Context) error {
+	devices, err := s.Devices(ctx)
+	if err != nil || s.l.opts.Online == nil {
+		return err
+	}
+	var away []string
+	all := 0
+	for _, d := range devices {
+		if !d.Indexer || d.Removed {
+			continue
+		}
+		if all++; !d.Self && !s.l.opts.Online(d.Node) {
+			away = append(away, d.Name)
+		}
+	}
+	if 2*len(away) < all {
+		return nil
+	}
+	return fault.New(fault.Unavailable, "space %q: its changes are confirmed by %s, and that is not online", s.Name(), strings.Join(away, " and ")).
+		Hint("bring it online, or, if it is lost: cloudpal space recover %q", s.Name())
 }
 
 // maxNudges bounds what is written while waiting for others that may be offline.

@@ -2,7 +2,9 @@ package space
 
 import (
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -159,6 +161,39 @@ func TestDevicesThatAreAwayAreNotMadeToConfirm(t *testing.T) {
 	write(t, z, "d=1")
 	agree(t, s, x, z)
 	awaitConfirming(t, s, func(l []hypercrypto.Key) bool { return len(l) == 3 && slices.Contains(l, y.Log()) })
+}
+
+// The only device that confirms is lost: who removes it is told so, instead of waiting for
+// it for ever.
+func TestRemovingTheLostDeviceThatConfirmsSaysWhatToDo(t *testing.T) {
+	var online atomic.Bool
+	online.Store(true)
+	options := func(o *Options) {
+		o.Node, o.patience = hypercrypto.PublicKey{1}, 100*time.Millisecond
+		o.Online = func(hypercrypto.PublicKey) bool { return online.Load() }
+	}
+	ada := newHuman("Ada")
+	a := newMachine(t, ada, "laptop", options)
+	b := newMachineOf(t, ada, a.badge.vouch(t), "phone", options)
+	s := a.create("plans")
+	cut := connect(t, a, b)
+	x := b.joinRole(s, Owner)
+	write(t, x, "b=1")
+	agree(t, s, x)
+	cut()
+	online.Store(false)
+	err := x.RemoveDevice(patient(t), s.Log())
+	wantKind(t, err, fault.Unavailable)
+	if text := strings.Join(append(fault.HintsOf(err), err.Error()), " "); !strings.Contains(text, "laptop") || !strings.Contains(text, "space recover") {
+		t.Errorf("it says %q", text)
+	}
+	// It is waited for as long as it is there.
+	online.Store(true)
+	connect(t, a, b)
+	if err := x.RemoveDevice(patient(t), s.Log()); err != nil {
+		t.Fatal(err)
+	}
+	awaitConfirming(t, x, func(l []hypercrypto.Key) bool { return slices.Equal(l, []hypercrypto.Key{x.Log()}) })
 }
 
 // The only device that confirms hands that over before it goes.

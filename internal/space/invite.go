@@ -212,6 +212,23 @@ func (s *Space) welcome(inv *invite) *blindpairing.Answer {
 // maxAgain is how often a space can be joined with one invite after it was forgotten.
 const maxAgain = 50
 
+// checkAbsent refuses a space that is here already.
+func (l *Library) checkAbsent(k hypercrypto.DiscoveryKey) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key, known := range l.records {
+		if !known.Forgotten && key.Discovery() == k {
+			return alreadyHere(known)
+		}
+	}
+	return nil
+}
+
+func alreadyHere(known *Record) error {
+	return fault.New(fault.Conflict, "this space is here already, as %q", known.Name).
+		Hint("if this device was removed from it: cloudpal space leave %q --forget, and join then", known.Name)
+}
+
 // Join joins the space of an invite: it waits until a member lets this device in. name
 // is what the space is called here; empty: as the inviting side calls it.
 //
@@ -221,6 +238,9 @@ func (l *Library) Join(ctx context.Context, i *blindpairing.Invite, name string)
 		if err := checkName("space", name); err != nil {
 			return nil, err
 		}
+	}
+	if err := l.checkAbsent(i.DiscoveryKey); err != nil {
+		return nil, err // before the invite is used
 	}
 	id := i.ID()
 	// Who asks again, after a crash, does so for the same log.

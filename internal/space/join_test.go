@@ -228,6 +228,30 @@ func TestRolesChange(t *testing.T) {
 	}
 }
 
+// Who was removed forgets the space first: an invite that cannot be used stays good.
+func TestAnInviteToASpaceThatIsHereIsNotUsedUp(t *testing.T) {
+	a, b := newMachine(t, newHuman("Ada"), "laptop"), newMachine(t, newHuman("Bob"), "phone")
+	s := a.create("plans")
+	connect(t, a, b)
+	x := b.joinRole(s, Editor)
+	if err := s.Remove(t.Context(), x.l.opts.Identity.(*badge).proof.Identity); err != nil {
+		t.Fatal(err)
+	}
+	i := inviteTo(t, s, InviteOptions{Role: Editor, Uses: 1})
+	_, err := b.Join(patient(t), i, "")
+	wantKind(t, err, fault.Conflict)
+	if err := b.Forget(t.Context(), x); err != nil {
+		t.Fatal(err)
+	}
+	y, err := b.Join(patient(t), i, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := y.WaitMember(patient(t)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestAllDevicesOfAPersonHaveAllTheirSpaces(t *testing.T) {
 	ada := newHuman("Ada")
 	a := newMachine(t, ada, "laptop")

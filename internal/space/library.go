@@ -54,8 +54,8 @@ type Options struct {
 	// Log receives debug messages; nil discards them.
 	Log *slog.Logger
 
-	level  uint64        // of the program, for tests
-	lately time.Duration // see heardLately; for tests
+	level            uint64        // of the program, for tests
+	lately, patience time.Duration // see heardLately and awayPatience; for tests
 	// led says that a simulation leads the bases: they confirm only when they are told,
 	// and replay all nodes.
 	led bool
@@ -97,6 +97,9 @@ func Open(ctx context.Context, store *corestore.Store, opts Options) (*Library, 
 	}
 	if opts.lately == 0 {
 		opts.lately = heardLately
+	}
+	if opts.patience == 0 {
+		opts.patience = awayPatience
 	}
 	for _, name := range []string{opts.PersonName, opts.DeviceName} {
 		if err := checkName("person or a device", name); err != nil {
@@ -312,7 +315,7 @@ func (l *Library) tryAdd(ctx context.Context, r Record) (*Space, error) {
 		return nil, errClosing()
 	}
 	if known := l.records[r.Key]; known != nil && !known.Forgotten {
-		return nil, fault.New(fault.Conflict, "this space is here already, as %q", known.Name)
+		return nil, alreadyHere(known)
 	}
 	if r.Home {
 		for _, known := range l.records {

@@ -332,8 +332,11 @@ func (x *execution) addMirror(ctx context.Context, act *mirrorAction) error {
 	if err != nil {
 		return err
 	}
-	if !validName(act.name) || p != nil && (p.until == 0 || p.role != Mirror) {
-		return refuse("mirror %s", act.node)
+	if p != nil && (p.until == 0 || p.role != Mirror) {
+		return refuse("%s is in it already", act.node)
+	}
+	if !validName(act.name) {
+		return refuse("the name of mirror %s", act.node)
 	}
 	return x.d.putPerson(ctx, act.node, &person{role: Mirror, name: act.name, since: x.d.position})
 }

@@ -193,6 +193,9 @@ func (f *Files) Unpublish(ctx context.Context, path string) error {
 	defer f.published.mu.Unlock()
 	i := slices.IndexFunc(f.published.list, func(p *publication) bool { return p.path == path })
 	if i < 0 {
+		if path == "" {
+			return fault.New(fault.NotFound, "the space as a whole is not published")
+		}
 		return fault.New(fault.NotFound, "%q is not published", path)
 	}
 	p := f.published.list[i]
