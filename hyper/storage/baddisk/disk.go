@@ -41,7 +41,7 @@ func Ways() []Fault {
 func (f Fault) Next(every bool) Fault {
 	f.At++
 	if !every {
-		f.At += f.At / 3
+		f.At += f.At / 2
 	}
 	return f
 }
