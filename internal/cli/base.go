@@ -62,7 +62,7 @@ waits until a member lets this device in. A wrong code is used up. With the link
 only remembers the base, to read it; a member can then add this device by the key that
 is printed ("base members add").`,
 		Example: `  cloudpal base join notes cloudpal://invite/…
-  cloudpal base join notes 4821-guitar-lemon`,
+  cloudpal base join notes 4821-guitar-lantern`,
 		Args: args(2, 2),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			r := api.BaseJoinRequest{Connect: o.request(), Name: a[0], Ref: a[1]}

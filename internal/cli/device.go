@@ -20,7 +20,7 @@ func newDevice(g *globals) *cobra.Command {
 		Long: `All your devices have all your spaces. A device that is added gets a key of its own,
 for which one that you have already vouches; the recovery phrase stays where it is.`,
 		Example: `  cloudpal device add            on this machine, shows a code
-  cloudpal join 4821-guitar-lemon   on the new one`,
+  cloudpal join 4821-guitar-lantern   on the new one`,
 	}
 	cmd.AddCommand(newDeviceAdd(g), newDeviceLs(g), newDeviceRename(g), newDeviceRemove(g))
 	return cmd
@@ -168,7 +168,7 @@ waits until a member lets you in. The space then arrives here and on your other 
 On a machine that belongs to nobody yet, a code is that of "device add": the machine
 becomes one of your devices and gets all your spaces.`,
 		Example: `  cloudpal join cloudpal://invite/…
-  cloudpal join 4821-guitar-lemon`,
+  cloudpal join 4821-guitar-lantern`,
 		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			r.Connect, r.Ref = o.request(), a[0]

@@ -183,7 +183,7 @@ func (g *globals) begin(ctx context.Context, c *client.Client, o *upOptions) err
 		return g.becomeSomebody(ctx, c, &o.identity)
 	}
 	if !api.IsCode(code) {
-		return fault.New(fault.Usage, "%q is no code", code).Hint("it looks like 4821-guitar-lemon")
+		return fault.New(fault.Usage, "%q is no code", code).Hint("it looks like 4821-guitar-lantern")
 	}
 	r := api.JoinRequest{Connect: o.connectFlags.request(), Ref: code}
 	if r.KeyProtection, err = o.identity.choose(ctx, g, c); err != nil {

@@ -23,7 +23,7 @@ func TestInvitesAreReadAsLinksAndAsText(t *testing.T) {
 
 func TestWrongInvitesAreExplained(t *testing.T) {
 	text := Link(blindpairing.NewInvite(hypercrypto.Key{1}))
-	for _, text := range []string{"", text[:len(text)-9], "4821-guitar-lemon", "cloudpal://invite/yyyy"} {
+	for _, text := range []string{"", text[:len(text)-9], "4821-guitar-lantern", "cloudpal://invite/yyyy"} {
 		if _, err := Parse(text); fault.KindOf(err) != fault.Usage || len(fault.HintsOf(err)) == 0 && text != "" {
 			t.Errorf("%q: %v", text, err)
 		}

@@ -39,7 +39,7 @@ func New() Code {
 	return Code{Number: int(n), Words: [2]string{words[b[0]], words[b[1]]}}
 }
 
-// String is the canonical form: "4821-guitar-lemon".
+// String is the canonical form: "4821-guitar-lantern".
 func (c Code) String() string { return fmt.Sprintf("%d-%s-%s", c.Number, c.Words[0], c.Words[1]) }
 
 // Secret is what both sides put into the key exchange.
@@ -69,7 +69,7 @@ func Parse(s string) (Code, error) {
 	var c Code
 	switch {
 	case digits == "":
-		return c, &ParseError{problem: "the number is missing; a code looks like 4821-guitar-lemon"}
+		return c, &ParseError{problem: "the number is missing; a code looks like 4821-guitar-lantern"}
 	case len(digits) != 4 || digits[0] == '0':
 		return c, &ParseError{Word: digits, problem: fmt.Sprintf("%q is not the number of a code; it has four digits and does not begin with 0", digits)}
 	}
@@ -85,7 +85,7 @@ func Parse(s string) (Code, error) {
 		}
 	}
 	if len(letters) != 2 {
-		return Code{}, &ParseError{problem: fmt.Sprintf("a code has two words, not %d; it looks like 4821-guitar-lemon", len(letters))}
+		return Code{}, &ParseError{problem: fmt.Sprintf("a code has two words, not %d; it looks like 4821-guitar-lantern", len(letters))}
 	}
 	c.Words = [2]string(letters)
 	return c, nil

@@ -1,5 +1,5 @@
 // Package spoken makes and reads short codes that one person says to another,
-// such as "4821-guitar-lemon".
+// such as "4821-guitar-lantern".
 //
 // The number finds the other side and is no secret; the two words are, 16 bits of
 // them, enough for a secret of which everybody has one guess (package cpace).
