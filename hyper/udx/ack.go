@@ -109,11 +109,26 @@ func (st *Stream) delivered(p *packet, now time.Duration) {
 
 // acknowledged is called after a run of packets has been taken in.
 func (st *Stream) acknowledged(now time.Duration) {
-	sample := &st.cc.sample
-	if sample.acked == 0 {
-		return
-	}
 	s := &st.snd
+	news := st.cc.sample.acked > 0
+	if news {
+		st.learn(now)
+	}
+	// What came out of turn was news when blocks named it, and is in turn only now.
+	st.checkChange()
+	if s.endSent && s.una == s.next && !s.endAcked {
+		s.endAcked = true
+		// The other side learns at once that we only wait for its end.
+		st.ackPending = st.ackPending || !st.rcv.ended
+	}
+	if news && (s.count > 0 || s.ready()) {
+		st.schedule()
+	}
+}
+
+// learn draws conclusions from what has arrived at the other side.
+func (st *Stream) learn(now time.Duration) {
+	sample := &st.cc.sample
 	if st.rack.limited || st.rack.wasLimited {
 		// What arrived long ago may have become known only now.
 		sample.valid = false
@@ -122,18 +137,9 @@ func (st *Stream) acknowledged(now time.Duration) {
 		st.rtt.sample(sample.rtt)
 	}
 	st.detectLoss(now)
-	st.cc.acknowledged(now, s.inflight)
+	st.cc.acknowledged(now, st.snd.inflight)
 	st.rack.probing, st.rack.fresh, st.rack.wasLimited = false, false, st.rack.limited
 	st.timers.acknowledged(st, now)
-	st.checkChange()
-	if s.endSent && s.una == s.next && !s.endAcked {
-		s.endAcked = true
-		// The other side learns at once that we only wait for its end.
-		st.ackPending = st.ackPending || !st.rcv.ended
-	}
-	if s.count > 0 || s.ready() {
-		st.schedule()
-	}
 }
 
 // acknowledge sends what was received: one packet as a rule. If the ranges do not
