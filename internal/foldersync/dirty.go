@@ -27,6 +27,9 @@ const maxDirty = 20_000
 const (
 	quietTime = 50 * time.Millisecond
 	longWait  = 10 * time.Second
+	// together is how far apart are changes that are looked at together if one of them is
+	// due: what is renamed changes two paths, one after the other.
+	together = quietTime / 2
 )
 
 func (d *dirtySet) add(path string) { d.after(path, 0) }
@@ -84,13 +87,22 @@ func (d *dirtySet) notify() <-chan struct{} {
 	return d.wake
 }
 
-// take returns the paths that are due, and when the next is.
+// take returns the paths that are due, with those that nearly are, and when the next is.
 func (d *dirtySet) take(now time.Time) (paths []string, next time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	for _, p := range d.paths {
+		if next.IsZero() || p.due.Before(next) {
+			next = p.due
+		}
+	}
+	if next.After(now) || next.IsZero() {
+		return nil, next
+	}
+	next = time.Time{}
 	for path, p := range d.paths {
 		switch {
-		case !p.due.After(now):
+		case !p.due.After(now.Add(together)):
 			paths = append(paths, path)
 			delete(d.paths, path)
 		case next.IsZero() || p.due.Before(next):

@@ -96,7 +96,7 @@ func (f *Folder) makeDir(at *os.Root, path, local string, mode fs.FileMode, vers
 		if _, err := at.Lstat(local); err == nil {
 			return nil // another worker was first
 		}
-		f.dirty.add(path)
+		f.dirty.after(path, quietTime)
 		return fmt.Errorf("%w: %s is gone", errLocal, path)
 	}
 	if err := at.Mkdir(local, 0o700); err != nil {

@@ -343,7 +343,7 @@ func (p *puller) outcome(path string, err error) error {
 	p.pending[path] = true
 	p.f.mu.Unlock()
 	if errors.Is(err, errLocal) {
-		p.f.dirty.add(path)
+		p.f.dirty.after(path, quietTime)
 		return nil
 	}
 	p.f.progress.problem(partPull, path, err)

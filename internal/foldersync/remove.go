@@ -15,9 +15,12 @@ func (w *writer) remove(path string, leave bool) error {
 	w.f.mu.Lock()
 	defer w.f.mu.Unlock()
 	w.close() // what is removed may be what is open
+	if _, known, err := w.f.idx.get(path); err != nil || !known {
+		return err
+	}
 	at, err := w.f.enterLocked(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return w.forget(path)
+		return w.missing(path, leave)
 	}
 	if err != nil {
 		return err
@@ -27,17 +30,14 @@ func (w *writer) remove(path string, leave bool) error {
 	if err != nil {
 		return err
 	}
-	r, known, err := w.f.check(at, path, local)
-	switch {
-	case errors.Is(err, errLocal) && known:
-		if _, statErr := at.root.Lstat(local); errors.Is(statErr, fs.ErrNotExist) {
-			return w.forget(path) // both removed it
+	r, _, err := w.f.check(at, path, local)
+	if errors.Is(err, errLocal) {
+		if _, err := at.root.Lstat(local); errors.Is(err, fs.ErrNotExist) {
+			return w.missing(path, leave)
 		}
+	}
+	if err != nil {
 		return err
-	case err != nil:
-		return err
-	case !known:
-		return nil
 	}
 	if leave {
 		// After a crash in between it must not seem to be deleted here.
@@ -64,6 +64,15 @@ func (w *writer) remove(path string, leave bool) error {
 		return err
 	}
 	return w.removeImplied(path)
+}
+
+// missing is remove of what is not on disk. It was removed here too, or has another name by
+// now, under which push looks for what the index knows of it.
+func (w *writer) missing(path string, leave bool) error {
+	if leave {
+		return w.forget(path)
+	}
+	return fmt.Errorf("%w: %s is gone", errLocal, path)
 }
 
 func (w *writer) forget(path string) error {

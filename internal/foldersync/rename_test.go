@@ -1,10 +1,16 @@
 package foldersync
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tradle/cloudpal/internal/filetree"
 )
 
 func TestRenamesMoveNoContent(t *testing.T) {
@@ -126,6 +132,76 @@ func TestRenameMeetsEdit(t *testing.T) {
 	if !found {
 		t.Errorf("%q", a.texts())
 	}
+}
+
+// interrupted is a tree in which something happens just after a move was committed.
+type interrupted struct {
+	*view
+	after func()
+}
+
+func (x *interrupted) Commit(ctx context.Context, changes []filetree.Change) ([]filetree.Version, error) {
+	versions, err := x.view.Commit(ctx, changes)
+	if err == nil && changes[0].Action == filetree.Move {
+		x.after()
+	}
+	return versions, err
+}
+
+// What is written to disk while a move is being committed does not make the index forget
+// what moved: an edit that comes with it is no conflict.
+func TestPullDuringAMove(t *testing.T) {
+	for name, c := range map[string]struct{ from, to string }{"a folder": {"dir", "new"}, "a file": {"dir/file", "dir/renamed"}} {
+		t.Run(name, func(t *testing.T) {
+			tree := newMemTree()
+			x := &interrupted{view: tree.view()}
+			a, b := newBox(t, tree, nil), newBoxOn(t, tree, x, nil)
+			a.write("dir/file", "before")
+			a.write("dir/other", "other")
+			a.once()
+			b.once()
+			edited := c.to
+			if c.from == "dir" {
+				edited += "/file"
+			}
+			must(t, os.Rename(b.path(c.from), b.path(c.to)))
+			x.after = func() {
+				a.once()
+				a.write(edited, "after")
+				a.once()
+				must(t, b.pull(t.Context()))
+			}
+			b.once()
+			a.once()
+			wantEqual(t, "folder b", b.texts(), a.texts())
+			want := map[string]string{"dir/": "", "dir/renamed": "after", "dir/other": "other"}
+			if c.from == "dir" {
+				want = map[string]string{"new/": "", "new/file": "after", "new/other": "other"}
+			}
+			wantEqual(t, "tree", tree.texts(), want)
+		})
+	}
+}
+
+// Both paths of a rename are looked at together, though one changed a little later.
+func TestChangesThatBelongTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d dirtySet
+		d.after("old", quietTime)
+		time.Sleep(together / 2)
+		d.after("new", quietTime)
+		time.Sleep(together)
+		d.after("later", quietTime)
+		if paths, next := d.take(time.Now()); len(paths) > 0 || time.Until(next) != quietTime-together-together/2 {
+			t.Fatalf("%q are due, the next in %v", paths, time.Until(next))
+		}
+		time.Sleep(quietTime - together - together/2)
+		paths, next := d.take(time.Now())
+		slices.Sort(paths)
+		if !slices.Equal(paths, []string{"new", "old"}) || time.Until(next) != together+together/2 {
+			t.Errorf("%q are due, the next in %v", paths, time.Until(next))
+		}
+	})
 }
 
 func TestCopiesAndTouchesStoreNothing(t *testing.T) {
