@@ -384,7 +384,8 @@ func TestUpdateTellsWhetherThereIsNews(t *testing.T) {
 			t.Fatalf("a second update says %v, %v", changed, err)
 		}
 		n.Call(t, "append", Args{"core": "b", "text": "more"})
-		until(t, theirs, "the announcement", func() bool { return theirs.RemoteContiguousLength() == length+1 })
+		// It tells that it has the block, and then that the log is longer.
+		until(t, theirs, "the announcement", func() bool { return theirs.Peers()[0].Stats().RemoteLength == length+1 })
 	}
 }
 

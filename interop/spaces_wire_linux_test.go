@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -58,11 +59,23 @@ func stored(one, two *keeper) (a, b int64) {
 	return a, b
 }
 
+// verify has the other side prove what it has. That is due a few times a day, and costs by
+// itself.
+func (s *keeper) verify() {
+	s.b.t.Helper()
+	eventually(s.b.t, "verified", func() bool {
+		return strings.Contains(s.run("space", "status", "family", "--verify", "--json"), `"verified":`)
+	})
+}
+
 // cost runs something that changes one of the folders, waits until they are equal, and
 // returns how many bytes that sent, both ways, and how many each side stores since.
 func cost(t testing.TB, one, two *keeper, change func()) (sent uint64, storedOne, storedTwo int64) {
 	t.Helper()
 	a, b := stored(one, two)
+	for _, s := range []*keeper{one, two} {
+		s.verify()
+	}
 	before := still(t, one, two)
 	change()
 	sent = still(t, one, two) - before
