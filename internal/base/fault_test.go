@@ -46,24 +46,9 @@ func TestABaseOnAFailingDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, opening := range []bool{false, true} {
-		for _, way := range baddisk.Ways() {
-			t.Run(fmt.Sprintf("opening %v/%v", opening, way), func(t *testing.T) {
-				t.Parallel()
-				var failures, tries int64
-				for ; ; way = way.Next(*everyFault) {
-					seen, failed := failBase(t, mem, want, opening, way)
-					if t.Failed() {
-						t.Fatalf("at operation %d of %d", way.At, seen)
-					}
-					if seen <= way.At {
-						break
-					}
-					failures += failed
-					tries++
-				}
-				t.Logf("%d failed operations in %d tries", failures, tries)
-			})
-		}
+		baddisk.Run(t, fmt.Sprint("opening ", opening), *everyFault, func(t *testing.T, way baddisk.Fault) (seen, failed int64) {
+			return failBase(t, mem, want, opening, way)
+		})
 	}
 }
 

@@ -101,7 +101,9 @@ and ends.`,
 		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			r.Connect, r.Name = o.request(), a[0]
-			return interrupted(cmd.Context(), g.stream(cmd.Context(), "/v1/base/invite", r, func(e client.Event) error { return g.showInvite(e, draw) }))
+			return interrupted(cmd.Context(), g.stream(cmd.Context(), "/v1/base/invite", r, func(e client.Event) error {
+				return g.showInvite(e, draw, "waiting for devices; press Ctrl-C to stop", "cloudpal base join NAME")
+			}))
 		},
 	}
 	f := cmd.Flags()
@@ -115,7 +117,9 @@ and ends.`,
 	return cmd
 }
 
-func (g *globals) showInvite(e client.Event, draw bool) error {
+// showInvite shows an invite to a base or a space, and who comes by it. Under the link is
+// said what to do next; join is the command that takes a code.
+func (g *globals) showInvite(e client.Event, draw bool, next, join string) error {
 	switch e.Type {
 	case api.TypeInvited:
 		var v api.Invited
@@ -131,10 +135,10 @@ func (g *globals) showInvite(e client.Event, draw bool) error {
 			return err
 		}
 		if !g.quiet {
-			g.newProgress().print("waiting for devices; press Ctrl-C to stop")
+			g.newProgress().print(next)
 		}
 	case api.TypeCode:
-		return g.showCode(e, "cloudpal base join NAME")
+		return g.showCode(e, join)
 	case api.TypeMet:
 		return g.showMeeting(e)
 	case api.TypeJoined:
@@ -143,6 +147,12 @@ func (g *globals) showInvite(e client.Event, draw bool) error {
 			return err
 		}
 		return g.print("joined: %s", v.Key)
+	case api.TypePerson:
+		var v api.Person
+		if err := e.Decode(&v); err != nil {
+			return err
+		}
+		return g.print("joined: %s (%s)", plain(v.Name), v.Role)
 	}
 	return nil
 }

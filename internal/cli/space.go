@@ -10,7 +10,6 @@ import (
 
 	"github.com/tradle/cloudpal/internal/api"
 	"github.com/tradle/cloudpal/internal/api/client"
-	"github.com/tradle/cloudpal/internal/cli/qr"
 )
 
 func newSpace(g *globals) *cobra.Command {
@@ -102,7 +101,9 @@ with it. The code is good for one try, while the command waits.`,
 		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			r.Connect, r.Space, r.Wait = o.request(), a[0], !later
-			return interrupted(cmd.Context(), g.stream(cmd.Context(), "/v1/space/invite", r, func(e client.Event) error { return g.showSpaceInvite(e, draw) }))
+			return interrupted(cmd.Context(), g.stream(cmd.Context(), "/v1/space/invite", r, func(e client.Event) error {
+				return g.showInvite(e, draw, "on the other machine: cloudpal join INVITE", "cloudpal join")
+			}))
 		},
 	}
 	f := cmd.Flags()
@@ -115,38 +116,6 @@ with it. The code is good for one try, while the command waits.`,
 	f.BoolVar(&later, "no-wait", false, "print the invite and end; a device that is up lets in who has it")
 	o.add(f)
 	return cmd
-}
-
-func (g *globals) showSpaceInvite(e client.Event, draw bool) error {
-	switch e.Type {
-	case api.TypeInvited:
-		var v api.Invited
-		if err := e.Decode(&v); err != nil {
-			return err
-		}
-		if draw {
-			if err := qr.Write(g.stdout, api.ForQR(v.Link)); err != nil {
-				return err
-			}
-		}
-		if err := g.print("%s", v.Link); err != nil {
-			return err
-		}
-		if !g.quiet {
-			g.newProgress().print("on the other machine: cloudpal join INVITE")
-		}
-	case api.TypeCode:
-		return g.showCode(e, "cloudpal join")
-	case api.TypeMet:
-		return g.showMeeting(e)
-	case api.TypePerson:
-		var v api.Person
-		if err := e.Decode(&v); err != nil {
-			return err
-		}
-		return g.print("joined: %s (%s)", plain(v.Name), v.Role)
-	}
-	return nil
 }
 
 func newSpaceInvites(g *globals) *cobra.Command {

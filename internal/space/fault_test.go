@@ -195,24 +195,7 @@ func rawBlocks(t *testing.T, c *hypercore.Core) (list [][]byte) {
 func TestSpacesOnAFailingDisk(t *testing.T) {
 	im := newBadImage(t)
 	for name, story := range faultStories {
-		for _, way := range baddisk.Ways() {
-			t.Run(name+"/"+way.String(), func(t *testing.T) {
-				t.Parallel()
-				var failures, tries int64
-				for ; ; way = way.Next(*everyFault) {
-					seen, failed := im.fail(t, story, way)
-					if t.Failed() {
-						t.Fatalf("at operation %d of %d", way.At, seen)
-					}
-					if seen <= way.At {
-						break
-					}
-					failures += failed
-					tries++
-				}
-				t.Logf("%d failed operations in %d tries", failures, tries)
-			})
-		}
+		baddisk.Run(t, name, *everyFault, func(t *testing.T, way baddisk.Fault) (seen, failed int64) { return im.fail(t, story, way) })
 	}
 }
 

@@ -210,24 +210,9 @@ func TestFilesOnAFailingDisk(t *testing.T) {
 	stories := maps.Clone(faultStories)
 	stories["open"] = nil
 	for name, story := range stories {
-		for _, way := range baddisk.Ways() {
-			t.Run(name+"/"+way.String(), func(t *testing.T) {
-				t.Parallel()
-				var failures, tries int64
-				for ; ; way = way.Next(*everyFault) {
-					seen, failed := failFiles(t, of, image, before, story, way)
-					if t.Failed() {
-						t.Fatalf("at operation %d of %d", way.At, seen)
-					}
-					if seen <= way.At {
-						break
-					}
-					failures += failed
-					tries++
-				}
-				t.Logf("%d failed operations in %d tries", failures, tries)
-			})
-		}
+		baddisk.Run(t, name, *everyFault, func(t *testing.T, way baddisk.Fault) (seen, failed int64) {
+			return failFiles(t, of, image, before, story, way)
+		})
 	}
 }
 
