@@ -385,7 +385,7 @@ func TestUpdateTellsWhetherThereIsNews(t *testing.T) {
 		}
 		n.Call(t, "append", Args{"core": "b", "text": "more"})
 		// It tells that it has the block, and then that the log is longer.
-		until(t, theirs, "the announcement", func() bool { return theirs.Peers()[0].Stats().RemoteLength == length+1 })
+		eventually(t, "the announcement", func() bool { return theirs.Peers()[0].Stats().RemoteLength == length+1 })
 	}
 }
 

@@ -167,3 +167,14 @@ func (h *hub) connect(t testing.TB, n *Node, r link) {
 	port := n.Call(t, "listen", Args{"initiator": !r.weInitiate}).Num("port")
 	h.dial(t, port, r.weInitiate)
 }
+
+// eventually waits for something that is going to be true.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for until := time.Now().Add(patience); !ok(); {
+		if time.Now().After(until) {
+			t.Fatalf("after %v: not %s", patience, what)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}

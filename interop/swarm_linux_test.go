@@ -83,17 +83,6 @@ func seeded(n int) (*hypercrypto.KeyPair, string) {
 	return hypercrypto.KeyPairFromSeed(seed), hex.EncodeToString(seed[:])
 }
 
-// eventually waits for something that is going to be true.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for until := time.Now().Add(patience); !ok(); {
-		if time.Now().After(until) {
-			t.Fatalf("after %v: not %s", patience, what)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
 // Both directions of finding: one side announces a topic, the other looks it up;
 // then a store here and a store there exchange what they have over the
 // connection of the swarm.
