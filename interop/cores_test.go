@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tradle/cloudpal/hyper/hypercore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
@@ -181,7 +182,8 @@ func describe(c *hypercore.Core) string {
 	return text
 }
 
-// until waits until cond holds. It looks after every event of the core.
+// until waits until cond holds. It looks after every event of the core, and now and then in between: what a peer says
+// of itself is not always an event.
 func until(t testing.TB, c *hypercore.Core, what string, cond func() bool) {
 	t.Helper()
 	if err := waitUntil(testContext(t), c, cond); err != nil {
@@ -198,9 +200,12 @@ func waitUntil(ctx context.Context, c *hypercore.Core, cond func() bool) error {
 		}
 	})
 	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
 	for !cond() {
 		select {
 		case <-changed:
+		case <-tick.C:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -297,10 +302,18 @@ func count(t testing.TB, c *hypercore.Core, typ hypercore.EventType) *counter {
 	return n
 }
 
-func (n *counter) counts() (distinct, total int) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return len(n.blocks), n.total
+// counts returns how many events came. It waits until they are as many as are wanted: who waits for a block may have it
+// before the event that tells of it, and a peer may have it before we say that it was sent.
+func (n *counter) counts(t testing.TB, wanted int) (distinct, total int) {
+	t.Helper()
+	for ctx := testContext(t); ; time.Sleep(time.Millisecond) {
+		n.mu.Lock()
+		distinct, total = len(n.blocks), n.total
+		n.mu.Unlock()
+		if total >= wanted || ctx.Err() != nil {
+			return distinct, total
+		}
+	}
 }
 
 func hexOf(b []byte) string { return hex.EncodeToString(b) }

@@ -26,7 +26,7 @@ const (
 )
 
 // patience bounds every wait for a peer. It is long because CI machines are slow; a healthy run never comes near it.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 // Event is one line of a peer's output.
 type Event map[string]any
@@ -167,11 +167,17 @@ func (n *Node) readEvents(r io.Reader) {
 }
 
 func (n *Node) readErrors(r io.Reader) {
-	in := bufio.NewScanner(r)
-	for in.Scan() {
-		n.mu.Lock()
-		n.keepLocked("err: ", in.Bytes())
-		n.mu.Unlock()
+	in := bufio.NewReader(r)
+	for {
+		line, err := in.ReadBytes('\n')
+		if line = bytes.TrimSpace(line); len(line) > 0 {
+			n.mu.Lock()
+			n.keepLocked("err: ", line)
+			n.mu.Unlock()
+		}
+		if err != nil {
+			return
+		}
 	}
 }
 

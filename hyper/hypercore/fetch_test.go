@@ -68,6 +68,8 @@ func TestClearedBlocksAreFetchedAgainByADownload(t *testing.T) {
 	if err := r.Download(Range{Start: 5, End: 90}).Wait(timeout(t)); err != nil {
 		t.Fatal(err)
 	}
+	// A block is held a moment before it is counted.
+	wait(t, "the count", func() bool { return r.Info().BlocksDownloaded >= 150 })
 	if n := r.Info().BlocksDownloaded; n != 150 {
 		t.Errorf("%d blocks downloaded", n)
 	}

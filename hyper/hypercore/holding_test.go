@@ -18,6 +18,8 @@ func partial(t *testing.T) (w, r *Core, p *Peer) {
 	if err := r.Download(Range{Blocks: []uint64{5, 6, 7, 8, 20}}).Wait(timeout(t)); err != nil {
 		t.Fatal(err)
 	}
+	// What it has not published it does not tell.
+	wait(t, "publication", func() bool { return r.PublishedLength() == 40 })
 	first.stop()
 	for ctx := timeout(t); len(r.Peers())+len(w.Peers()) > 0 && ctx.Err() == nil; {
 		time.Sleep(time.Millisecond)

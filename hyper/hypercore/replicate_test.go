@@ -89,39 +89,55 @@ func TestSeveralPeersShareTheWork(t *testing.T) {
 	r := reader(t, w, &Options{MaxInflight: 8})
 	replicate(t, w, r)
 	replicate(t, second, r)
+	settled(t, r, w)
+	wait(t, "two peers with all blocks", func() bool {
+		n := 0
+		for _, p := range r.Peers() {
+			if s := p.Stats(); s.RemoteLength == 400 && s.RemoteContiguousLength == 400 {
+				n++
+			}
+		}
+		return n == 2
+	})
 	if err := r.Download(Range{}).Wait(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if r.ContiguousLength() != 400 || r.TreeHash() != w.TreeHash() {
 		t.Errorf("%+v", r.Info())
 	}
-	for _, p := range r.Peers() {
-		if p.Stats().BlocksDownloaded == 0 {
-			t.Error("a peer was not asked for anything")
+	// Whoever was asked answers, also if the blocks came from elsewhere in the meantime.
+	wait(t, "answers of both peers", func() bool {
+		for _, p := range r.Peers() {
+			if s := p.Stats(); s.BlocksDownloaded+s.BlocksUnused == 0 {
+				return false
+			}
 		}
-	}
+		return true
+	})
 	checkCounters(t, r, 400, 16<<10)
 }
 
 // checkCounters checks that n blocks of a size counted once each, however often
-// they travelled, and that the peers' counters add up to the log's.
+// they travelled, and that the peers' counters add up to the log's as soon as
+// nothing is on its way any more.
 func checkCounters(t *testing.T, r *Core, n, size uint64) {
 	t.Helper()
 	i := r.Info()
 	if i.BlocksDownloaded != n || i.BytesDownloaded != n*size {
 		t.Errorf("%d blocks, %d bytes", i.BlocksDownloaded, i.BytesDownloaded)
 	}
-	var sum PeerStats
-	for _, p := range r.Peers() {
-		s := p.Stats()
-		sum.BlocksDownloaded += s.BlocksDownloaded
-		sum.BytesDownloaded += s.BytesDownloaded
-		sum.BlocksUnused += s.BlocksUnused
-		sum.BytesUnused += s.BytesUnused
-	}
-	if sum.BlocksDownloaded != n || sum.BytesDownloaded != n*size || sum.BlocksUnused != i.BlocksUnused || sum.BytesUnused != i.BytesUnused {
-		t.Errorf("peers %+v, log %+v", sum, i)
-	}
+	wait(t, "counters that agree", func() bool {
+		var sum PeerStats
+		for _, p := range r.Peers() {
+			s := p.Stats()
+			sum.BlocksDownloaded += s.BlocksDownloaded
+			sum.BytesDownloaded += s.BytesDownloaded
+			sum.BlocksUnused += s.BlocksUnused
+			sum.BytesUnused += s.BytesUnused
+		}
+		i := r.Info()
+		return sum.BlocksDownloaded == n && sum.BytesDownloaded == n*size && sum.BlocksUnused == i.BlocksUnused && sum.BytesUnused == i.BytesUnused
+	})
 }
 
 func TestCutConnectionsAreTakenUp(t *testing.T) {
@@ -258,19 +274,14 @@ func TestPushAndExtension(t *testing.T) {
 	if a, b := <-words, <-words; a != "hello" || b != "again" {
 		t.Errorf("%q %q", a, b)
 	}
-	for i := uint64(0); ; {
-		// The writer has to have heard that pushing is allowed.
+	// The writer has to have heard that pushing is allowed.
+	wait(t, "leave to push", func() bool {
 		n, err := w.Push(3)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n == 1 {
-			break
-		}
-		if i++; i > 1e6 {
-			t.Fatal("pushing is not allowed")
-		}
-	}
+		return n == 1
+	})
 	if i := <-arrived; i != 3 {
 		t.Errorf("block %d", i)
 	}

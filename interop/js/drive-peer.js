@@ -10,7 +10,7 @@ const { createHash } = require('crypto')
 const Corestore = require('corestore')
 const Hyperdrive = require('hyperdrive')
 const Localdrive = require('localdrive')
-const { say, serve } = require('./lib/commands')
+const { say, serve, patience } = require('./lib/commands')
 const { Cores, hex, unhex } = require('./lib/cores')
 const { prngBytes } = require('./lib/prng')
 const Net = require('./lib/net')
@@ -115,7 +115,7 @@ const own = {
   truncate: async (o) => { await at(o).truncate(o.version); return { version: at(o).version } },
   clear: async (o) => { await at(o).clear(o.path) },
   get: async (o) => {
-    const b = await at(o).get(o.path, { timeout: 30000, follow: o.follow })
+    const b = await at(o).get(o.path, { timeout: patience, follow: o.follow })
     if (b === null) return { found: false }
     const r = { found: true, size: b.length, sha256: sha(b) }
     if (b.length <= 4096) r.text = b.toString()

@@ -8,7 +8,7 @@
 const version = require('./lib/version')
 const path = require('path')
 const Corestore = require('corestore')
-const { say, serve } = require('./lib/commands')
+const { say, serve, patience } = require('./lib/commands')
 const { Cores, hex, unhex } = require('./lib/cores')
 const Net = require('./lib/net')
 
@@ -62,7 +62,7 @@ const own = {
       const core = root.get({ key: unhex(k) })
       await core.ready()
       const all = []
-      for (let j = 0; j < o.blocks; j++) all.push(core.get(j, { timeout: 50000 }).then((b) => b.toString()))
+      for (let j = 0; j < o.blocks; j++) all.push(core.get(j, { timeout: patience }).then((b) => b.toString()))
       const r = await Promise.all(all)
       await core.close()
       return r

@@ -4,6 +4,9 @@
 // are sent one after the other. The process ends when its input ends.
 const readline = require('readline')
 
+// How long a peer waits for others, in milliseconds: less than those wait who run it, because it can say what is missing.
+const patience = 120000
+
 function say (o) {
   process.stdout.write(JSON.stringify(o) + '\n')
 }
@@ -34,4 +37,4 @@ function serve (commands, onend) {
   })
 }
 
-module.exports = { say, serve }
+module.exports = { say, serve, patience }

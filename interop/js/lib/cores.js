@@ -2,7 +2,7 @@
 // Commands on named cores. How a core is opened is the business of the program (a bare hypercore or a corestore).
 const crypto = require('hypercore-crypto')
 const { createHash } = require('crypto')
-const { say } = require('./commands')
+const { say, patience } = require('./commands')
 const { Prng, prngBytes, testBlock } = require('./prng')
 
 const hex = (b) => (b === null || b === undefined ? null : Buffer.from(b).toString('hex'))
@@ -39,7 +39,7 @@ class Watched {
 
   // Resolves when test() is true. It is looked at after every event of the core, and now and then in between because
   // not every change has an event.
-  until (test, what, ms = 30000) {
+  until (test, what) {
     return new Promise((resolve, reject) => {
       const done = (err) => {
         clearInterval(tick)
@@ -52,7 +52,7 @@ class Watched {
         try { if (test()) done() } catch (err) { done(err) }
       }
       const tick = setInterval(check, 20)
-      const timer = setTimeout(() => done(new Error('timeout waiting for ' + what + ': ' + JSON.stringify(this.info()))), ms)
+      const timer = setTimeout(() => done(new Error('timeout waiting for ' + what + ': ' + JSON.stringify(this.info()))), patience)
       this.waiters.add(check)
       check()
     })
@@ -119,7 +119,7 @@ class Cores {
   }
 
   commands () {
-    const timeout = 30000
+    const timeout = patience
     return {
       // {core: name, ...} -> info. {blocks: n} appends the first n test blocks, {download: true} wants all, for ever.
       open: async (o) => {
