@@ -121,7 +121,7 @@ func TestOurMirrorServesJavaScript(t *testing.T) {
 	// The second becomes a member; then the first goes away for a while.
 	two := startJSBlind(t, 2, one.key, args, mirror)
 	one.append(addOp(two.local, false))
-	keeps(t, m, one.key, 2)
+	keeps(t, m, one.key, 3)
 	one.Stop()
 	two.Call(t, "addBase", nil)
 	two.until(1)
@@ -292,7 +292,7 @@ func TestJavaScriptMirrorServesUs(t *testing.T) {
 		t.Helper()
 		eventually(t, fmt.Sprintf("all %d blocks at the mirror in JavaScript", length), func() bool {
 			r := js.Call(t, "record", Args{"key": key.Hex()})
-			return r.Bool("found") && r.Num("length") >= length && r.Num("contiguous") == r.Num("length")
+			return r.Bool("found") && r.Num("length") >= length && r.Num("contiguous") == r.Num("length") && r.Num("recorded") == r.Num("length")
 		})
 	}
 

@@ -151,7 +151,7 @@ func TestRelayClientsListen(t *testing.T) {
 			}()
 			c.Next(t, "the firewall question", func(e Event) bool {
 				own := ours.KeyPair().Public
-				return e.Str("event") == "firewall" && e.Str("remote") == fmt.Sprintf("%x", own[:])
+				return e.Str("event") == "firewall" && e.Str("name") == "refusing" && e.Str("remote") == fmt.Sprintf("%x", own[:])
 			})
 			cancel()
 			if err := <-failed; err == nil {

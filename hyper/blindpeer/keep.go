@@ -97,7 +97,7 @@ func (s *Server) onEvent(e *entry, ev hypercore.Event) {
 		s.mu.Unlock()
 		s.notify()
 	case hypercore.EventDownload, hypercore.EventUpload:
-		e.touched.Store(true)
+		e.touched.Store(time.Now().UnixNano())
 	}
 }
 

@@ -28,7 +28,7 @@ type entry struct {
 	over     bool                  // it grew, and there was no room
 	gone     bool                  // forgotten
 	open     *opened               // nil while nobody exchanges it
-	touched  atomic.Bool           // blocks came or went since Active
+	touched  atomic.Int64          // when blocks came or went last, in ns since 1970; 0 once Active says so
 }
 
 func costOf(r *Record) uint64 { return recordCost + r.Bytes + r.Length*blockCost }

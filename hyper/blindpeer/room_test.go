@@ -62,6 +62,29 @@ func TestLongestUnusedIsDroppedFirst(t *testing.T) {
 	}
 }
 
+// What was used one after the other counts in that order, although the records are
+// brought up to date now and then only.
+func TestUsesCountInTheirOrder(t *testing.T) {
+	m := startMirror(t, &Options{MaxBytes: 3*logCost + 2*(10*blockCost+recordCost), MaxBytesPerClient: 1 << 30})
+	a := newDevice(t, 1)
+	var logs []*hypercore.Core
+	for i := range 3 {
+		c := a.bigLog(string(rune('a' + i)))
+		a.keep(c, Subject{}, m)
+		m.holds(c)
+		logs = append(logs, c)
+	}
+	for i, k := range []int{1, 2, 0} {
+		m.reads(byte(2+i), logs[k])
+	}
+	d := a.bigLog("d")
+	a.keep(d, Subject{}, m)
+	m.holds(d)
+	if m.cleared(logs[0]) || !m.cleared(logs[1]) || m.cleared(logs[2]) {
+		t.Errorf("cleared: a %v, b %v, c %v", m.cleared(logs[0]), m.cleared(logs[1]), m.cleared(logs[2]))
+	}
+}
+
 func TestLogsAreForgottenWhenClearingIsNotEnough(t *testing.T) {
 	m := startMirror(t, &Options{MaxBytes: 2*logCost + 100, MaxBytesPerClient: 1 << 30})
 	a := newDevice(t, 1)

@@ -239,8 +239,9 @@ func (s *Server) flush(mode storage.Mode) error {
 
 // noteTouch takes over that blocks came or went. s.change and s.mu are held.
 func (s *Server) noteTouch(e *entry) {
-	if e.touched.Swap(false) {
-		e.Active = time.Now()
+	ns := e.touched.Swap(0)
+	if at := time.Unix(0, ns); ns != 0 && at.After(e.Active) {
+		e.Active = at
 		s.ledger.dirty[e] = struct{}{}
 	}
 }

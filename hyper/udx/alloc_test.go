@@ -7,6 +7,19 @@ import (
 	"testing"
 )
 
+// fewest returns the fewest allocations per run of f that a few measurements find,
+// the first that finds no more than enough.
+func fewest(enough float64, runs int, f func()) float64 {
+	n := testing.AllocsPerRun(runs, f)
+	for range 5 {
+		if n <= enough {
+			break
+		}
+		n = min(n, testing.AllocsPerRun(runs, f))
+	}
+	return n
+}
+
 func TestPacketsCostNoAllocation(t *testing.T) {
 	x, y := pair(t, nil)
 	const size = 1 << 20
@@ -24,8 +37,9 @@ func TestPacketsCostNoAllocation(t *testing.T) {
 	for range 64 { // fills pools
 		x.Write(buf)
 	}
-	// A MiB is about 720 packets each way.
-	n := testing.AllocsPerRun(50, func() {
+	// A MiB is about 720 packets each way. More packets may be under way than ever
+	// before, and a garbage collection empties pools: neither happens all the time.
+	n := fewest(20, 50, func() {
 		if _, err := x.Write(buf); err != nil {
 			t.Error(err)
 		}
@@ -41,7 +55,7 @@ func TestSmallWritesAndMessagesCostNoAllocation(t *testing.T) {
 	x, y := pair(t, nil)
 	buf := make([]byte, 100)
 	echo := make([]byte, 100)
-	n := testing.AllocsPerRun(2000, func() {
+	n := fewest(0, 2000, func() {
 		if _, err := x.Write(buf); err != nil {
 			t.Error(err)
 		}

@@ -25,13 +25,14 @@ const commands = {
     await peer.listen()
     return { publicKey: hex(peer.publicKey) }
   },
-  // {key} -> the record, and whether all blocks are here
+  // {key} -> the record, the length that it is of, and whether all blocks are here. The log is longer a moment before the
+  // record says so.
   record: async (o) => {
     const r = await peer.db.get('@blind-peer/cores', { key: unhex(o.key) })
     if (!r) return { found: false }
     const core = peer.store.get({ key: unhex(o.key) })
     await core.ready()
-    const out = { found: true, length: core.length, contiguous: core.contiguousLength, bytes: r.bytesAllocated, priority: r.priority, announce: r.announce, referrer: hex(r.referrer), cleared: r.blocksCleared }
+    const out = { found: true, recorded: r.length, length: core.length, contiguous: core.contiguousLength, bytes: r.bytesAllocated, priority: r.priority, announce: r.announce, referrer: hex(r.referrer), cleared: r.blocksCleared }
     await core.close()
     return out
   }

@@ -77,42 +77,47 @@ serve({
     return { publicKey: hex(server.publicKey), relayAddresses: server.relayAddresses.map(text) }
   },
 
-  // a client that wants everything back; hold keeps the connection until its path changes, at most so many ms
+  // a client that wants everything back within timeout ms; unordered messages, which may get lost, are sent until they
+  // come back. hold then keeps the connection until its path changes, at most so many ms
   connect ({ key, relay, through, size = 65536, messages = 3, hold = 0, timeout = 60000, local = true, reusable }) {
     const t0 = Date.now()
     const s = dht.connect(unhex(key), { reusableSocket: reusable, relayThrough: unhex(relay), relayAddresses: through && through.map(addr), localConnection: local })
     remember(s)
     return new Promise((resolve, reject) => {
       let got = 0
-      let msgs = 0
       let opened = 0
       let changed = 0
+      let done = false
       const data = b4a.alloc(size, 7)
-      const timer = setTimeout(() => { reject(new Error('timeout: ' + got + ' bytes, ' + msgs + ' messages')); s.destroy() }, timeout)
+      const missing = new Set(Array.from({ length: messages }, (_, k) => 'unordered ' + k))
+      const send = () => { for (const m of missing) s.trySend(b4a.from(m)) }
+      const again = setInterval(() => { if (opened) send() }, 1000)
+      const quiet = () => { clearTimeout(timer); clearInterval(again) }
+      const timer = setTimeout(() => { reject(new Error('timeout: ' + got + ' bytes, ' + missing.size + ' messages are missing')); s.destroy() }, timeout)
       const maybe = () => {
-        if (got < size || msgs < messages) return
+        if (done || got < size || missing.size > 0) return
+        done = true
+        quiet()
         const ms = Date.now() - t0
         const end = ms + hold
         const poll = setInterval(() => {
           if (!changed && Date.now() - t0 < end) return
           clearInterval(poll)
-          clearTimeout(timer)
           const r = s.rawStream
           resolve({ ms, openMs: opened - t0, changedMs: changed && changed - t0, remote: r ? r.remoteHost + ':' + r.remotePort : null })
           s.end()
         }, 10)
-        got = msgs = -Infinity
       }
       s.on('open', () => {
         opened = Date.now()
         s.rawStream.on('remote-changed', () => { changed = Date.now() })
         s.write(data)
-        for (let k = 0; k < messages; k++) s.trySend(b4a.from('unordered ' + k))
+        send()
       })
       s.on('data', (d) => { for (const x of d) { if (x !== 7) return reject(new Error('corrupt')) } got += d.byteLength; maybe() })
-      s.on('message', () => { msgs++; maybe() })
-      s.on('error', (e) => { clearTimeout(timer); reject(e) })
-      s.on('close', () => { clearTimeout(timer); reject(new Error('closed')) })
+      s.on('message', (m) => { missing.delete(b4a.toString(m)); maybe() })
+      s.on('error', (e) => { quiet(); reject(e) })
+      s.on('close', () => { quiet(); reject(new Error('closed')) })
     })
   },
 

@@ -13,6 +13,7 @@ const { say, serve } = require('./lib/commands')
 
 const executablePath = process.argv[2] || '/usr/bin/chromium'
 const profile = path.resolve('profile')
+const timeout = 100000 // ms to start and to load the page, on a busy machine
 
 async function bundle () {
   const built = await esbuild.build({
@@ -42,13 +43,14 @@ async function main () {
   const context = await chromium.launchPersistentContext(profile, {
     executablePath,
     headless: true,
+    timeout,
     args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync', '--no-proxy-server']
   })
   const page = await context.newPage()
   page.on('console', (m) => console.error('console:', m.text()))
   page.on('pageerror', (err) => console.error('page:', err.stack || err.message))
-  await page.goto(`http://127.0.0.1:${server.address().port}/`)
+  await page.goto(`http://127.0.0.1:${server.address().port}/`, { timeout })
   serve({
     // the arguments and the result of fetchFile in browser/page.js
     fetch: (o) => page.evaluate((args) => window.fetchFile(args), o)

@@ -56,7 +56,7 @@ serve({
   // {name, refuse} -> {key, host, port}: a server that sends back what it gets.
   listen: async (o) => {
     const keyPair = DHT.keyPair()
-    const server = dht.createServer({ firewall: (remote) => { say({ event: 'firewall', remote: hex(remote) }); return o.refuse === true } }, (s) => {
+    const server = dht.createServer({ firewall: (remote) => { say({ event: 'firewall', name: o.name, remote: hex(remote) }); return o.refuse === true } }, (s) => {
       say({ event: 'connection', name: o.name, remote: hex(s.remotePublicKey) })
       s.on('data', (d) => s.write(d))
       s.on('end', () => s.end())

@@ -10,10 +10,13 @@ import b4a from 'b4a'
 const hex = (b) => b4a.toString(b, 'hex')
 const unhex = (s) => b4a.from(s, 'hex')
 
-// The keys of the peers that are announced for a drive.
+// The keys of the peers that are announced for a drive, as soon as there are any.
 async function peersOf (dht, drive) {
   const found = new Map()
-  for await (const r of dht.lookup(drive.discoveryKey)) for (const p of r.peers) found.set(hex(p.publicKey), p.publicKey)
+  while (found.size === 0) {
+    for await (const r of dht.lookup(drive.discoveryKey)) for (const p of r.peers) found.set(hex(p.publicKey), p.publicKey)
+    if (found.size === 0) await new Promise((resolve) => setTimeout(resolve, 500))
+  }
   return [...found.values()]
 }
 

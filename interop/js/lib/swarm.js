@@ -38,7 +38,8 @@ class Swarm {
       swarmFlush: async () => { await this.swarm.flush() },
       joinPeer: (o) => { this.swarm.joinPeer(unhex(o.key)) },
       leavePeer: (o) => { this.swarm.leavePeer(unhex(o.key)) },
-      connections: () => ({ connections: [...this.swarm.connections].map((s) => this.describe(s)) }),
+      // -> the open ones, and how many were ever dialed
+      connections: () => ({ connections: [...this.swarm.connections].map((s) => this.describe(s)), dialed: this.swarm.stats.connects.client.attempted }),
       suspend: async () => { await this.swarm.suspend() },
       resume: async () => { await this.swarm.resume() },
       unswarm: async () => { await this.swarm.destroy(); this.swarm = null }
