@@ -27,9 +27,9 @@ func TestAcksAloneConfirmAndEnd(t *testing.T) {
 	const interval = 300 * time.Millisecond
 	t.Setenv("ACK_INTERVAL", fmt.Sprint(interval.Milliseconds()))
 	peers := startBases(t, "ggjj", 3, baseOptions{acks: interval})
-	settled := func(what string, members uint64) {
+	settled := func(what string, by basePeer, members uint64) {
 		t.Helper()
-		at := peers[0].state(t).System.Length
+		at := by.state(t).System.Length // of one that knows of the change
 		converge(t, what, func(s baseState) bool {
 			return s.Members == members && s.Confirmed >= at && s.System.Signed >= at
 		}, peers...)
@@ -44,7 +44,7 @@ func TestAcksAloneConfirmAndEnd(t *testing.T) {
 		rests(t, interval, peers...)
 	}
 	peers[1].append(t, baseOp{Remove: peers[3].local()})
-	settled("removal", 3)
+	settled("removal", peers[1], 3)
 	peers[0].append(t, addOp(peers[3].local(), false))
-	settled("return", 4)
+	settled("return", peers[0], 4)
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -128,6 +129,27 @@ func writeFiles(t testing.TB, dir string, files map[string][]byte) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// holds tells whether a folder has these files and no others, links aside.
+func holds(dir string, files map[string][]byte) bool {
+	found := 0
+	err := filepath.WalkDir(dir, func(name string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		rel, err := filepath.Rel(dir, name)
+		if err != nil {
+			return err
+		}
+		want, ok := files["/"+filepath.ToSlash(rel)]
+		if got, err := os.ReadFile(name); err != nil || !ok || !bytes.Equal(got, want) {
+			return fs.SkipAll
+		}
+		found++
+		return nil
+	})
+	return err == nil && found == len(files)
 }
 
 // wantFolder wants a folder to hold these files and links and nothing else.

@@ -167,7 +167,7 @@ func TestLinkIsEnough(t *testing.T) {
 	share := b.cloudpal(one, filepath.Join(homes, "one"), boot, "share", src)
 	link := share.said(t, "shared").Str("link")
 	out := filepath.Join(t.TempDir(), "out")
-	get := b.cloudpal(two, filepath.Join(homes, "two"), boot, "get", link, out, "--timeout", "1m")
+	get := b.cloudpal(two, filepath.Join(homes, "two"), boot, "get", link, out, "--timeout", "3m")
 	if p := get.said(t, "peer"); p.Str("state") != "connected" || p.Str("path") == "" || !strings.HasPrefix(p.Str("address"), "udp://10.77.0.") {
 		t.Errorf("peer %v", p)
 	}
@@ -188,7 +188,7 @@ func TestLinkIsEnough(t *testing.T) {
 	}
 	share.interrupt()
 	out3 := filepath.Join(t.TempDir(), "out")
-	last := b.cloudpal(three, filepath.Join(homes, "three"), boot, "get", link, out3, "--timeout", "1m")
+	last := b.cloudpal(three, filepath.Join(homes, "three"), boot, "get", link, out3, "--timeout", "3m")
 	last.said(t, "got")
 	last.ends(t)
 	wantFile(t, filepath.Join(out3, "big.bin"), big)
@@ -225,7 +225,7 @@ func TestLinkIsEnoughForJavaScript(t *testing.T) {
 	topic := key.Discovery()
 	js.Call(t, "swarmJoin", Args{"topic": hex.EncodeToString(topic[:])})
 	out := filepath.Join(t.TempDir(), "out")
-	get := b.cloudpal(one, filepath.Join(homes, "get"), boot, "get", "hyper://"+key.String(), out, "--timeout", "1m")
+	get := b.cloudpal(one, filepath.Join(homes, "get"), boot, "get", "hyper://"+key.String(), out, "--timeout", "3m")
 	got := get.said(t, "got")
 	get.ends(t)
 	wantFile(t, filepath.Join(out, "sub/hello.txt"), []byte("from JavaScript"))
@@ -243,8 +243,9 @@ func TestLinkIsEnoughForJavaScript(t *testing.T) {
 	}
 	topic = ours.Discovery()
 	js.Call(t, "drive", Args{"drive": "ours", "key": ours.Hex()})
-	js.Call(t, "swarmJoin", Args{"topic": hex.EncodeToString(topic[:]), "server": false})
-	js.Call(t, "drivewait", Args{"drive": "ours", "version": shared.Num("version")})
+	js.finds(t, topic, func() bool {
+		return js.Call(t, "version", Args{"drive": "ours"}).Num("version") >= shared.Num("version")
+	})
 	if f := js.Call(t, "get", Args{"drive": "ours", "path": "/a.txt"}); f.Str("text") != "hello" {
 		t.Errorf("JavaScript reads %v", f)
 	}
@@ -269,6 +270,8 @@ func TestTransferSurvivesKills(t *testing.T) {
 		share := b.cloudpal(one, filepath.Join(homes, "one"), boot, "share", src)
 		return share, share.said(t, "shared").Str("link")
 	}
+	// Nobody gets to the end before the other is killed.
+	b.cloudpal(one, filepath.Join(homes, "one"), boot, "limit", "--up-limit", "20MB").ends(t)
 	share, link := startShare()
 	out := filepath.Join(t.TempDir(), "out")
 	startGet := func() *Node {

@@ -65,22 +65,15 @@ func TestJavaScriptReadsAPublishedFolder(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%q: %v", link, err)
 	}
-	// Who looks before a drive is announced looks again only after minutes.
-	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
-		if e := do(one, "info", "status"); e.Obj("dht").Num("topics") == 2 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the drive is not announced")
-		}
-	}
+	eventually(t, "joined by its owner", func() bool { return do(one, "info", "status").Obj("dht").Num("topics") == 2 })
 	js := startPeer(t, "", "drive-peer.js", "store", seedHex(5))
 	_, seed := seeded(7)
 	js.Call(t, "swarm", Args{"bootstrap": []any{map[string]any{"host": bridgeIP, "port": 49737}}, "seed": seed})
 	js.Call(t, "drive", Args{"drive": "d", "key": key.Hex()})
 	js.Call(t, "watch", Args{"drive": "d"})
 	topic := key.Discovery()
-	js.Call(t, "swarmJoin", Args{"topic": hex.EncodeToString(topic[:]), "server": false})
+	version := func() uint64 { t.Helper(); return js.Call(t, "version", Args{"drive": "d"}).Num("version") }
+	js.finds(t, topic, func() bool { return version() > 1 })
 
 	// reads waits until the peer reads a text, "" for no such file.
 	reads := func(path, text string) {
@@ -125,7 +118,9 @@ func TestJavaScriptReadsAPublishedFolder(t *testing.T) {
 	// After a restart it goes on.
 	first.interrupt()
 	write(one, "public/while-away.txt", "written meanwhile")
+	before := version()
 	up(one)
+	js.finds(t, topic, func() bool { return version() > before })
 	reads("/while-away.txt", "written meanwhile")
 
 	// It ends when that is wanted: who comes later finds nobody.

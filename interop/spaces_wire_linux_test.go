@@ -135,18 +135,25 @@ func TestKilledTransferGoesOnWhereItWas(t *testing.T) {
 	begin := after
 	arrived := func(part float64) uint64 {
 		t.Helper()
-		var now uint64
-		eventually(t, fmt.Sprintf("%.0f %% of the file sent", part*100), func() bool {
-			_, now = two.moved()
-			return float64(now-begin) > part*size
-		})
-		return now - begin
+		for until := time.Now().Add(3 * patience); ; time.Sleep(20 * time.Millisecond) {
+			if _, now := two.moved(); float64(now-begin) > part*size {
+				return now - begin
+			} else if time.Now().After(until) {
+				t.Fatalf("%d bytes sent, not %.0f %% of the file", now-begin, part*100)
+			}
+		}
 	}
 	one.random("second", size)
 	at := arrived(0.4)
 	two.node.kill()
 	t.Logf("the receiver is killed after %d bytes", at)
-	eventually(t, "read by the sender", func() bool { quiet, e := one.quiet(); return quiet && e.Num("files") == 2 })
+	for until := time.Now().Add(3 * patience); ; time.Sleep(100 * time.Millisecond) {
+		if quiet, e := one.quiet(); quiet && e.Num("files") == 2 {
+			break // read by the sender
+		} else if time.Now().After(until) {
+			t.Fatalf("the sender does not read the file: %v", e)
+		}
+	}
 	two.up()
 	at = arrived(0.7)
 	one.node.kill()

@@ -83,6 +83,24 @@ func seeded(n int) (*hypercrypto.KeyPair, string) {
 	return hypercrypto.KeyPairFromSeed(seed), hex.EncodeToString(seed[:])
 }
 
+// finds has a peer look for a topic, without being found there, until that led to something.
+// Once is not enough: who looks before the others are announced looks again only after
+// minutes.
+func (n *Node) finds(t testing.TB, topic [32]byte, found func() bool) {
+	t.Helper()
+	at := Args{"topic": hex.EncodeToString(topic[:]), "server": false}
+	eventually(t, "found at the topic", func() bool {
+		n.Call(t, "swarmLeave", at)
+		n.Call(t, "swarmJoin", at)
+		for until := time.Now().Add(5 * time.Second); !found(); time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(until) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // Both directions of finding: one side announces a topic, the other looks it up;
 // then a store here and a store there exchange what they have over the
 // connection of the swarm.

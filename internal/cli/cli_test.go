@@ -36,7 +36,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start": start, "await": await, "interrupt": interrupt, "murder": murder, "jsonlines": jsonLines, "exits": exits,
 			"random": random, "same": same, "flip": flip, "http": httpRequest, "hostile": hostile, "tmpfs": tmpfs, "identity": identity,
-			"waitfor": waitForText, "waitfile": waitForFile, "token": apiToken, "slow": slow, "base_link": baseLink, "add_member": addMember, "takes": takes,
+			"waitfor": waitForText, "waitmatch": waitForMatch, "loopback": loopback, "waitfile": waitForFile, "token": apiToken, "slow": slow, "base_link": baseLink, "add_member": addMember, "takes": takes,
 		},
 	})
 }

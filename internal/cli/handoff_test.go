@@ -24,9 +24,10 @@ func TestHandoffScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"waitfor": waitFor,
-			"code":    readCode,
-			"cable":   cable,
+			"waitfor":  waitFor,
+			"code":     readCode,
+			"cable":    cable,
+			"loopback": loopback,
 			"longname": func(ts *testscript.TestScript, _ bool, args []string) {
 				// longname VAR ENDING: as long as a name may be
 				ts.Setenv(args[0], strings.Repeat("n", 255-len(args[1]))+args[1])

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -302,11 +303,20 @@ func TestKilledNodesKeepTheirFoldersEqual(t *testing.T) {
 	}
 }
 
+// ownAddress is one for a program that is to listen at the same port whenever it starts
+// again. On Linux nobody else takes the port meanwhile: connections come from 127.0.0.1.
+func ownAddress() string {
+	if runtime.GOOS != "linux" {
+		return "tcp://127.0.0.1:0"
+	}
+	return fmt.Sprintf("tcp://127.%d.%d.%d:0", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254))
+}
+
 // newKilledMirror starts a mirror of the space.
 func newKilledMirror(t *testing.T, a, b *killed) *killed {
 	t.Helper()
 	root := t.TempDir()
-	m := &killed{t: t, home: filepath.Join(root, "home"), dir: root, up: []string{"mirror", "--listen", "tcp://127.0.0.1:0"}}
+	m := &killed{t: t, home: filepath.Join(root, "home"), dir: root, up: []string{"mirror", "--listen", ownAddress()}}
 	m.start()
 	up, err := m.p.event("mirroring")
 	if err != nil {
@@ -396,7 +406,7 @@ func newKilledPair(t *testing.T, homes, folders string) (a, b *killed) {
 	}
 	a, b = pair[0], pair[1]
 	a.run("space", "create", "family")
-	a.up = []string{"up", "--listen", "tcp://127.0.0.1:0"}
+	a.up = []string{"up", "--listen", ownAddress()}
 	a.start()
 	up, err := a.p.event("up")
 	if err != nil {

@@ -14,9 +14,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -311,6 +313,33 @@ func waitForText(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 }
+
+// waitmatch REGEXP COMMAND ARG...: runs a command until its output matches.
+func waitForMatch(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	for until := time.Now().Add(patient); ; time.Sleep(100 * time.Millisecond) {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		out := ts.ReadFile("stdout")
+		if want.MatchString(out) {
+			fmt.Fprint(ts.Stdout(), out)
+			fmt.Fprint(ts.Stderr(), ts.ReadFile("stderr"))
+			return
+		}
+		if time.Now().After(until) {
+			ts.Fatalf("%q does not come", args[0])
+		}
+	}
+}
+
+// loopback keeps other scripts off the loopback interface's local link until the script
+// ends: whose codes have one number would meet each other.
+func loopback(ts *testscript.TestScript, neg bool, args []string) {
+	onLoopback.Lock()
+	ts.Defer(onLoopback.Unlock)
+}
+
+var onLoopback sync.Mutex
 
 // waitfile FILE WANT: waits until a file has the content of another one.
 func waitForFile(ts *testscript.TestScript, neg bool, args []string) {

@@ -71,9 +71,11 @@ func TestWhatAFolderDeletedIsGoneFromAllDevices(t *testing.T) {
 	a, b, _ := pair(t, Options{})
 	must(t, b.SetPolicy(Policy{Everything: true}))
 	a.sync()
-	a.write("large", randomText(2, 16<<20))
-	a.write("small", randomText(3, 100_000))
-	eventually(t, "both files are here", func() bool { return len(b.files()) == 2 && b.held() == a.held() })
+	// One after the other, so that the small one is not stored in the midst of the large one.
+	for n, size := range []int{100_000, 16 << 20} {
+		a.write([]string{"small", "large"}[n], randomText(byte(n), size))
+		eventually(t, "the file is here", func() bool { return len(b.files()) == n+1 && b.held() == a.held() })
+	}
 	before := a.held()
 	must(t, os.Remove(a.path("large")))
 	eventually(t, "it is deleted", func() bool { return len(b.files()) == 1 })

@@ -78,6 +78,8 @@ const own = {
     return d.writable ? info(o) : { key: hex(d.key), version: d.version, writable: false }
   },
   driveinfo: info,
+  // As much as is known now, without a wait for peers.
+  version: (o) => ({ version: at(o).version }),
   // Waits until the drive is at a version (and fork) -> version
   drivewait: async (o) => {
     const d = at(o)
