@@ -54,6 +54,10 @@ func (t *tx) putLate(ctx context.Context, c *Change, e *record) error {
 			return err
 		}
 	}
+	if p.path != c.Path && (p.own || p.how == deleted) {
+		// Its author looks for it at the path where it was put until the move is seen there.
+		e.moved = t.now
+	}
 	path := c.Path
 	switch p.how {
 	case here:

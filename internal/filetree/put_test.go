@@ -271,6 +271,35 @@ func TestEditsAfterAConflictGoOnInTheCopy(t *testing.T) {
 
 // Whoever comes first, equal imports make no conflict, and edits that follow are
 // edits of both.
+// Who has not seen yet that a file was moved goes on to edit it where it was. All of that
+// goes to where it is now.
+func TestEditsAfterAMoveThatWasNotSeenFollowIt(t *testing.T) {
+	for name, c := range map[string]struct {
+		moves []Change // with base {1}: of f, {2}: of g
+		want  []string
+	}{
+		"moved":             {[]Change{{Action: Move, From: "f", Path: "x", Base: Version{1}}}, []string{"g: g", "x: three"}},
+		"moved and deleted": {[]Change{{Action: Move, From: "f", Path: "x", Base: Version{1}}, {Action: Delete, Path: "x", Base: Version{1}}}, []string{"g: g", "x: three"}},
+		"swapped": {[]Change{
+			{Action: Move, From: "f", Path: "x", Base: Version{1}}, {Action: Move, From: "g", Path: "f", Base: Version{2}},
+			{Action: Move, From: "x", Path: "g", Base: Version{1}},
+		}, []string{"f: g", "g: three"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			anna, ben := newDevice("Anna"), newDevice("Ben")
+			first := w.apply(anna.next(0), put("f", Version{}, "one"), put("g", Version{}, "g"))
+			for i := range c.moves {
+				c.moves[i].Base = first.Version(int(c.moves[i].Base[0]) - 1)
+			}
+			w.apply(ben.next(1), c.moves...)
+			second := w.apply(anna.next(2), put("f", first.Version(0), "two"))
+			w.apply(anna.next(3), put("f", second.Version(0), "three"))
+			w.want(c.want...)
+		})
+	}
+}
+
 func TestTwoImportsOfOneFolder(t *testing.T) {
 	w := newWorld(t)
 	anna, ben := newDevice("Anna"), newDevice("Ben")

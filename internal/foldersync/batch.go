@@ -111,6 +111,8 @@ func (f *Folder) installLocked(at *place, w *written) error {
 	old, known, err := f.idx.get(n.path)
 	if err == nil && known {
 		old, known, err = f.check(at, n.path, w.local)
+	} else if err == nil {
+		err = f.outdated(n.path)
 	}
 	if err != nil {
 		return err

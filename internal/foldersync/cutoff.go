@@ -41,7 +41,7 @@ func (f *Folder) cutOff(ctx context.Context, h *os.File, e edit, now stat, entry
 	}
 	u := update{delete: []string{e.path}}
 	f.lookAgain(&u, e.path)
-	return true, f.idx.apply(u)
+	return true, f.notePushed(u)
 }
 
 // begins tells whether whole begins with part.

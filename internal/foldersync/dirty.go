@@ -11,12 +11,14 @@ import (
 type dirtySet struct {
 	mu    sync.Mutex
 	paths map[string]dirtyPath
+	turns uint64
 	wake  chan struct{}
 }
 
 type dirtyPath struct {
 	first time.Time // when it became dirty
 	due   time.Time // when it is looked at, unless it changes again
+	turn  uint64    // when it was added last, counted
 }
 
 // maxDirty is how many paths are remembered by themselves.
@@ -54,10 +56,24 @@ func (d *dirtySet) after(path string, wait time.Duration) {
 	if limit := p.first.Add(longWait); p.due.After(limit) && wait <= quietTime {
 		p.due = limit
 	}
+	d.turns++
+	p.turn = d.turns
 	d.paths[path] = p
 	if d.wake != nil {
 		signal(d.wake)
 	}
+}
+
+// since returns the paths that were added after a turn, due or not, and the last turn.
+func (d *dirtySet) since(turn uint64) (paths []string, last uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for path, p := range d.paths {
+		if p.turn > turn {
+			paths = append(paths, path)
+		}
+	}
+	return paths, d.turns
 }
 
 // len returns how many paths there are.

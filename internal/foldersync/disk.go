@@ -90,6 +90,9 @@ func (f *Folder) enterOne(at *os.Root, dir, path string, device uint64, make boo
 func (f *Folder) makeDir(at *os.Root, path, local string, mode fs.FileMode, version filetree.Version) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := f.outdated(path); err != nil {
+		return err
+	}
 	if _, known, err := f.idx.get(path); err != nil {
 		return err
 	} else if known {
@@ -121,8 +124,11 @@ func (f *Folder) makeDir(at *os.Root, path, local string, mode fs.FileMode, vers
 }
 
 // check compares what is on disk with the index. It returns errLocal if a change is to
-// be committed first.
+// be committed first, errOutdated if one was; f.mu is held.
 func (f *Folder) check(at *place, path, local string) (r record, known bool, err error) {
+	if err := f.outdated(path); err != nil {
+		return r, false, err
+	}
 	r, known, err = f.idx.get(path)
 	if err != nil {
 		return r, known, err

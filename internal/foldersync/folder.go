@@ -49,6 +49,8 @@ type Folder struct {
 	// so that what index and disk say of it belongs together.
 	mu      sync.Mutex
 	recheck []string // noted as pending since the last pull began; guarded by mu
+	resets  int      // of the index; guarded by mu
+	pushed  pushed
 
 	attached sync.Mutex // guards what follows
 	dir      *os.Root
@@ -279,13 +281,26 @@ func (f *Folder) Adopt(ctx context.Context) error {
 	defer f.mu.Unlock()
 	f.attached.Lock()
 	defer f.attached.Unlock()
-	if err := f.idx.reset(); err != nil {
+	if err := f.resetLocked(); err != nil {
 		return err
 	}
-	f.names.clear()
 	f.id = ""
 	f.dirty.add("")
 	return f.checkMarker()
+}
+
+// reset forgets all that was agreed.
+func (f *Folder) reset() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.resetLocked()
+}
+
+// resetLocked is reset; f.mu is held.
+func (f *Folder) resetLocked() error {
+	f.resets++
+	f.names.clear()
+	return f.idx.reset()
 }
 
 // Confirm answers a folder that asks because so much is gone from it: the next scan

@@ -17,17 +17,24 @@ func (p *pusher) moves(edits []edit) ([]edit, error) {
 	for range maxRounds {
 		moved := p.findMoves(edits)
 		if len(moved) == 0 {
-			return edits, nil
+			var err error
+			if edits, err = p.early(edits); err != nil {
+				return nil, err
+			}
+			moved = p.findMoves(edits)
+		}
+		if len(moved) == 0 {
+			break
 		}
 		if err := p.flush(); err != nil {
+			return nil, err
+		}
+		if err := p.commitMoves(moved); err != nil {
 			return nil, err
 		}
 		rest := slices.DeleteFunc(edits, func(e edit) bool {
 			return slices.ContainsFunc(moved, func(m move) bool { return below(e.path, m.from) || below(e.path, m.to) })
 		})
-		if err := p.commitMoves(moved); err != nil {
-			return nil, err
-		}
 		for _, m := range moved {
 			s, err := p.f.scan(p.ctx, m.to)
 			if err != nil {
@@ -45,7 +52,63 @@ func (p *pusher) moves(edits []edit) ([]edit, error) {
 		slices.SortFunc(rest, func(a, b edit) int { return compare(a.path, b.path) })
 		edits = slices.CompactFunc(rest, func(a, b edit) bool { return a.path == b.path })
 	}
+	return slices.DeleteFunc(edits, func(e edit) bool { return e.early }), nil
+}
+
+// early adds to edits the others that were found by now, which are not due. What is gone, or
+// new, may be one half of a rename of which the other is only known by the system yet:
+// something was renamed again, or just before or behind where a scan was.
+func (p *pusher) early(edits []edit) ([]edit, error) {
+	half := func(e edit) bool { return !e.known || e.kind == 0 && e.old.version != (filetree.Version{}) }
+	if !slices.ContainsFunc(edits, half) {
+		return edits, nil
+	}
+	f := p.f
+	turn := uint64(0)
+	for range maxRounds {
+		if !f.watch.Load().catchUp(p.ctx) {
+			break
+		}
+		paths, last := f.dirty.since(turn)
+		turn = last
+		found := false
+		for _, path := range topmost(paths) {
+			if f.unchanged(path) {
+				continue
+			}
+			s, err := f.scan(p.ctx, path)
+			if err != nil {
+				return nil, err
+			}
+			for i := range s.edits {
+				s.edits[i].early = true
+			}
+			found = found || slices.ContainsFunc(s.edits, half)
+			edits = replaceBelow(edits, path, s.edits)
+		}
+		if !found {
+			break
+		}
+	}
 	return edits, nil
+}
+
+// replaceBelow puts what was found at a path and below in the place of what was found there
+// before. What was due stays so.
+func replaceBelow(edits []edit, path string, found []edit) []edit {
+	due := make(map[string]bool)
+	edits = slices.DeleteFunc(edits, func(e edit) bool {
+		if below(e.path, path) && !e.early {
+			due[e.path] = true
+		}
+		return below(e.path, path)
+	})
+	for _, e := range found {
+		e.early = !due[e.path]
+		edits = append(edits, e)
+	}
+	slices.SortFunc(edits, func(a, b edit) int { return compare(a.path, b.path) })
+	return edits
 }
 
 type move struct {
@@ -134,22 +197,61 @@ func renamed(old record, now found) bool {
 // commitMoves commits moves and carries the index along.
 func (p *pusher) commitMoves(moved []move) error {
 	for part := range slices.Chunk(moved, MaxChanges/2) {
-		changes := make([]filetree.Change, len(part))
-		for i, m := range part {
-			changes[i] = filetree.Change{Action: filetree.Move, From: m.from, Path: m.to, Base: m.old.version}
-		}
-		if _, err := p.f.tree.Commit(p.ctx, changes); err != nil {
+		if err := p.commitSomeMoves(part); err != nil {
 			return err
 		}
-		for _, m := range part {
-			if err := p.carry(m); err != nil {
-				return err
-			}
-			p.f.progress.event(Event{Kind: EventCommitted, Path: m.to, Text: "moved from " + m.from})
-		}
-		p.f.progress.update(func(s *Status) { s.Committed += uint64(len(part)); s.Moved += uint64(len(part)) })
 	}
 	return nil
+}
+
+func (p *pusher) commitSomeMoves(moved []move) error {
+	p.f.pushed.tree.RLock()
+	defer p.f.pushed.tree.RUnlock()
+	moved, err := p.f.currentMoves(moved)
+	if err != nil || len(moved) == 0 {
+		return err
+	}
+	changes := make([]filetree.Change, len(moved))
+	for i, m := range moved {
+		changes[i] = filetree.Change{Action: filetree.Move, From: m.from, Path: m.to, Base: m.old.version}
+	}
+	if _, err := p.f.tree.Commit(p.ctx, changes); err != nil {
+		return err
+	}
+	for _, m := range moved {
+		if err := p.carry(m); err != nil {
+			return err
+		}
+		p.f.progress.event(Event{Kind: EventCommitted, Path: m.to, Text: "moved from " + m.from})
+	}
+	p.f.progress.update(func(s *Status) { s.Committed += uint64(len(moved)); s.Moved += uint64(len(moved)) })
+	return nil
+}
+
+// currentMoves drops moves of what the index has another version of by now, and those to
+// where it has something: what the scan took for a rename here was one of the tree that
+// was just being carried out.
+func (f *Folder) currentMoves(moved []move) ([]move, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := make([]move, 0, len(moved))
+	for _, m := range moved {
+		r, known, err := f.idx.get(m.from)
+		if err != nil {
+			return nil, err
+		}
+		_, taken, err := f.idx.get(m.to)
+		if err != nil {
+			return nil, err
+		}
+		if !known || r.version != m.old.version || taken {
+			f.dirty.add(m.from)
+			f.dirty.add(m.to)
+			continue
+		}
+		out = append(out, m)
+	}
+	return out, nil
 }
 
 // carry moves the records of what was moved. Versions go along. The tree may have done
@@ -189,7 +291,7 @@ func (p *pusher) carry(m move) error {
 		}
 	}
 	f.lookAgain(&u, again...)
-	return f.idx.apply(u)
+	return f.notePushed(u)
 }
 
 // hasMoved tells whether the tree did no more and no less than what was asked for.

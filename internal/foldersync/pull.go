@@ -32,6 +32,8 @@ func (f *Folder) pull(ctx context.Context) error {
 			return err
 		}
 	}
+	f.pulling(true)
+	defer f.pulling(false)
 	p := &puller{f: f, ctx: ctx, pending: make(map[string]bool), patience: patience{most: f.opts.Patience}}
 	if err := p.ignoreFile(); err != nil {
 		return err
@@ -49,6 +51,7 @@ func (f *Folder) pull(ctx context.Context) error {
 	f.mu.Lock()
 	pending := splitPaths(f.idx.note(notePending))
 	f.recheck = nil
+	resets := f.resets
 	f.mu.Unlock()
 	if bytes.Equal(from, to) && len(pending) == 0 {
 		return nil
@@ -65,7 +68,7 @@ func (f *Folder) pull(ctx context.Context) error {
 	case from == nil:
 		err = p.everything()
 	case !bytes.Equal(from, to):
-		if err = p.all(f.tree.Diff(ctx, from)); errors.Is(err, ErrPosition) {
+		if err = p.all(f.settled(f.tree.Diff(ctx, from))); errors.Is(err, ErrPosition) {
 			err = p.everything()
 		}
 	}
@@ -76,14 +79,17 @@ func (f *Folder) pull(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return f.pulled(to, rules, p.pending)
+	return f.pulled(to, rules, p.pending, resets)
 }
 
 // pulled notes the position, and what is still to be done up to it.
-func (f *Folder) pulled(to, rules []byte, pending map[string]bool) error {
+func (f *Folder) pulled(to, rules []byte, pending map[string]bool, resets int) error {
 	f.progress.update(func(s *Status) { s.Pending = len(pending) })
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.resets != resets {
+		return nil // what this was about is forgotten
+	}
 	notes := pendingNote(append(slices.Collect(maps.Keys(pending)), f.recheck...))
 	if notes[notePending] != nil {
 		notes[notePosition] = to
@@ -127,7 +133,7 @@ func (f *Folder) lookups(ctx context.Context, paths []string) iter.Seq2[Differen
 	return func(yield func(Difference, error) bool) {
 		slices.Sort(paths)
 		for _, path := range slices.Compact(paths) {
-			e, ok, err := f.tree.Lookup(ctx, path)
+			e, ok, err := f.lookup(ctx, path)
 			if !yield(Difference{Path: path, Entry: e, Exists: ok}, err) || err != nil {
 				return
 			}
@@ -150,7 +156,7 @@ type puller struct {
 // ignoreFile writes the ignore file before anything else, so that it counts.
 func (p *puller) ignoreFile() error {
 	f := p.f
-	e, exists, err := f.tree.Lookup(p.ctx, IgnoreFile)
+	e, exists, err := f.lookup(p.ctx, IgnoreFile)
 	if err != nil {
 		return err
 	}
@@ -190,7 +196,7 @@ func (p *puller) everything() error {
 			}
 		}
 	}
-	return p.all(walk)
+	return p.all(p.f.settled(walk))
 }
 
 // all carries out differences, which may be asked for twice, in chunks. Where there are
@@ -261,11 +267,18 @@ func (p *puller) plan(c *chunk, d Difference) error {
 		p.f.progress.problem(partPull, d.Path, fmt.Errorf("the tree has a path that no folder can have: %.100q", d.Path))
 		return nil
 	}
+	e := d.Entry
+	p.f.mu.Lock()
 	r, known, err := p.f.idx.get(d.Path)
+	if agreed := known == d.Exists && r.version == e.Version; err == nil && !agreed && p.f.outdated(d.Path) != nil {
+		p.pending[d.Path] = true
+		p.f.mu.Unlock()
+		return nil
+	}
+	p.f.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	e := d.Entry
 	if p.f.rules.Load().ignored(d.Path, known && r.kind == kindDir || d.Exists && e.Kind == kindDir) || p.f.outside(p.f.names.local(d.Path)) {
 		return nil
 	}
@@ -342,7 +355,10 @@ func (p *puller) outcome(path string, err error) error {
 	p.f.mu.Lock()
 	p.pending[path] = true
 	p.f.mu.Unlock()
-	if errors.Is(err, errLocal) {
+	switch {
+	case errors.Is(err, errOutdated):
+		return nil
+	case errors.Is(err, errLocal):
 		p.f.dirty.after(path, quietTime)
 		return nil
 	}

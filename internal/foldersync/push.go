@@ -123,7 +123,7 @@ func (f *Folder) scanned(s *scanner) error {
 	defer f.mu.Unlock()
 	u := update{delete: s.ignored}
 	f.lookAgain(&u, s.emptied...) // they go
-	return f.idx.apply(u)
+	return f.notePushed(u)
 }
 
 // guardFiles is how many files must be gone for a folder that has become empty to be
@@ -211,7 +211,7 @@ func (p *pusher) deletes(edits []edit) error {
 			continue
 		}
 		if e.old.version == (filetree.Version{}) {
-			if err := p.f.idx.apply(update{delete: []string{e.path}}); err != nil {
+			if err := p.f.forgetRecord(&e.old); err != nil {
 				return err
 			}
 			continue
@@ -223,7 +223,7 @@ func (p *pusher) deletes(edits []edit) error {
 		if _, ok, err := p.f.tree.Lookup(p.ctx, e.path); err != nil {
 			return err
 		} else if !ok {
-			if err := p.f.idx.apply(update{delete: []string{e.path}}); err != nil {
+			if err := p.f.forgetRecord(&e.old); err != nil {
 				return err
 			}
 			continue
@@ -307,6 +307,8 @@ func (p *pusher) committing(fn func() error) error {
 
 // commit commits a batch.
 func (p *pusher) commit(batch []pending) error {
+	p.f.pushed.tree.RLock()
+	defer p.f.pushed.tree.RUnlock()
 	batch, err := p.f.current(batch)
 	if err != nil || len(batch) == 0 {
 		return err
@@ -395,7 +397,7 @@ func (f *Folder) committed(batch []pending, versions []filetree.Version) error {
 		}
 	}
 	f.lookAgain(&u, dirs...)
-	if err := f.idx.apply(u); err != nil {
+	if err := f.notePushed(u); err != nil {
 		return err
 	}
 	var bytes uint64

@@ -175,7 +175,7 @@ func (f *Folder) prepare(ctx context.Context, e edit) (*pending, error) {
 		return nil, f.refresh(c)
 	}
 	if exists && (!e.known || now.Version != e.old.version) && f.equal(now, c) {
-		return nil, f.adopt(c, now)
+		return nil, f.adopt(ctx, c, now)
 	}
 	if c.after.local != "" {
 		f.names.set(e.path, c.after.local)

@@ -18,6 +18,9 @@ func (w *writer) remove(path string, leave bool) error {
 	if _, known, err := w.f.idx.get(path); err != nil || !known {
 		return err
 	}
+	if err := w.f.outdated(path); err != nil {
+		return err
+	}
 	at, err := w.f.enterLocked(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return w.missing(path, leave)

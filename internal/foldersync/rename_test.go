@@ -148,6 +148,16 @@ func (x *interrupted) Commit(ctx context.Context, changes []filetree.Change) ([]
 	return versions, err
 }
 
+// during begins something and gives it time to end, which it needs not to have had.
+func during(fn func() error) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- fn() }()
+	for until := time.Now().Add(100 * time.Millisecond); len(done) == 0 && time.Now().Before(until); {
+		time.Sleep(time.Millisecond)
+	}
+	return done
+}
+
 // What is written to disk while a move is being committed does not make the index forget
 // what moved: an edit that comes with it is no conflict.
 func TestPullDuringAMove(t *testing.T) {
@@ -155,6 +165,7 @@ func TestPullDuringAMove(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			tree := newMemTree()
 			x := &interrupted{view: tree.view()}
+			var pulled <-chan error
 			a, b := newBox(t, tree, nil), newBoxOn(t, tree, x, nil)
 			a.write("dir/file", "before")
 			a.write("dir/other", "other")
@@ -169,8 +180,10 @@ func TestPullDuringAMove(t *testing.T) {
 				a.once()
 				a.write(edited, "after")
 				a.once()
-				must(t, b.pull(t.Context()))
+				pulled = during(func() error { return b.pull(t.Context()) })
 			}
+			b.once()
+			must(t, <-pulled)
 			b.once()
 			a.once()
 			wantEqual(t, "folder b", b.texts(), a.texts())

@@ -76,9 +76,8 @@ func (f *Folder) pass(ctx context.Context, part part, fn func() error) error {
 	if errors.Is(err, errDamaged) {
 		// It is tried again, without what was known.
 		f.damaged(err)
-		f.names.clear()
+		err = errors.Join(err, f.reset())
 		f.dirty.add("")
-		err = errors.Join(err, f.idx.reset())
 	}
 	if ctx.Err() != nil {
 		f.progress.end(part, nil) // nothing went wrong

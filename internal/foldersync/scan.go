@@ -30,6 +30,7 @@ type edit struct {
 	old   record // as far as known
 	known bool   // there is an old
 	apart bool   // it is put into the tree apart from others
+	early bool   // it is not due: it counts as a part of a rename only
 }
 
 // scanner compares a part of the folder with the index.

@@ -1,6 +1,7 @@
 package foldersync
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -88,7 +89,15 @@ func (f *Folder) touchLink(at *place, local string, r record, e filetree.Entry) 
 }
 
 // adopt notes that the tree has what is on disk. Mode and time are those of the tree.
-func (f *Folder) adopt(c *pending, now filetree.Entry) error {
+func (f *Folder) adopt(ctx context.Context, c *pending, now filetree.Entry) error {
+	f.pushed.tree.RLock()
+	defer f.pushed.tree.RUnlock()
+	if e, ok, err := f.tree.Lookup(ctx, c.edit.path); err != nil {
+		return err
+	} else if !ok || e.Version != now.Version {
+		f.dirty.add(c.edit.path)
+		return nil
+	}
 	at, err := f.enterLocked(c.edit.path)
 	if err != nil {
 		return fileError{err}
@@ -131,5 +140,5 @@ func (f *Folder) adopt(c *pending, now filetree.Entry) error {
 	}
 	n.version = now.Version
 	f.progress.solved(partPush, c.edit.path)
-	return f.idx.apply(update{put: []record{n}})
+	return f.notePushed(update{put: []record{n}})
 }

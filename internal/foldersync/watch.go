@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/fsnotify/fsnotify"
 
@@ -23,13 +25,62 @@ type watcher struct {
 	mu      sync.Mutex
 	watched map[string]bool // folders, by name on disk
 	blind   error           // why not all can be watched
+	cookies map[string]chan struct{}
+}
+
+// cookieTime is how long to wait for what the system has to tell.
+const cookieTime = 2 * time.Second
+
+// catchUp waits until all that happened is in the dirty set. The system tells what
+// happens in order, so a file is made and waited for. It returns false if that is not
+// possible.
+func (x *watcher) catchUp(ctx context.Context) bool {
+	if x == nil || x.w == nil || x.isBlind() {
+		return false
+	}
+	name := filepath.Join(x.f.root, temporaryName())
+	told := make(chan struct{})
+	x.mu.Lock()
+	x.cookies[name] = told
+	x.mu.Unlock()
+	defer func() {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		delete(x.cookies, name)
+	}()
+	h, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return false
+	}
+	if err := errors.Join(h.Close(), os.Remove(name)); err != nil {
+		return false
+	}
+	late := time.NewTimer(cookieTime)
+	defer late.Stop()
+	select {
+	case <-told:
+		return true
+	case <-late.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// cookie tells who waits for a file that it was told.
+func (x *watcher) cookie(name string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if told, ok := x.cookies[name]; ok {
+		close(told)
+		delete(x.cookies, name)
+	}
 }
 
 // problemWatch is the key of the problem that not all is watched.
 const problemWatch = "watch"
 
 func (f *Folder) startWatch() *watcher {
-	x := &watcher{f: f, watched: make(map[string]bool)}
+	x := &watcher{f: f, watched: make(map[string]bool), cookies: make(map[string]chan struct{})}
 	w, err := fsnotify.NewBufferedWatcher(4096)
 	if err != nil {
 		x.fail(err)
@@ -167,6 +218,7 @@ func (x *watcher) event(e fsnotify.Event) {
 		if name == markerName {
 			x.f.dirty.after("", quietTime)
 		}
+		x.cookie(e.Name)
 		return
 	}
 	path := x.f.names.path(local)

@@ -152,6 +152,9 @@ func (w *writer) dir(e filetree.Entry) error {
 	}
 	w.f.mu.Lock()
 	defer w.f.mu.Unlock()
+	if err := w.f.outdated(e.Path); err != nil {
+		return err
+	}
 	r, known, err := w.f.idx.get(e.Path)
 	if err != nil {
 		return err
@@ -207,7 +210,9 @@ func (w *writer) file(e filetree.Entry) (added bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	f.mu.Lock()
 	r, known, err := f.check(at, e.Path, local)
+	f.mu.Unlock()
 	if err != nil {
 		return false, err
 	}
