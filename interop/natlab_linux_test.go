@@ -160,6 +160,10 @@ func (p pair) guesses() int {
 	return 4
 }
 
+// attemptTime is how many milliseconds an attempt may take: guessing takes up to 35
+// seconds, more on a busy machine. It is less than patience.
+const attemptTime = 90_000
+
 // guessPause is longer than the time between two attempts that guess.
 const guessPause = 25 * time.Second
 
@@ -226,7 +230,7 @@ func TestNATLab(t *testing.T) {
 					key := server.Call(t, "listen", nil).Str("publicKey")
 					client := l.open("b", p.clientJS)
 					dial := func() (Event, error) {
-						return client.Go("connect", Args{"key": key, "size": 65536, "messages": 3, "timeout": 55_000}).Result()
+						return client.Go("connect", Args{"key": key, "size": 65536, "messages": 3, "timeout": attemptTime}).Result()
 					}
 					reply, err := dial()
 					guessed := c.server == "symmetric" || c.client == "symmetric"
@@ -265,7 +269,7 @@ func TestNATLabSymmetricNeedsRelay(t *testing.T) {
 				if _, err := client.Go("connect", Args{"key": key, "size": 1000, "timeout": 30_000}).Result(); err == nil {
 					t.Error("connected without a relay")
 				}
-				reply, err := client.Go("connect", Args{"key": key, "size": 65536, "messages": 0, "timeout": 55_000, "relay": relay}).Result()
+				reply, err := client.Go("connect", Args{"key": key, "size": 65536, "messages": 0, "timeout": attemptTime, "relay": relay}).Result()
 				if err != nil {
 					p.fatal(t, err, client, server)
 				}
@@ -277,7 +281,7 @@ func TestNATLabSymmetricNeedsRelay(t *testing.T) {
 				// The server names the relay. Unordered messages may be lost before it
 				// knows both sides.
 				key = server.Call(t, "listen", Args{"relay": relay}).Str("publicKey")
-				reply, err = client.Go("connect", Args{"key": key, "size": 65536, "messages": 0, "timeout": 55_000}).Result()
+				reply, err = client.Go("connect", Args{"key": key, "size": 65536, "messages": 0, "timeout": attemptTime}).Result()
 				if err != nil {
 					p.fatal(t, fmt.Errorf("relay of the server: %w", err), client, server)
 				}
@@ -304,7 +308,7 @@ func TestNATLabRelayedBecomesDirect(t *testing.T) {
 				key := server.Call(t, "listen", nil).Str("publicKey")
 				client := l.open("b", p.clientJS)
 				dial := func() Event {
-					reply, err := client.Go("connect", Args{"key": key, "size": 65536, "messages": 0, "timeout": 55_000, "relay": relay, "hold": 40_000}).Result()
+					reply, err := client.Go("connect", Args{"key": key, "size": 65536, "messages": 0, "timeout": attemptTime, "relay": relay, "hold": attemptTime}).Result()
 					if err != nil {
 						p.fatal(t, err, client, server)
 					}
@@ -339,7 +343,7 @@ func TestNATLabOpenHolesAreUsedAgain(t *testing.T) {
 			key := server.Call(t, "listen", Args{"reusable": true}).Str("publicKey")
 			client := l.open("b", p.clientJS)
 			for _, name := range []string{"first", "second", "third"} {
-				reply, err := client.Go("connect", Args{"key": key, "size": 1000, "messages": 0, "timeout": 55_000, "reusable": true}).Result()
+				reply, err := client.Go("connect", Args{"key": key, "size": 1000, "messages": 0, "timeout": attemptTime, "reusable": true}).Result()
 				if err != nil {
 					p.fatal(t, err, client, server)
 				}
