@@ -160,7 +160,7 @@ func (h *handler) joinSpace(ctx context.Context, r JoinRequest, s *Stream) error
 	if err != nil {
 		return err
 	}
-	return h.arrive(ctx, sp, s)
+	return h.arrive(ctx, sp, func(ctx context.Context) error { return sp.WaitInvited(ctx, i.ID()) }, s)
 }
 
 // somebodyAlready explains why a code that may be that of another device is refused here.
@@ -173,8 +173,8 @@ func (h *handler) somebodyAlready(err error) error {
 
 // arrive waits until this device is a member of a space that it has joined. If that
 // takes too long it goes on when the space is online again.
-func (h *handler) arrive(ctx context.Context, sp *space.Space, s *Stream) error {
-	if err := sp.WaitMember(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+func (h *handler) arrive(ctx context.Context, sp *space.Space, member func(context.Context) error, s *Stream) error {
+	if err := member(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	return sendSpace(context.WithoutCancel(ctx), sp, s)
@@ -222,7 +222,7 @@ func (h *handler) joinPerson(ctx context.Context, r JoinRequest, s *Stream) erro
 		ctx, cancel = context.WithTimeout(ctx, r.Patience)
 		defer cancel()
 	}
-	return h.arrive(ctx, home, s)
+	return h.arrive(ctx, home, home.WaitMember, s)
 }
 
 // machineName is what this machine is called.

@@ -232,7 +232,7 @@ func alreadyHere(known *Record) error {
 // Join joins the space of an invite: it waits until a member lets this device in. name
 // is what the space is called here; empty: as the inviting side calls it.
 //
-// The space may be empty yet when Join returns: see [Space.WaitMember].
+// The space may be empty yet when Join returns: see [Space.WaitInvited].
 func (l *Library) Join(ctx context.Context, i *blindpairing.Invite, name string) (*Space, error) {
 	if name != "" {
 		if err := checkName("space", name); err != nil {

@@ -35,7 +35,7 @@ func (m *machine) join(i *blindpairing.Invite) *Space {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	if err := s.WaitMember(ctx); err != nil {
+	if err := s.WaitInvited(ctx, i.ID()); err != nil {
 		m.t.Fatalf("%v; %+v", err, s.base.Status())
 	}
 	return s
@@ -179,7 +179,7 @@ func TestARemovedEditorChangesNothing(t *testing.T) {
 	_, err = b.Join(patient(t), many, "")
 	wantKind(t, err, fault.Permission)
 	y := b.joinRole(s, Viewer)
-	agree(t, s, y) // on its way it sees the time before the removal
+	// On its way it sees the time before the removal.
 	if roleOf(t, y) != Viewer {
 		t.Error(roleOf(t, y))
 	}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/tradle/cloudpal/hyper/autobase"
+	"github.com/tradle/cloudpal/hyper/blindpairing"
 	"github.com/tradle/cloudpal/hyper/corestore"
 	"github.com/tradle/cloudpal/hyper/hypercore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
@@ -295,11 +296,26 @@ func (s *Space) await(ctx context.Context, cond func(ctx context.Context) (bool,
 
 // WaitMember waits until this device is a member, and may write if its role is one
 // that does.
-func (s *Space) WaitMember(ctx context.Context) error {
+func (s *Space) WaitMember(ctx context.Context) error { return s.await(ctx, s.member) }
+
+// WaitInvited is [Space.WaitMember] of a device that joined with an invite, named by its ID.
+// It waits for the invite to be known here, too: on its way to the newest state a device
+// sees older ones, in which its person may have been somebody else.
+func (s *Space) WaitInvited(ctx context.Context, id hypercrypto.Hash) error {
 	return s.await(ctx, func(ctx context.Context) (bool, error) {
-		p, _, err := s.self(ctx)
-		return p != nil && (!p.role.writes() || s.base.Status().Writable), err
+		if _, err := s.inviteOf(ctx, id); errors.Is(err, blindpairing.ErrUnknownInvite) {
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
+		return s.member(ctx)
 	})
+}
+
+// member tells whether this device is a member, and may write if its role is one that does.
+func (s *Space) member(ctx context.Context) (bool, error) {
+	p, _, err := s.self(ctx)
+	return p != nil && (!p.role.writes() || s.base.Status().Writable), err
 }
 
 func (s *Space) close() error {
