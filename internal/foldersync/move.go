@@ -56,6 +56,9 @@ func (p *pusher) moves(edits []edit) ([]edit, error) {
 	return slices.DeleteFunc(edits, func(e edit) bool { return e.early }), nil
 }
 
+// maxEarly is how many paths that are not due are looked at if nothing is gone.
+const maxEarly = 1000
+
 // early adds to edits the others that were found by now, which are not due. What is gone, or
 // new, may be one half of a rename of which the other is only known by the system yet:
 // something was renamed again, or just before or behind where a scan was.
@@ -72,6 +75,9 @@ func (p *pusher) early(edits []edit) ([]edit, error) {
 		}
 		paths, last := f.dirty.since(turn)
 		turn = last
+		if len(paths) > maxEarly && !slices.ContainsFunc(edits, func(e edit) bool { return e.kind == 0 }) {
+			break // much is being made, not moved
+		}
 		quiet := true
 		for _, path := range topmost(paths) {
 			if f.unchanged(path) {
