@@ -29,7 +29,8 @@ type pushed struct {
 
 	pulling bool // what follows is kept; guarded by f.mu, as it is
 	paths   map[string]struct{}
-	all     bool // there are too many paths
+	was     map[filetree.Version]struct{} // what the index had at them
+	all     bool                          // there are too many paths
 }
 
 // maxPushed is how many paths are remembered.
@@ -39,25 +40,39 @@ const maxPushed = 1 << 17
 func (f *Folder) notePushed(u update) error {
 	if x := &f.pushed; x.pulling && !x.all {
 		for _, path := range u.delete {
-			x.paths[path] = struct{}{}
+			if err := f.noteOne(path); err != nil {
+				return err
+			}
 		}
 		for i := range u.put {
-			x.paths[u.put[i].path] = struct{}{}
+			if err := f.noteOne(u.put[i].path); err != nil {
+				return err
+			}
 		}
 		if len(x.paths) > maxPushed {
-			x.paths, x.all = nil, true
+			x.paths, x.was, x.all = nil, nil, true
 		}
 	}
 	return f.idx.apply(u)
+}
+
+func (f *Folder) noteOne(path string) error {
+	f.pushed.paths[path] = struct{}{}
+	r, known, err := f.idx.get(path)
+	if known && r.kind != kindDir {
+		f.pushed.was[r.version] = struct{}{}
+	}
+	return err
 }
 
 // pulling begins, or ends, that paths are remembered.
 func (f *Folder) pulling(on bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.pushed.pulling, f.pushed.paths, f.pushed.all = on, nil, false
+	x := &f.pushed
+	x.pulling, x.paths, x.was, x.all = on, nil, nil, false
 	if on {
-		f.pushed.paths = make(map[string]struct{})
+		x.paths, x.was = make(map[string]struct{}), make(map[filetree.Version]struct{})
 	}
 }
 
@@ -68,6 +83,15 @@ func (f *Folder) outdated(path string) error {
 		return fmt.Errorf("%w: %s", errOutdated, path)
 	}
 	return nil
+}
+
+// outdatedEntry is outdated for what pull saw somewhere: also if push noted something where
+// that was before it was moved.
+func (f *Folder) outdatedEntry(e filetree.Entry) error {
+	if _, known := f.pushed.was[e.Version]; known {
+		return fmt.Errorf("%w: %s", errOutdated, e.Path)
+	}
+	return f.outdated(e.Path)
 }
 
 // forgetRecord deletes a record unless there is another by now.

@@ -111,8 +111,9 @@ func (f *Folder) installLocked(at *place, w *written) error {
 	old, known, err := f.idx.get(n.path)
 	if err == nil && known {
 		old, known, err = f.check(at, n.path, w.local)
-	} else if err == nil {
-		err = f.outdated(n.path)
+	}
+	if err == nil {
+		err = f.outdatedEntry(w.entry)
 	}
 	if err != nil {
 		return err

@@ -14,6 +14,8 @@
 //     not to count: it is a local change again.
 //   - The index says that something is agreed only after it was: after the commit is
 //     durable, or the file has its name.
+//   - Pull looks at the tree when all that was committed here is in the index, and leaves
+//     alone what push noted in the index since then.
 //   - Nothing is deleted because the folder is not there: a marker in the folder says
 //     that it is the one.
 //   - A file appears on disk complete or not at all, and only below the folder:

@@ -44,6 +44,7 @@ type Folder struct {
 	// passMu is held for a pass over the disk, or over the tree: each is done by one
 	// goroutine at a time.
 	pushMu, pullMu sync.Mutex
+	held           map[string]time.Time // as of the last pull; guarded by pullMu
 
 	// mu is held while a decision about a path is checked once more and carried out,
 	// so that what index and disk say of it belongs together.

@@ -1,6 +1,7 @@
 package foldersync
 
 import (
+	"os"
 	"slices"
 
 	"github.com/tradle/cloudpal/internal/filetree"
@@ -55,6 +56,9 @@ func (p *pusher) moves(edits []edit) ([]edit, error) {
 	return slices.DeleteFunc(edits, func(e edit) bool { return e.early }), nil
 }
 
+// maxEarly is how many paths that are not due are looked at if nothing is gone.
+const maxEarly = 1000
+
 // early adds to edits the others that were found by now, which are not due. What is gone, or
 // new, may be one half of a rename of which the other is only known by the system yet:
 // something was renamed again, or just before or behind where a scan was.
@@ -71,7 +75,10 @@ func (p *pusher) early(edits []edit) ([]edit, error) {
 		}
 		paths, last := f.dirty.since(turn)
 		turn = last
-		found := false
+		if len(paths) > maxEarly && !slices.ContainsFunc(edits, func(e edit) bool { return e.kind == 0 }) {
+			break // much is being made, not moved
+		}
+		quiet := true
 		for _, path := range topmost(paths) {
 			if f.unchanged(path) {
 				continue
@@ -83,10 +90,10 @@ func (p *pusher) early(edits []edit) ([]edit, error) {
 			for i := range s.edits {
 				s.edits[i].early = true
 			}
-			found = found || slices.ContainsFunc(s.edits, half)
+			quiet = false // what was there may be somewhere else by now
 			edits = replaceBelow(edits, path, s.edits)
 		}
-		if !found {
+		if quiet {
 			break
 		}
 	}
@@ -116,6 +123,7 @@ type move struct {
 	kind     filetree.Kind
 	old      record
 	found    found
+	row      string // the same for moves that depend on each other
 }
 
 // findMoves pairs what is gone with what is new, folders before what is in them.
@@ -148,6 +156,9 @@ func (p *pusher) findMoves(edits []edit) []move {
 			delete(gone, e.stat.ino)
 			moved = append(moved, move{from: g.path, to: e.path, kind: e.kind, old: g.old, found: e.found})
 		}
+	}
+	if len(moved) == 0 {
+		moved = rotations(edits)
 	}
 	return append(moved, p.sameContents(edits, moved)...)
 }
@@ -228,13 +239,15 @@ func (p *pusher) commitSomeMoves(moved []move) error {
 	return nil
 }
 
-// currentMoves drops moves of what the index has another version of by now, and those to
-// where it has something: what the scan took for a rename here was one of the tree that
+// currentMoves drops moves of what the index has another version of by now, those to
+// where it has something, and of what moved on since: what the scan took for a rename here was one of the tree that
 // was just being carried out.
 func (f *Folder) currentMoves(moved []move) ([]move, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	out := make([]move, 0, len(moved))
+	stands := make(map[string]bool) // what will be at paths
+	stale := make(map[string]bool)  // rows
+	var out []move
 	for _, m := range moved {
 		r, known, err := f.idx.get(m.from)
 		if err != nil {
@@ -244,14 +257,37 @@ func (f *Folder) currentMoves(moved []move) ([]move, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !known || r.version != m.old.version || taken {
+		known = known && r.version == m.old.version
+		if will, ok := stands[m.from]; ok {
+			known = will
+		}
+		if will, ok := stands[m.to]; ok {
+			taken = will
+		}
+		info, err := os.Lstat(f.join(m.found.local))
+		there := err == nil
+		if there {
+			s, _ := statOf(info)
+			there = s.ino == m.found.stat.ino
+		}
+		switch {
+		case known && !taken && there:
+			stands[m.from], stands[m.to] = false, true
+			out = append(out, m)
+			continue
+		case m.row != "":
+			stale[m.row] = true
+		}
+		f.dirty.add(m.from)
+		f.dirty.add(m.to)
+	}
+	return slices.DeleteFunc(out, func(m move) bool {
+		if stale[m.row] {
 			f.dirty.add(m.from)
 			f.dirty.add(m.to)
-			continue
 		}
-		out = append(out, m)
-	}
-	return out, nil
+		return stale[m.row]
+	}), nil
 }
 
 // carry moves the records of what was moved. Versions go along. The tree may have done

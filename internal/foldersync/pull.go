@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tradle/cloudpal/internal/filetree"
 )
@@ -34,7 +35,7 @@ func (f *Folder) pull(ctx context.Context) error {
 	}
 	f.pulling(true)
 	defer f.pulling(false)
-	p := &puller{f: f, ctx: ctx, pending: make(map[string]bool), patience: patience{most: f.opts.Patience}}
+	p := &puller{f: f, ctx: ctx, pending: make(map[string]bool), held: make(map[string]time.Time), patience: patience{most: f.opts.Patience}}
 	if err := p.ignoreFile(); err != nil {
 		return err
 	}
@@ -79,6 +80,7 @@ func (f *Folder) pull(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	f.held = p.held
 	return f.pulled(to, rules, p.pending, resets)
 }
 
@@ -145,7 +147,8 @@ func (f *Folder) lookups(ctx context.Context, paths []string) iter.Seq2[Differen
 type puller struct {
 	f        *Folder
 	ctx      context.Context
-	pending  map[string]bool // guarded by f.mu
+	pending  map[string]bool      // guarded by f.mu
+	held     map[string]time.Time // since when are files that wait to be moved
 	patience patience
 	// reselect says that the selection is another than last time.
 	reselect bool
@@ -270,7 +273,7 @@ func (p *puller) plan(c *chunk, d Difference) error {
 	e := d.Entry
 	p.f.mu.Lock()
 	r, known, err := p.f.idx.get(d.Path)
-	if agreed := known == d.Exists && r.version == e.Version; err == nil && !agreed && p.f.outdated(d.Path) != nil {
+	if agreed := known == d.Exists && r.version == e.Version; err == nil && !agreed && (p.f.outdated(d.Path) != nil || d.Exists && p.f.outdatedEntry(e) != nil) {
 		p.pending[d.Path] = true
 		p.f.mu.Unlock()
 		return nil

@@ -1,9 +1,11 @@
 package foldersync
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
 	"github.com/tradle/cloudpal/internal/filetree"
@@ -36,13 +38,17 @@ func (g *gone) note(idx *index, path string) error {
 	return nil
 }
 
-// take returns where the file of an entry may be on disk.
-func (g *gone) take(e filetree.Entry) (path string, ok bool) {
-	if path, ok = g.versions[e.Version]; !ok && e.Kind == kindFile {
+// take returns where the file of an entry may be on disk, and whether it is the same one,
+// not one that is equal.
+func (g *gone) take(e filetree.Entry) (path string, same, ok bool) {
+	if path, same = g.versions[e.Version]; same {
+		return path, true, true
+	}
+	if e.Kind == kindFile {
 		path, ok = g.contents[e.Hash]
 		delete(g.contents, e.Hash)
 	}
-	return path, ok
+	return path, false, ok
 }
 
 // findGone looks at all differences for what is gone.
@@ -97,47 +103,85 @@ func (p *puller) renames(c *chunk, w *writer) error {
 		if err != nil {
 			return false
 		}
-		old, ok := g.take(e)
+		old, same, ok := g.take(e)
 		if !ok {
 			return false
 		}
-		var done bool
-		done, err = w.rename(from, old, e)
-		return done
+		var how renaming
+		how, err = w.rename(from, old, e)
+		if how == later && same && p.hold(e.Path) {
+			how, err = renameDone, p.outcome(e.Path, errHeld)
+			p.f.dirty.after(old, quietTime)
+		}
+		return how == renameDone
 	})
 	return err
 }
 
-// rename moves a file on disk. It returns false if that is not possible.
-func (w *writer) rename(from *writer, old string, e filetree.Entry) (bool, error) {
+// errHeld says that what the tree moved is under its old name here, with a change that is to
+// be committed first: that is a change of what was moved, and both move on together.
+var errHeld = fmt.Errorf("%w, before it was moved", errLocal)
+
+// holdTime is how long a file is not written because it is still to be moved.
+const holdTime = 10 * time.Second
+
+// hold tells whether to wait until a file can be moved to a path.
+func (p *puller) hold(path string) bool {
+	since, known := p.f.held[path]
+	if !known {
+		since = time.Now()
+	}
+	p.held[path] = since
+	return time.Since(since) < holdTime
+}
+
+// renaming is what became of a rename.
+type renaming int
+
+const (
+	never renaming = iota // it has to be written
+	later                 // there is a change to be committed first
+	renameDone
+)
+
+// rename moves a file on disk.
+func (w *writer) rename(from *writer, old string, e filetree.Entry) (renaming, error) {
 	f := w.f
 	src, err := from.enter(old, false)
 	if err != nil {
-		return false, nil
+		return later, nil
 	}
 	dst, err := w.enter(e.Path, true)
 	if err != nil {
-		return false, nil
+		return never, nil
 	}
 	oldName, err := f.localName(src.root, src.path, old)
 	if err != nil {
-		return false, nil
+		return never, nil
 	}
 	newName, err := f.localName(dst.root, dst.path, e.Path)
 	if err != nil {
-		return false, nil
+		return never, nil
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	r, known, err := f.check(src, old, oldName)
-	if err != nil || !known || !sameContent(e, r) {
-		return false, nil
-	}
 	if _, known, err := f.check(dst, e.Path, newName); err != nil || known {
-		return false, nil
+		return never, nil
 	}
-	if src.rename(oldName, &r, dst, newName) != nil {
-		return false, nil
+	r, known, err := f.check(src, old, oldName)
+	switch {
+	case errors.Is(err, errLocal), errors.Is(err, errOutdated):
+		return later, nil
+	case err != nil, !known, !sameContent(e, r):
+		return never, nil
+	case f.outdatedEntry(e) != nil:
+		return later, nil
+	}
+	switch err := src.rename(oldName, &r, dst, newName); {
+	case errors.Is(err, errLocal):
+		return later, nil
+	case err != nil:
+		return never, nil
 	}
 	n := r
 	n.path, n.local = e.Path, localOf(e.Path, newName)
@@ -150,10 +194,10 @@ func (w *writer) rename(from *writer, old string, e filetree.Entry) (bool, error
 		f.names.set(n.path, n.local)
 	}
 	if err := f.idx.apply(update{delete: []string{old}, put: []record{n}}); err != nil {
-		return true, fmt.Errorf("%w: %w", errIndex, err)
+		return renameDone, fmt.Errorf("%w: %w", errIndex, err)
 	}
 	f.progress.update(func(s *Status) { s.Moved++ })
 	f.progress.solved(partPull, e.Path)
 	f.progress.event(Event{Kind: EventWritten, Path: e.Path, Text: "moved from " + old})
-	return true, nil
+	return renameDone, nil
 }

@@ -111,6 +111,62 @@ func TestSwappedNames(t *testing.T) {
 	wantEqual(t, "tree", tree.texts(), b.texts())
 }
 
+// Edits of files follow them if their names are swapped or go around, also if they come from
+// somewhere else meanwhile. What an editor replaces stays where it is.
+func TestNamesThatGoAround(t *testing.T) {
+	for name, c := range map[string]struct {
+		renames [][2]string
+		want    map[string]string
+	}{
+		"swapped": {[][2]string{{"1", "x"}, {"2", "1"}, {"x", "2"}}, map[string]string{"1": "two", "2": "one", "3": "three"}},
+		"around":  {[][2]string{{"3", "x"}, {"2", "3"}, {"1", "2"}, {"x", "1"}}, map[string]string{"1": "three", "2": "one", "3": "two"}},
+		"on":      {[][2]string{{"3", "4"}, {"2", "3"}, {"1", "2"}}, map[string]string{"2": "one", "3": "two", "4": "three"}},
+		"over":    {[][2]string{{"3", "4"}, {"1", "3"}}, map[string]string{"2": "two", "3": "one", "4": "three"}},
+		"onto":    {[][2]string{{"1", "3"}}, map[string]string{"2": "two", "3": "one"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tree := newMemTree()
+			a, b := newBox(t, tree, nil), newBox(t, tree, nil)
+			a.write("1", "one")
+			a.write("2", "two")
+			a.write("3", "three")
+			a.once()
+			b.once()
+			before := make(map[string]filetree.Version)
+			for path, text := range tree.texts() {
+				before[text] = tree.entries[path].Version
+			}
+			for _, r := range c.renames {
+				must(t, os.Rename(a.path(r[0]), a.path(r[1])))
+			}
+			a.once()
+			b.once()
+			wantEqual(t, "tree", tree.texts(), c.want)
+			wantEqual(t, "folder a", a.texts(), c.want)
+			wantEqual(t, "folder b", b.texts(), c.want)
+			for path, text := range c.want {
+				if tree.entries[path].Version != before[text] && name != "onto" {
+					t.Errorf("%q is not what was moved there", path)
+				}
+			}
+		})
+	}
+	t.Run("a backup", func(t *testing.T) {
+		tree := newMemTree()
+		a := newBox(t, tree, nil)
+		a.write("1", "one")
+		a.once()
+		before := tree.entries["1"].Version
+		must(t, os.Rename(a.path("1"), a.path("1.bak")))
+		a.write("1", "more")
+		a.once()
+		if e := tree.entries["1.bak"]; e.Version == before {
+			t.Error("what was edited moved to the backup")
+		}
+		wantEqual(t, "tree", tree.texts(), map[string]string{"1": "more", "1.bak": "one"})
+	})
+}
+
 // A file that was renamed in one place and edited in another is both.
 func TestRenameMeetsEdit(t *testing.T) {
 	tree := newMemTree()

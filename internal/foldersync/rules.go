@@ -36,10 +36,12 @@ func isOurs(name string) bool { return name == markerName || isTemporary(name) |
 func temporaryName() string { return randomName(temporarySuffix) }
 func keptName() string      { return randomName(keptSuffix) }
 
-func randomName(suffix string) string {
+func randomName(suffix string) string { return temporaryPrefix + randomHex() + suffix }
+
+func randomHex() string {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails
-	return temporaryPrefix + hex.EncodeToString(b[:]) + suffix
+	return hex.EncodeToString(b[:])
 }
 
 // editorFiles are patterns of what editors and browsers write before they rename it to what it is

@@ -212,6 +212,9 @@ func (w *writer) file(e filetree.Entry) (added bool, err error) {
 	}
 	f.mu.Lock()
 	r, known, err := f.check(at, e.Path, local)
+	if err == nil {
+		err = f.outdatedEntry(e)
+	}
 	f.mu.Unlock()
 	if err != nil {
 		return false, err

@@ -79,6 +79,7 @@ type machine struct {
 	tree   *Tree
 	folder *foldersync.Folder
 	root   string
+	watch  func(foldersync.Event) // nil: nobody does
 	cancel context.CancelFunc
 	done   chan struct{}
 }
@@ -220,7 +221,7 @@ func (m *machine) sync() {
 	must(m.t, os.MkdirAll(m.root, 0o755))
 	m.tree = m.Tree()
 	var err error
-	m.folder, err = foldersync.Open(m.tree, m.root, filepath.Join(m.dir, "folder"), &foldersync.Options{Rescan: time.Second})
+	m.folder, err = foldersync.Open(m.tree, m.root, filepath.Join(m.dir, "folder"), &foldersync.Options{Rescan: time.Second, OnEvent: m.watch})
 	must(m.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	m.cancel, m.done = cancel, make(chan struct{})
