@@ -116,6 +116,7 @@ func TestInvitesThatAreOverRefuse(t *testing.T) {
 	if err := s.Revoke(t.Context(), revoked.ID()); err != nil {
 		t.Fatal(err)
 	}
+	agree(t, s, x) // who has not heard of it lets others in
 	_, err = c.Join(patient(t), revoked, "")
 	wantKind(t, err, fault.Permission)
 	for time.Now().Before(short.Expires.Add(time.Second)) {
