@@ -388,6 +388,29 @@ func TestUpdateTellsWhetherThereIsNews(t *testing.T) {
 	}
 }
 
+// What is left of a log of which something was cleared is still found by who knows that all of
+// it was here.
+func TestPeerFindsWhatIsLeftAfterAClear(t *testing.T) {
+	forEachPeer(t, func(t *testing.T, version string, r link) {
+		h := newCoreHub(t)
+		ours := h.writer(t, 1, 20)
+		n := startCorePeer(t, version)
+		n.Call(t, "open", Args{"core": "a", "key": ours.Key().Hex()})
+		h.connect(t, n, r)
+		n.Call(t, "wait", Args{"core": "a", "length": 20})
+		for _, cleared := range [][2]uint64{{3, 5}, {9, 11}, {0, 1}} {
+			if err := ours.Clear(testContext(t), cleared[0], cleared[1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		appendBlocks(t, ours, []byte("behind"))
+		n.Call(t, "wait", Args{"core": "a", "length": 21}) // it has heard of all that
+		for _, i := range []int{2, 7, 15, 20} {
+			n.Call(t, "get", Args{"core": "a", "index": i})
+		}
+	})
+}
+
 func TestLargeBlocks(t *testing.T) {
 	const size, blocks = 4 << 20, 6 // several requests at once for blocks this large must not overrun a frame
 	h := newCoreHub(t)

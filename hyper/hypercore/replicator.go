@@ -238,6 +238,15 @@ func (r *replicator) cleared(start, end uint64) {
 	for _, p := range r.peers {
 		if p.opened {
 			p.sendRange(true, start, end-start)
+			// JavaScript forgets with the end of what is here from the start on all behind it.
+			for from, told := end, p.told; from < told; {
+				held, ok := r.log.st.NextHeld(from)
+				if !ok || held >= told {
+					break
+				}
+				from = min(r.log.st.NextMissing(held), told)
+				p.sendRange(false, held, from-held)
+			}
 			p.told = min(p.told, start)
 		}
 	}
