@@ -398,14 +398,17 @@ func TestPeerFindsWhatIsLeftAfterAClear(t *testing.T) {
 		n.Call(t, "open", Args{"core": "a", "key": ours.Key().Hex()})
 		h.connect(t, n, r)
 		n.Call(t, "wait", Args{"core": "a", "length": 20})
+		asked := n.Go("get", Args{"core": "a", "index": 20}) // it asks what we have once
+		appendBlocks(t, ours, []byte("asked for"))
+		asked.Wait(t)
 		for _, cleared := range [][2]uint64{{3, 5}, {9, 11}, {0, 1}} {
 			if err := ours.Clear(testContext(t), cleared[0], cleared[1]); err != nil {
 				t.Fatal(err)
 			}
 		}
 		appendBlocks(t, ours, []byte("behind"))
-		n.Call(t, "wait", Args{"core": "a", "length": 21}) // it has heard of all that
-		for _, i := range []int{2, 7, 15, 20} {
+		n.Call(t, "wait", Args{"core": "a", "length": 22}) // it has heard of all that
+		for _, i := range []int{2, 7, 15, 21} {
 			n.Call(t, "get", Args{"core": "a", "index": i})
 		}
 	})
