@@ -239,9 +239,9 @@ func (p *pusher) commitSomeMoves(moved []move) error {
 	return nil
 }
 
-// currentMoves drops moves of what the index has another version of by now, those to
-// where it has something, and of what moved on since: what the scan took for a rename here was one of the tree that
-// was just being carried out.
+// currentMoves drops moves of what the index has another version of by now, those to where
+// it has something, and those of what moved on since: what the scan took for a rename here
+// was one of the tree that was just being carried out.
 func (f *Folder) currentMoves(moved []move) ([]move, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
