@@ -260,9 +260,14 @@ var rules = []rule{
 	},
 	{
 		packages: []string{"internal/foldersync"},
-		own:      []string{"internal/digest", "internal/fault", "internal/filetree", "internal/files/ignore", "hyper/hypercrypto"},
+		own:      []string{"internal/digest", "internal/fault", "internal/filetree", "internal/files/ignore", "internal/fswatch", "hyper/hypercrypto"},
 		outside:  []string{"github.com/fsnotify/fsnotify", "golang.org/x/sys", "golang.org/x/text"},
 		why:      "a folder is kept equal to any tree; whose it is and how its contents travel is not its matter",
+	},
+	{
+		packages: []string{"internal/fswatch"},
+		outside:  []string{"github.com/fsnotify/fsnotify"},
+		why:      "what the system tells of folders; what it means is for who keeps them",
 	},
 	{
 		packages: []string{"internal/filetree"},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tradle/cloudpal/hyper/hyperdrive/mirror"
 	"github.com/tradle/cloudpal/internal/fault"
+	"github.com/tradle/cloudpal/internal/fswatch"
 )
 
 // Times of following. Changes are imported when it has been quiet for a moment,
@@ -31,8 +32,8 @@ const (
 // Follower imports the changes of a share as they happen.
 type Follower struct {
 	share   *Share
-	watcher *fsnotify.Watcher // nil if the system cannot watch at all
-	watched map[string]bool   // the folders, by path on disk
+	watcher *fswatch.Watcher // nil if the system cannot watch at all
+	watched map[string]bool  // the folders, by path on disk
 	rescan  time.Duration
 }
 
@@ -40,7 +41,7 @@ type Follower struct {
 // no change is missed. The follower must be closed.
 func (s *Share) Watch(ctx context.Context) (*Follower, error) {
 	f := &Follower{share: s, rescan: rescanTime, watched: make(map[string]bool)}
-	w, err := fsnotify.NewBufferedWatcher(4096)
+	w, err := fswatch.New()
 	if err != nil {
 		f.rescan = blindRescanTime
 		return f, nil
@@ -99,7 +100,7 @@ func (f *Follower) forget(name string) {
 	for w := range f.watched {
 		if inside(w, name) {
 			delete(f.watched, w)
-			_ = f.watcher.Remove(w) // it may have ended by itself
+			f.watcher.Remove(w)
 		}
 	}
 }
@@ -108,10 +109,10 @@ func (f *Follower) forget(name string) {
 // made a new version, and onProblem when an import failed; the next one may
 // succeed.
 func (f *Follower) Run(ctx context.Context, onUpdate func(Imported), onProblem func(error)) error {
-	var events chan fsnotify.Event
-	var failures chan error
+	var events <-chan fsnotify.Event
+	var lost <-chan struct{}
 	if f.watcher != nil {
-		events, failures = f.watcher.Events, f.watcher.Errors
+		events, lost = f.watcher.Events(), f.watcher.Lost()
 	}
 	full := time.NewTimer(f.rescan)
 	defer full.Stop()
@@ -133,7 +134,7 @@ func (f *Follower) Run(ctx context.Context, onUpdate func(Imported), onProblem f
 				quiet.Reset(changed.delay(time.Now()))
 			}
 			continue
-		case <-failures:
+		case <-lost:
 			changed.all = true
 			quiet.Reset(changed.delay(time.Now()))
 			continue

@@ -14,13 +14,14 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"github.com/tradle/cloudpal/internal/fault"
+	"github.com/tradle/cloudpal/internal/fswatch"
 )
 
 // watcher is told by the system what changes in the folder. A scan adds each folder
 // before it reads it, so that nothing falls between.
 type watcher struct {
 	f *Folder
-	w *fsnotify.Watcher // nil if the system cannot watch
+	w *fswatch.Watcher // nil if the system cannot watch
 
 	mu      sync.Mutex
 	watched map[string]bool // folders, by name on disk
@@ -81,7 +82,7 @@ const problemWatch = "watch"
 
 func (f *Folder) startWatch() *watcher {
 	x := &watcher{f: f, watched: make(map[string]bool), cookies: make(map[string]chan struct{})}
-	w, err := fsnotify.NewBufferedWatcher(4096)
+	w, err := fswatch.New()
 	if err != nil {
 		x.fail(err)
 	} else {
@@ -159,7 +160,7 @@ func (x *watcher) forget(name string) {
 	for w := range x.watched {
 		if w == name || below(filepath.ToSlash(w), filepath.ToSlash(name)) {
 			delete(x.watched, w)
-			_ = x.w.Remove(w) // it may have ended by itself
+			x.w.Remove(w)
 		}
 	}
 }
@@ -173,18 +174,14 @@ func (x *watcher) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case e, ok := <-x.w.Events:
+		case e, ok := <-x.w.Events():
 			if !ok {
 				x.ended(ctx)
 				return
 			}
 			x.event(e)
-		case _, ok := <-x.w.Errors:
-			if !ok {
-				x.ended(ctx)
-				return
-			}
-			x.f.dirty.after("", quietTime) // events were lost
+		case <-x.w.Lost():
+			x.f.dirty.after("", quietTime)
 		}
 	}
 }
