@@ -168,8 +168,9 @@ func (d *fakeDHT) Connect(ctx context.Context, key Identity, remote hypercrypto.
 		d.t.Error("handshake with somebody else")
 	}
 	a, b := pipe()
+	theirs := d.stream(srv.key, server, false, b)
 	select {
-	case srv.incoming <- accepted{d.stream(srv.key, server, false, b), server}:
+	case srv.incoming <- accepted{theirs, server}:
 		select {
 		case <-srv.closed:
 			srv.drain()
@@ -177,6 +178,7 @@ func (d *fakeDHT) Connect(ctx context.Context, key Identity, remote hypercrypto.
 		}
 		return d.stream(key, client, true, a), nil
 	case <-srv.closed:
+		theirs.Close()
 		return nil, errNotFound
 	}
 }
