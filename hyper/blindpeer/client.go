@@ -27,13 +27,14 @@ const (
 // Client asks mirrors to keep logs. It is safe for concurrent use.
 type Client struct {
 	connector Connector
+	joining   sync.Mutex // held while the connector is called; taken before mu
 
 	mu      sync.Mutex // guards what follows; never held in callbacks
 	links   map[hypercrypto.PublicKey]*link
 	muxes   map[hypercrypto.PublicKey]*protomux.Mux
 	keeping map[*Keeping]struct{}
 	closed  bool
-	wg      sync.WaitGroup // updates under way
+	wg      sync.WaitGroup // of those who tell mirrors
 }
 
 // link is a mirror that something is to be kept at.
@@ -51,7 +52,8 @@ type link struct {
 // Subject is what mirrors are to keep.
 type Subject struct {
 	// Logs returns the logs. They must be in the store that is replicated on the
-	// connections of the client. It is called from several goroutines.
+	// connections of the client. It is called from several goroutines, and may wait for a
+	// peer, but must end before [Client.Close].
 	Logs func() []Log
 	// Target decides which of the mirrors keep it: those whose keys are closest, so
 	// that everybody chooses the same. It is the key of the base, or of the log.
@@ -245,7 +247,7 @@ func (c *Client) reach(mirror hypercrypto.PublicKey) (*link, error) {
 	c.links[mirror] = l
 	m := c.muxes[mirror]
 	c.mu.Unlock()
-	c.connector.JoinPeer(mirror)
+	c.join(mirror)
 	if m != nil {
 		c.connected(l, m)
 	}
@@ -261,12 +263,27 @@ func (c *Client) leave(l *link) {
 	delete(c.links, l.key)
 	ch, calls := l.ch, l.calls
 	c.mu.Unlock()
-	c.connector.LeavePeer(l.key)
+	c.join(l.key)
 	if ch != nil {
 		ch.Close()
 	}
 	if calls != nil {
 		calls.ch.Close()
+	}
+}
+
+// join has the connector keep a connection to a mirror, or not, as it is wanted now: who
+// wants it and who does not any more may do so at the same moment.
+func (c *Client) join(mirror hypercrypto.PublicKey) {
+	c.joining.Lock()
+	defer c.joining.Unlock()
+	c.mu.Lock()
+	wanted := c.links[mirror] != nil
+	c.mu.Unlock()
+	if wanted {
+		c.connector.JoinPeer(mirror)
+	} else {
+		c.connector.LeavePeer(mirror)
 	}
 }
 
@@ -296,8 +313,12 @@ func (c *Client) connected(l *link, m *protomux.Mux) {
 	l.calls = calls
 	close(l.changed)
 	l.changed = make(chan struct{})
+	if !c.closed {
+		// What there is to tell may have to come over this very connection, which the caller
+		// is about to run.
+		c.wg.Go(func() { c.tellAll(l) })
+	}
 	c.mu.Unlock()
-	c.tellAll(l)
 }
 
 // changed follows the state of a channel to a mirror.

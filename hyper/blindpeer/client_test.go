@@ -2,9 +2,13 @@ package blindpeer
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/tradle/cloudpal/hyper/hypercore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
@@ -203,5 +207,83 @@ func TestWakeupNeedsTheKey(t *testing.T) {
 	}
 	if len(logs) != 1 || logs[0] != (Log{c.Key(), 4}) {
 		t.Errorf("heard %v", logs)
+	}
+}
+
+// What there is to tell a mirror may have to come from it first.
+func TestConnectionRunsWhileLogsAreLookedFor(t *testing.T) {
+	m := startMirror(t, nil)
+	a := newDevice(t, 1)
+	c := a.log("x", 3, 10)
+	var wait atomic.Bool
+	ctx, reached := context.WithTimeout(context.Background(), time.Minute)
+	defer reached()
+	k, err := a.Keep(Subject{
+		Mirrors: []hypercrypto.PublicKey{m.KeyPair().Public},
+		Logs: func() []Log {
+			if wait.Load() {
+				<-ctx.Done()
+			}
+			return []Log{{c.Key(), c.Length()}}
+		},
+		OnMirror: func(_ hypercrypto.PublicKey, yes bool) {
+			if yes {
+				reached()
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	wait.Store(true)
+	a.knows(m)
+	<-ctx.Done()
+	if !errors.Is(ctx.Err(), context.Canceled) {
+		t.Error("the mirror is not reached")
+	}
+	m.holds(c)
+}
+
+// slowConnector takes its time to leave a peer.
+type slowConnector struct {
+	leaving, release chan struct{}
+	joined           atomic.Bool
+}
+
+func (s *slowConnector) JoinPeer(hypercrypto.PublicKey) { s.joined.Store(true) }
+
+func (s *slowConnector) LeavePeer(hypercrypto.PublicKey) {
+	close(s.leaving)
+	<-s.release
+	s.joined.Store(false)
+}
+
+func TestMirrorThatIsWantedAgainWhileItIsLeftIsJoined(t *testing.T) {
+	s := &slowConnector{leaving: make(chan struct{}), release: make(chan struct{})}
+	c := NewClient(s)
+	defer c.Close()
+	leave, err := c.Reach(hypercrypto.PublicKey{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(leave)
+	<-s.leaving
+	reached := make(chan struct{})
+	wg.Go(func() {
+		defer close(reached)
+		if _, err := c.Reach(hypercrypto.PublicKey{1}); err != nil {
+			t.Error(err)
+		}
+	})
+	select {
+	case <-reached:
+	case <-time.After(100 * time.Millisecond): // it may wait until the peer is left
+	}
+	close(s.release)
+	wg.Wait()
+	if !s.joined.Load() {
+		t.Error("it is not joined")
 	}
 }

@@ -1,8 +1,14 @@
 package blindpeer
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tradle/cloudpal/hyper/hypercore"
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
@@ -238,5 +244,45 @@ func TestFewLogsAreOpenAtATime(t *testing.T) {
 	a.offline()
 	for i, c := range logs {
 		m.reads(byte(10+i), c)
+	}
+}
+
+// While more calls wait than are taken in, the connection is not read. What a call deletes
+// is in use on that very connection.
+func TestManyDeletionsAtATime(t *testing.T) {
+	a := newDevice(t, 1)
+	m := startMirror(t, &Options{Trusted: []hypercrypto.PublicKey{a.keyPair.Public}})
+	var logs []*hypercore.Core
+	for i := range 3 * maxTasks {
+		c := a.log(fmt.Sprint(i), 1, 10)
+		a.keep(c, Subject{}, m)
+		logs = append(logs, c)
+	}
+	for _, c := range logs {
+		m.holds(c)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	errs := make(chan error, len(logs))
+	m.change.Lock()
+	for _, c := range logs {
+		go func() {
+			existed, err := a.Client.Delete(ctx, m.KeyPair().Public, c.Key())
+			if err == nil && !existed {
+				err = errors.New("not there")
+			}
+			errs <- err
+		}()
+	}
+	eventually(t, "full", func() bool {
+		stacks := make([]byte, 4<<20)
+		return bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte(".(*conn).queue("))
+	})
+	m.change.Unlock()
+	for range logs {
+		if err := <-errs; err != nil {
+			t.Error(err)
+			a.offline() // or nothing ends
+		}
 	}
 }

@@ -116,7 +116,10 @@ func (p *Peer) capability(initiator bool) hypercrypto.Hash {
 
 func (p *Peer) handlers() []func(*protomux.Channel, []byte) error {
 	h := func(fn func([]byte) error) func(*protomux.Channel, []byte) error {
-		return func(_ *protomux.Channel, body []byte) error { return fn(body) }
+		return func(_ *protomux.Channel, body []byte) (err error) {
+			p.repl.handle(func() { err = fn(body) })
+			return err
+		}
 	}
 	return []func(*protomux.Channel, []byte) error{
 		wire.TypeSync: h(p.onSync), wire.TypeRequest: h(p.onRequest), wire.TypeCancel: h(p.onCancel),
@@ -136,7 +139,13 @@ func (p *Peer) onOpen(_ *protomux.Channel, handshake []byte) error {
 		return fmt.Errorf("hypercore: peer does not know the key of log %s", p.repl.log.dk)
 	}
 	r := p.repl
+	r.handling.RLock()
+	defer r.handling.RUnlock()
 	r.mu.Lock()
+	if p.closed {
+		r.mu.Unlock()
+		return nil
+	}
 	p.seeks = h.Seeks
 	p.opened = true
 	p.lastHeard = time.Now()
@@ -162,10 +171,15 @@ func (r *replicator) event(t EventType, p *Peer) Event {
 	return Event{Type: t, Length: h.Length, Fork: h.Fork, Peer: p}
 }
 
-// onClose gives everything that was asked of the peer to others.
+// onClose gives everything that was asked of the peer to others. It is called by the
+// connection, and before that by the log if it closes.
 func (p *Peer) onClose(remote bool) {
 	r := p.repl
 	r.mu.Lock()
+	if p.closed {
+		r.mu.Unlock()
+		return
+	}
 	defer r.tasks.Done()
 	was := p.opened
 	p.opened, p.closed = false, true

@@ -20,7 +20,13 @@ import (
 // messages are queued for sending, which never blocks.
 type replicator struct {
 	log   *log
-	tasks sync.WaitGroup // goroutines that close waits for
+	tasks sync.WaitGroup // goroutines that close waits for, and peers
+
+	// handling is held, shared, while a handler of a peer runs, and alone by close, to wait
+	// for those. It is taken before mu. close does not wait for handlers of others on the
+	// same connections: they may wait for it.
+	handling sync.RWMutex
+	over     bool // no handler begins any more; guarded by handling
 
 	mu          sync.Mutex // guards what follows; taken before log.mu
 	closed      bool
@@ -127,8 +133,8 @@ func (r *replicator) attachLocked(m *protomux.Mux, again bool) error {
 		Handshake:  handshake.AppendTo(nil),
 		OnOpen:     p.onOpen,
 		Messages:   p.handlers(),
-		OnBatchEnd: func(*protomux.Channel) { p.onBatchEnd() },
-		OnDrain:    func(*protomux.Channel) { p.onDrain() },
+		OnBatchEnd: func(*protomux.Channel) { r.handle(p.onBatchEnd) },
+		OnDrain:    func(*protomux.Channel) { r.handle(p.onDrain) },
 		OnClose:    func(_ *protomux.Channel, remote bool) { p.onClose(remote) },
 	})
 	if err != nil {
@@ -176,8 +182,22 @@ func (r *replicator) close() {
 	}
 	for _, p := range peers {
 		p.ch.Close()
+		p.onClose(false)
 	}
+	r.handling.Lock()
+	r.over = true
+	r.handling.Unlock()
 	r.tasks.Wait()
+}
+
+// handle calls what a peer has to do with a message or at another moment, unless the log
+// is closed.
+func (r *replicator) handle(fn func()) {
+	r.handling.RLock()
+	defer r.handling.RUnlock()
+	if !r.over {
+		fn()
+	}
 }
 
 func (r *replicator) hasPeers() bool {

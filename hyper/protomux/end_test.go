@@ -242,3 +242,23 @@ func TestHarmlessFramesAreIgnored(t *testing.T) {
 	peer.send("", "01 00", "0003 01", "0003 00", "0004 01 02", "00 fd0001", "0000 05 02 00 01", "0000 01")
 	peer.silent(1)
 }
+
+func TestOnCloseMayCloseAMuxThatNeverRan(t *testing.T) {
+	a, _ := streamPair(1)
+	m := New(a, nil)
+	closed := 0
+	open(t, m, ChannelOptions{Protocol: "p", OnClose: func(*Channel, bool) { closed++; m.Close() }})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		m.Close()
+	}()
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		t.Fatal("it hangs")
+	}
+	if err := m.Run(t.Context()); !errors.Is(err, ErrClosed) || closed != 1 {
+		t.Errorf("closed %d times, then %v", closed, err)
+	}
+}

@@ -35,6 +35,7 @@ type Mux struct {
 	mu        sync.Mutex // guards the rest; never held while a handler runs
 	err       error      // why the mux ended
 	running   bool
+	ending    bool // Close ends the mux, which never ran
 	finished  bool
 	table     table
 	pairs     map[name]func(id []byte)
@@ -115,9 +116,10 @@ func (m *Mux) Run(ctx context.Context) error {
 func (m *Mux) Close() error {
 	err := m.fail(ErrClosed)
 	m.mu.Lock()
-	running := m.running
+	first := !m.running && !m.ending // else it may be a handler of finish that calls
+	m.ending = m.ending || first
 	m.mu.Unlock()
-	if !running {
+	if first {
 		m.finish()
 	}
 	return err

@@ -8,7 +8,8 @@ import (
 
 // Trim gives back the memory of everything that only makes reading faster: what was
 // read lately is read from the files again. It is for a store that has come to rest
-// after much work.
+// after much work. What is to be written for that stays in memory if the disk does not take
+// it: Trim does not wait until there is room.
 func (db *DB) Trim() {
 	if !db.gate.enter() {
 		return
@@ -21,7 +22,10 @@ func (db *DB) Trim() {
 	// The database holds on to large batches until the queue of what is to be flushed
 	// has moved on by two, and to the buffers of the log as long as it writes that one.
 	for range 2 {
-		if err := db.pebble.Flush(); err != nil {
+		if db.refused.Load() > 0 {
+			break // it is being tried, and what waits for that must not become more
+		}
+		if err := db.writeOut(); err != nil {
 			db.opts.Log.Debug("flush", "err", err)
 			break
 		}

@@ -3,8 +3,14 @@ package storage
 import (
 	"bytes"
 	"runtime"
+	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
 func (c *pageCache) bytes() (n int) {
@@ -99,4 +105,34 @@ func TestCompactionsKeepUp(t *testing.T) {
 			t.Fatalf("%+v", s)
 		}
 	}
+}
+
+// A disk without room takes no tables, for as long as it has none.
+func TestTrimDoesNotWaitForRoomOnTheDisk(t *testing.T) {
+	var full atomic.Bool
+	disk := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if full.Load() && op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".sst") {
+			return &vfsError{syscall.ENOSPC}
+		}
+		return nil
+	}))
+	db := openTest(t, "s", &Options{FS: disk})
+	c := createTest(t, db, 1)
+	commit(t, db, Durable, func(b *Batch) { b.PutBlock(c, 0, testBlock(0, 100)) })
+	full.Store(true)
+	trimmed := make(chan struct{})
+	go func() {
+		defer close(trimmed)
+		db.Trim()
+	}()
+	select {
+	case <-trimmed:
+	case <-time.After(time.Minute):
+		t.Error("it waits")
+	}
+	if got, err := c.Block(0, nil); err != nil || !bytes.Equal(got, testBlock(0, 100)) {
+		t.Error(err)
+	}
+	full.Store(false)
+	<-trimmed
 }

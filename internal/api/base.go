@@ -422,7 +422,7 @@ func (h *handler) baseInvite(ctx context.Context, r BaseInviteRequest, s *Stream
 			s.Send(TypeInvited, Invited{TypeInvited, invite.Link(i)})
 		}
 	}
-	if err := b.ServeInvites(ctx, func(log hypercrypto.Key) { s.Send(TypeJoined, Joined{TypeJoined, log.Hex()}) }); err != nil {
+	if err := b.ServeInvites(ctx, func(log hypercrypto.Key) { s.Post(TypeJoined, Joined{TypeJoined, log.Hex()}) }); err != nil {
 		return err
 	}
 	return context.Cause(ctx)

@@ -28,7 +28,7 @@ const maxRequest = 1 << 20
 type Network interface {
 	// Join makes connections that last until leave is called. It returns all
 	// addresses that the node listens on. report is called for every change of
-	// a connection to the peers asked for.
+	// a connection to the peers asked for; it must not wait.
 	Join(ctx context.Context, c Connect, report func(Peer)) (listen []string, leave func(), err error)
 }
 
@@ -140,7 +140,7 @@ func (h *handler) join(ctx context.Context, c Connect, s *Stream, reached *reach
 		if reached != nil {
 			reached.note(p)
 		}
-		s.Send(TypePeer, p)
+		s.Post(TypePeer, p)
 	})
 	if err == nil && len(c.Mirrors) > 0 {
 		leave, err = h.reachMirrors(c.Mirrors, leave)
