@@ -110,3 +110,23 @@ func TestIgnoreFile(t *testing.T) {
 		t.Errorf("%+v", b.Status())
 	}
 }
+
+// Rules with a mistake stop a folder that starts with them, until somebody mends them: here,
+// or on another device.
+func TestBrokenRulesAreMendedFromElsewhere(t *testing.T) {
+	tree := newMemTree()
+	b := newBox(t, tree, nil)
+	b.write("x", "1")
+	b.once()
+	tree.put(IgnoreFile, "[z-a]\n")
+	b.once()
+	b.restart()
+	live(t, b)
+	eventually(t, "the mistake is told", func() bool { return b.problem(IgnoreFile) != "" })
+	b.write("later", "1")
+	tree.put(IgnoreFile, "*.o\n")
+	eventually(t, "all goes on", b.has("later", "1"))
+	if p := b.problem(IgnoreFile); p != "" {
+		t.Error(p)
+	}
+}
