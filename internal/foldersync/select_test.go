@@ -130,3 +130,18 @@ func TestBrokenRulesAreMendedFromElsewhere(t *testing.T) {
 		t.Error(p)
 	}
 }
+
+// What is ignored as a file may be a folder that is not.
+func TestNewFoldersAreSeenWhereOnlyFilesAreIgnored(t *testing.T) {
+	tree := newMemTree()
+	b := newBox(t, tree, nil)
+	b.write(IgnoreFile, "*\n!*/\n!*.md\n")
+	live(t, b)
+	eventually(t, "the start", func() bool { return !b.Status().LastScan.IsZero() })
+	must(t, os.Mkdir(b.path("d"), 0o755))
+	eventually(t, "the folder", b.has("d/", ""))
+	b.write("d/a.md", "1")
+	b.write("d/a.txt", "1")
+	eventually(t, "the file", b.has("d/a.md", "1"))
+	wantEqual(t, "tree", tree.texts(), map[string]string{"d/": "", "d/a.md": "1"})
+}

@@ -219,7 +219,7 @@ func (x *watcher) event(e fsnotify.Event) {
 		return
 	}
 	path := x.f.names.path(local)
-	if x.f.rules.Load().ignored(path, false) {
+	if r := x.f.rules.Load(); r.ignored(path, false) && r.ignored(path, true) { // whatever it is
 		return
 	}
 	x.f.dirty.after(path, quietTime)
