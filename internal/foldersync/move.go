@@ -1,7 +1,6 @@
 package foldersync
 
 import (
-	"os"
 	"slices"
 
 	"github.com/tradle/cloudpal/internal/filetree"
@@ -26,6 +25,12 @@ func (p *pusher) moves(edits []edit) ([]edit, error) {
 		}
 		if len(moved) == 0 {
 			break
+		}
+		if way := inTheWay(edits, moved); len(way) > 0 {
+			if err := p.makeWay(way); err != nil {
+				return nil, err
+			}
+			continue // a whole folder may have moved there
 		}
 		if err := p.flush(); err != nil {
 			return nil, err
@@ -116,6 +121,45 @@ func replaceBelow(edits []edit, path string, found []edit) []edit {
 	}
 	slices.SortFunc(edits, func(a, b edit) int { return compare(a.path, b.path) })
 	return edits
+}
+
+// inTheWay returns the edits of files and links that are folders now, into which something
+// moved.
+func inTheWay(edits []edit, moved []move) (way []*edit) {
+	folders := make(map[string]*edit)
+	for i := range edits {
+		if e := &edits[i]; e.known && e.kind == kindDir && e.old.kind != kindDir {
+			folders[e.path] = e
+		}
+	}
+	if len(folders) == 0 {
+		return nil
+	}
+	for _, m := range moved {
+		for dir, _ := split(m.to); dir != ""; dir, _ = split(dir) {
+			if e := folders[dir]; e != nil {
+				way = append(way, e)
+				delete(folders, dir)
+			}
+		}
+	}
+	return way
+}
+
+// makeWay commits that files are gone, before what moves to where they were would meet them
+// in the tree.
+func (p *pusher) makeWay(way []*edit) error {
+	for _, e := range way {
+		if err := p.deletes([]edit{*e}); err != nil {
+			return err
+		}
+		if _, known, err := p.f.idx.get(e.path); err != nil {
+			return err
+		} else if !known {
+			e.known, e.old = false, record{}
+		}
+	}
+	return nil
 }
 
 type move struct {
@@ -264,7 +308,7 @@ func (f *Folder) currentMoves(moved []move) ([]move, error) {
 		if will, ok := stands[m.to]; ok {
 			taken = will
 		}
-		info, err := os.Lstat(f.join(m.found.local))
+		info, err := f.lstat(m.found.local)
 		there := err == nil
 		if there {
 			s, _ := statOf(info)
