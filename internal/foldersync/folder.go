@@ -230,6 +230,8 @@ func (f *Folder) attach() error {
 		}
 		if f.dir != nil {
 			_ = f.dir.Close() // nothing is written to a folder's handle
+			f.watch.Load().startOver()
+			f.dirty.add("")
 		}
 		f.dir, f.device, f.inode = dir, device, s.ino
 		n := f.probe(dir)

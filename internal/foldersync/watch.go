@@ -181,8 +181,17 @@ func (x *watcher) run(ctx context.Context) {
 			}
 			x.event(e)
 		case <-x.w.Lost():
+			x.startOver()
 			x.f.dirty.after("", quietTime)
 		}
+	}
+}
+
+// startOver ends all watches: which folders they are of is not known any more. The next look
+// at everything watches anew.
+func (x *watcher) startOver() {
+	if x != nil {
+		x.forget(x.f.root)
 	}
 }
 
