@@ -38,8 +38,16 @@ func (p *pusher) moves(edits []edit) ([]edit, error) {
 		if err := p.commitMoves(moved); err != nil {
 			return nil, err
 		}
+		ends := make(map[string]bool, 2*len(moved))
+		for _, m := range moved {
+			ends[m.from], ends[m.to] = true, true
+		}
 		rest := slices.DeleteFunc(edits, func(e edit) bool {
-			return slices.ContainsFunc(moved, func(m move) bool { return below(e.path, m.from) || below(e.path, m.to) })
+			at := e.path
+			for at != "" && !ends[at] {
+				at, _ = split(at)
+			}
+			return at != ""
 		})
 		for _, m := range moved {
 			s, err := p.f.scan(p.ctx, m.to)
@@ -179,7 +187,7 @@ func (p *pusher) findMoves(edits []edit) []move {
 			gone[e.old.stat.ino] = e
 		}
 	}
-	var moved []move
+	var moved, folders []move
 	for _, dirs := range []bool{true, false} {
 		for i := range edits {
 			e := &edits[i]
@@ -194,11 +202,14 @@ func (p *pusher) findMoves(edits []edit) []move {
 				return below(g.path, m.from) || below(m.from, g.path) || below(e.path, m.to) || below(m.to, e.path) ||
 					below(g.path, m.to) || below(e.path, m.from) || below(m.to, g.path) || below(m.from, e.path)
 			}
-			if dirs && slices.ContainsFunc(moved, overlaps) || !dirs && slices.ContainsFunc(moved, func(m move) bool { return m.kind == kindDir && overlaps(m) }) {
+			if slices.ContainsFunc(folders, overlaps) {
 				continue
 			}
 			delete(gone, e.stat.ino)
-			moved = append(moved, move{from: g.path, to: e.path, kind: e.kind, old: g.old, found: e.found})
+			m := move{from: g.path, to: e.path, kind: e.kind, old: g.old, found: e.found}
+			if moved = append(moved, m); dirs {
+				folders = append(folders, m)
+			}
 		}
 	}
 	if len(moved) == 0 {
