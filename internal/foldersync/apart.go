@@ -25,8 +25,9 @@ func (f *Folder) postpone(e edit, size uint64) bool {
 func (f *Folder) largeLoop(ctx context.Context, kick, marks chan<- struct{}) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	var mu sync.Mutex // guards running
+	var mu sync.Mutex // guards what follows
 	running := make(map[string]bool)
+	failed := make(map[string]retry)
 	slots := make(chan struct{}, largeAtOnce)
 	wake := f.large.notify()
 	for {
@@ -51,10 +52,13 @@ func (f *Folder) largeLoop(ctx context.Context, kick, marks chan<- struct{}) {
 				err := f.pass(ctx, partLarge, func() error { return f.pushLarge(ctx, path) })
 				mu.Lock()
 				delete(running, path)
-				mu.Unlock()
+				wait := failed[path]
+				delete(failed, path)
 				if err != nil {
-					f.large.after(path, new(retry).after(err))
+					f.large.after(path, wait.after(err))
+					failed[path] = wait
 				}
+				mu.Unlock()
 				<-slots
 				signal(kick)
 				signal(marks)

@@ -3,8 +3,11 @@ package foldersync
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"os"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -101,5 +104,35 @@ func TestLargeFilesThatChangeMeanwhile(t *testing.T) {
 			time.Sleep(2 * quietTime) // for what is still to be heard
 			wantEqual(t, "tree", b.tree.texts(), c.want)
 		})
+	}
+}
+
+// A large file that cannot be stored is read again, after ever longer pauses.
+func TestLargeFilesThatFailAreTriedEverLessOften(t *testing.T) {
+	tree := newMemTree()
+	var mu sync.Mutex
+	var tries []time.Time
+	tree.fail = func(op, path string) error {
+		if op == "commit" && path == "big" {
+			mu.Lock()
+			defer mu.Unlock()
+			tries = append(tries, time.Now())
+			return errors.New("not now")
+		}
+		return nil
+	}
+	b := newBox(t, tree, nil)
+	b.largeSize = 256 << 10
+	b.write("big", strings.Repeat("x", 300<<10))
+	live(t, b)
+	eventually(t, "three tries", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(tries) >= 3
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	if pause := tries[2].Sub(tries[1]); pause < 2*firstRetry {
+		t.Errorf("tried again after %v", pause)
 	}
 }

@@ -52,7 +52,11 @@ func (d *dirtySet) after(path string, wait time.Duration) {
 		}
 		p.first = now
 	}
-	p.due = now.Add(wait)
+	due := now.Add(wait)
+	if known && wait > quietTime && p.due.Before(due) {
+		due = p.due // something else asked for it to be sooner
+	}
+	p.due = due
 	if limit := p.first.Add(longWait); p.due.After(limit) && wait <= quietTime {
 		p.due = limit
 	}

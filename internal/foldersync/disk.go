@@ -85,6 +85,31 @@ func (f *Folder) enterOne(at *os.Root, dir, path string, device uint64, make boo
 	return at.OpenRoot(local)
 }
 
+// lstat looks at something on disk. Behind a link there is nothing, and what is on another disk
+// cannot be told.
+func (f *Folder) lstat(local string) (fs.FileInfo, error) {
+	_, device := f.home()
+	for i := range len(local) {
+		if local[i] != '/' {
+			continue
+		}
+		info, err := os.Lstat(f.join(local[:i]))
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			return nil, &fs.PathError{Op: "lstat", Path: f.join(local), Err: errNotDir}
+		}
+		if _, on := statOf(info); on != device {
+			return nil, fault.New(fault.Unsafe, "another disk is mounted at %s", local[:i])
+		}
+	}
+	return os.Lstat(f.join(local))
+}
+
+// isGone tells whether an error says that there is nothing.
+func isGone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNotDir) }
+
 // makeDir makes a folder and notes it. One with no version is made for what is in it:
 // the tree may tell later what it is.
 func (f *Folder) makeDir(at *os.Root, path, local string, mode fs.FileMode, version filetree.Version) error {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/tradle/cloudpal/internal/fault"
+	"github.com/tradle/cloudpal/internal/filetree"
 )
 
 // Folder keeps a folder on disk and a tree equal. Open makes one.
@@ -44,7 +45,8 @@ type Folder struct {
 	// passMu is held for a pass over the disk, or over the tree: each is done by one
 	// goroutine at a time.
 	pushMu, pullMu sync.Mutex
-	held           map[string]time.Time // as of the last pull; guarded by pullMu
+	held, local    map[string]time.Time // as of the last pull; guarded by pullMu
+	ignoreTried    filetree.Version     // of the ignore file, that could not be written; guarded by pullMu
 
 	// mu is held while a decision about a path is checked once more and carried out,
 	// so that what index and disk say of it belongs together.
@@ -228,6 +230,8 @@ func (f *Folder) attach() error {
 		}
 		if f.dir != nil {
 			_ = f.dir.Close() // nothing is written to a folder's handle
+			f.watch.Load().startOver()
+			f.dirty.add("")
 		}
 		f.dir, f.device, f.inode = dir, device, s.ino
 		n := f.probe(dir)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -118,6 +119,63 @@ func TestFoldersThatAreFoundBeforeTheyAreToldStayWatched(t *testing.T) {
 	eventually(t, "a file is told", told("new/in/file"))
 	b.write("new/file", "1")
 	eventually(t, "another file is told", told("new/file"))
+}
+
+// A folder is renamed and the system does not tell, because too much happened. It is watched
+// under its new name when everything was looked at.
+func TestFoldersOfWhichNothingWasToldAreWatched(t *testing.T) {
+	b := newBox(t, newMemTree(), nil)
+	must(t, os.MkdirAll(b.path("old/in"), 0o755), b.attach(), b.reloadRules())
+	w := b.startWatch()
+	for _, name := range []string{"", "old", "old/in"} {
+		w.add(b.path(name))
+	}
+	must(t, os.Rename(b.path("old"), b.path("new")), os.Mkdir(b.path("end"), 0o755))
+	for e := range w.w.Events() {
+		if e.Name == b.path("end") {
+			break // all before it is lost
+		}
+	}
+	w.startOver()
+	if _, err := b.scan(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { w.run(ctx) })
+	defer func() {
+		cancel()
+		wg.Wait()
+		must(t, w.stop())
+	}()
+	b.write("new/in/file", "1")
+	eventually(t, "a file is told", func() bool {
+		paths, _ := b.dirty.take(time.Now().Add(time.Hour))
+		return slices.Contains(paths, "new/in/file")
+	})
+}
+
+// Another folder with the same marker is at the root, as after a copy, or a repair. It is the
+// one that is watched from now on.
+func TestAFolderThatIsReplacedIsWatched(t *testing.T) {
+	tree := newMemTree()
+	b := newBox(t, tree, nil)
+	b.write("d/x", "1")
+	live(t, b)
+	eventually(t, "the start", b.has("d/x", "1"))
+	marker, err := os.ReadFile(b.path(markerName))
+	must(t, err)
+	away := filepath.Dir(b.root) + ".away"
+	must(t, os.Rename(filepath.Dir(b.root), away))
+	t.Cleanup(func() { _ = os.RemoveAll(away) })
+	b.write("d/x", "2")
+	must(t, os.WriteFile(b.path(markerName), marker, 0o644))
+	b.dirty.add("") // the look at everything, which comes sooner or later
+	eventually(t, "it is looked at", b.has("d/x", "2"))
+	b.write("d/x", "3")
+	eventually(t, "a change is told", b.has("d/x", "3"))
+	b.write("new", "4")
+	eventually(t, "a new file is told", b.has("new", "4"))
 }
 
 // A file that is being written is committed when it is quiet, not before.

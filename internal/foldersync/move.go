@@ -1,7 +1,6 @@
 package foldersync
 
 import (
-	"os"
 	"slices"
 
 	"github.com/tradle/cloudpal/internal/filetree"
@@ -27,14 +26,28 @@ func (p *pusher) moves(edits []edit) ([]edit, error) {
 		if len(moved) == 0 {
 			break
 		}
+		if way := inTheWay(edits, moved); len(way) > 0 {
+			if err := p.makeWay(way); err != nil {
+				return nil, err
+			}
+			continue // a whole folder may have moved there
+		}
 		if err := p.flush(); err != nil {
 			return nil, err
 		}
 		if err := p.commitMoves(moved); err != nil {
 			return nil, err
 		}
+		ends := make(map[string]bool, 2*len(moved))
+		for _, m := range moved {
+			ends[m.from], ends[m.to] = true, true
+		}
 		rest := slices.DeleteFunc(edits, func(e edit) bool {
-			return slices.ContainsFunc(moved, func(m move) bool { return below(e.path, m.from) || below(e.path, m.to) })
+			at := e.path
+			for at != "" && !ends[at] {
+				at, _ = split(at)
+			}
+			return at != ""
 		})
 		for _, m := range moved {
 			s, err := p.f.scan(p.ctx, m.to)
@@ -118,6 +131,45 @@ func replaceBelow(edits []edit, path string, found []edit) []edit {
 	return edits
 }
 
+// inTheWay returns the edits of files and links that are folders now, into which something
+// moved.
+func inTheWay(edits []edit, moved []move) (way []*edit) {
+	folders := make(map[string]*edit)
+	for i := range edits {
+		if e := &edits[i]; e.known && e.kind == kindDir && e.old.kind != kindDir {
+			folders[e.path] = e
+		}
+	}
+	if len(folders) == 0 {
+		return nil
+	}
+	for _, m := range moved {
+		for dir, _ := split(m.to); dir != ""; dir, _ = split(dir) {
+			if e := folders[dir]; e != nil {
+				way = append(way, e)
+				delete(folders, dir)
+			}
+		}
+	}
+	return way
+}
+
+// makeWay commits that files are gone, before what moves to where they were would meet them
+// in the tree.
+func (p *pusher) makeWay(way []*edit) error {
+	for _, e := range way {
+		if err := p.deletes([]edit{*e}); err != nil {
+			return err
+		}
+		if _, known, err := p.f.idx.get(e.path); err != nil {
+			return err
+		} else if !known {
+			e.known, e.old = false, record{}
+		}
+	}
+	return nil
+}
+
 type move struct {
 	from, to string
 	kind     filetree.Kind
@@ -135,7 +187,7 @@ func (p *pusher) findMoves(edits []edit) []move {
 			gone[e.old.stat.ino] = e
 		}
 	}
-	var moved []move
+	var moved, folders []move
 	for _, dirs := range []bool{true, false} {
 		for i := range edits {
 			e := &edits[i]
@@ -150,11 +202,14 @@ func (p *pusher) findMoves(edits []edit) []move {
 				return below(g.path, m.from) || below(m.from, g.path) || below(e.path, m.to) || below(m.to, e.path) ||
 					below(g.path, m.to) || below(e.path, m.from) || below(m.to, g.path) || below(m.from, e.path)
 			}
-			if dirs && slices.ContainsFunc(moved, overlaps) || !dirs && slices.ContainsFunc(moved, func(m move) bool { return m.kind == kindDir && overlaps(m) }) {
+			if slices.ContainsFunc(folders, overlaps) {
 				continue
 			}
 			delete(gone, e.stat.ino)
-			moved = append(moved, move{from: g.path, to: e.path, kind: e.kind, old: g.old, found: e.found})
+			m := move{from: g.path, to: e.path, kind: e.kind, old: g.old, found: e.found}
+			if moved = append(moved, m); dirs {
+				folders = append(folders, m)
+			}
 		}
 	}
 	if len(moved) == 0 {
@@ -264,7 +319,7 @@ func (f *Folder) currentMoves(moved []move) ([]move, error) {
 		if will, ok := stands[m.to]; ok {
 			taken = will
 		}
-		info, err := os.Lstat(f.join(m.found.local))
+		info, err := f.lstat(m.found.local)
 		there := err == nil
 		if there {
 			s, _ := statOf(info)

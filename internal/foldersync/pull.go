@@ -28,16 +28,18 @@ func (f *Folder) pull(ctx context.Context) error {
 	if err := f.attach(); err != nil {
 		return err
 	}
-	if f.rules.Load().list == nil {
-		if err := f.reloadRules(); err != nil {
-			return err
-		}
-	}
 	f.pulling(true)
 	defer f.pulling(false)
-	p := &puller{f: f, ctx: ctx, pending: make(map[string]bool), held: make(map[string]time.Time), patience: patience{most: f.opts.Patience}}
+	p := &puller{f: f, ctx: ctx, pending: make(map[string]bool), held: make(map[string]time.Time), local: make(map[string]time.Time), patience: patience{most: f.opts.Patience}}
+	var noRules error
+	if f.rules.Load().list == nil {
+		noRules = f.reloadRules()
+	}
 	if err := p.ignoreFile(); err != nil {
 		return err
+	}
+	if f.rules.Load().list == nil {
+		return noRules // and the tree has no better ones
 	}
 	rules := f.rules.Load().id()
 	to, err := f.tree.Position(ctx)
@@ -80,7 +82,7 @@ func (f *Folder) pull(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.held = p.held
+	f.held, f.local = p.held, p.local
 	return f.pulled(to, rules, p.pending, resets)
 }
 
@@ -149,6 +151,7 @@ type puller struct {
 	ctx      context.Context
 	pending  map[string]bool      // guarded by f.mu
 	held     map[string]time.Time // since when are files that wait to be moved
+	local    map[string]time.Time // since when are files changed here that push does not take; guarded by f.mu
 	patience patience
 	// reselect says that the selection is another than last time.
 	reselect bool
@@ -156,7 +159,8 @@ type puller struct {
 	gone *gone
 }
 
-// ignoreFile writes the ignore file before anything else, so that it counts.
+// ignoreFile writes the ignore file before anything else, so that it counts. One that cannot
+// be had, or written, holds up the rest once.
 func (p *puller) ignoreFile() error {
 	f := p.f
 	e, exists, err := f.lookup(p.ctx, IgnoreFile)
@@ -164,7 +168,7 @@ func (p *puller) ignoreFile() error {
 		return err
 	}
 	r, _, err := f.idx.get(IgnoreFile)
-	if err != nil || !exists || e.Version == r.version {
+	if err != nil || !exists || e.Version == r.version || e.Version == f.ignoreTried {
 		return err
 	}
 	var c chunk
@@ -172,6 +176,10 @@ func (p *puller) ignoreFile() error {
 		return err
 	}
 	if err := p.carryOut(&c); err != nil {
+		return err
+	}
+	if r, _, err = f.idx.get(IgnoreFile); err != nil || e.Version != r.version {
+		f.ignoreTried = e.Version // from now on it is one of those that are pending
 		return err
 	}
 	f.dirty.add("")
@@ -362,9 +370,22 @@ func (p *puller) outcome(path string, err error) error {
 	case errors.Is(err, errOutdated):
 		return nil
 	case errors.Is(err, errLocal):
-		p.f.dirty.after(path, quietTime)
+		p.f.dirty.after(path, p.localWait(path))
 		return nil
 	}
 	p.f.progress.problem(partPull, path, err)
 	return nil
+}
+
+// localWait returns when push looks at a path that was changed here: after as long as it was
+// so by now, since it may be what push does not take.
+func (p *puller) localWait(path string) time.Duration {
+	p.f.mu.Lock()
+	defer p.f.mu.Unlock()
+	since, known := p.f.local[path]
+	if !known {
+		since = time.Now()
+	}
+	p.local[path] = since
+	return min(max(time.Since(since), quietTime), pendingRetry)
 }

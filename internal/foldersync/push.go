@@ -2,7 +2,6 @@ package foldersync
 
 import (
 	"context"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -105,7 +104,7 @@ func (f *Folder) unchanged(path string) bool {
 	if f.outside(local) || f.rules.Load().ignored(path, false) {
 		return false
 	}
-	info, err := os.Lstat(f.join(local))
+	info, err := f.lstat(local)
 	if err != nil {
 		return false
 	}
@@ -216,9 +215,16 @@ func (p *pusher) deletes(edits []edit) error {
 			}
 			continue
 		}
-		if _, err := os.Lstat(p.f.join(p.f.names.local(e.path))); e.kind == 0 && err == nil {
-			p.f.dirty.add(e.path) // it is back
-			continue
+		if e.kind == 0 {
+			_, err := p.f.lstat(p.f.names.local(e.path))
+			if err == nil {
+				p.f.dirty.add(e.path) // it is back
+				continue
+			}
+			if !isGone(err) {
+				p.f.unreadable(e, err)
+				continue
+			}
 		}
 		if _, ok, err := p.f.tree.Lookup(p.ctx, e.path); err != nil {
 			return err

@@ -3,7 +3,6 @@ package foldersync
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"os"
 	"sync"
 	"time"
@@ -116,7 +115,7 @@ func (f *Folder) unreadable(e edit, err error) {
 	if errors.Is(err, errBusy) {
 		return
 	}
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNotDir) || errors.Is(err, errLocal) {
+	if isGone(err) || errors.Is(err, errLocal) {
 		f.dirty.add(e.path)
 		return
 	}

@@ -49,7 +49,8 @@ func (f *Folder) prepareFile(ctx context.Context, c *pending, now filetree.Entry
 			return fileError{err}
 		}
 	}
-	c.after.doubt = f.young(before, time.Now())
+	wait := f.young(before, time.Now())
+	c.after.doubt = wait > 0
 	if before.size <= smallSize {
 		err = f.readSmall(h, c, before.size)
 	} else {
@@ -72,7 +73,7 @@ func (f *Folder) prepareFile(ctx context.Context, c *pending, now filetree.Entry
 	c.change.Item.Modified = info.ModTime()
 	c.change.Item.Size, c.change.Item.Hash = after.size, c.after.hash
 	if c.after.doubt {
-		f.dirty.after(c.edit.path, f.settle(after))
+		f.dirty.after(c.edit.path, wait)
 	}
 	return nil
 }
@@ -92,9 +93,21 @@ func (f *Folder) settle(s stat) time.Duration {
 	return f.step
 }
 
-func (f *Folder) young(s stat, now time.Time) bool {
-	age := now.UnixNano() - max(s.mtime, s.ctime)
-	return age < int64(f.settle(s))
+// maxSkew is how far the clock of a file system on another machine may be ahead.
+const maxSkew = time.Minute
+
+// young returns how long a file may change and look the same, 0 for one that cannot. What
+// was changed later than now was so before the clock was set back: a change shows.
+func (f *Folder) young(s stat, now time.Time) time.Duration {
+	changed := s.ctime
+	if changed == 0 {
+		changed = s.mtime // the system does not tell
+	}
+	wait := f.settle(s) - time.Duration(now.UnixNano()-changed)
+	if wait > maxSkew {
+		return 0
+	}
+	return max(0, wait)
 }
 
 // readSmall reads a content into memory.

@@ -99,7 +99,7 @@ func (r *rules) ignored(path string, dir bool) bool {
 		}
 		i = end + 1
 	}
-	return r.list.Match(path, dir)
+	return r.list != nil && r.list.Match(path, dir)
 }
 
 // ignoredHere is ignored for a path in folders that are not.

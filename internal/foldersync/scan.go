@@ -82,9 +82,9 @@ func (s *scanner) single(ctx context.Context, path, local string) error {
 	if s.f.outside(local) {
 		return s.skip(path)
 	}
-	info, err := os.Lstat(s.f.join(local))
+	info, err := s.f.lstat(local)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNotDir):
+	case isGone(err):
 		return nil
 	case err != nil:
 		return s.unreadable(path, err)

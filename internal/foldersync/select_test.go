@@ -110,3 +110,38 @@ func TestIgnoreFile(t *testing.T) {
 		t.Errorf("%+v", b.Status())
 	}
 }
+
+// Rules with a mistake stop a folder that starts with them, until somebody mends them: here,
+// or on another device.
+func TestBrokenRulesAreMendedFromElsewhere(t *testing.T) {
+	tree := newMemTree()
+	b := newBox(t, tree, nil)
+	b.write("x", "1")
+	b.once()
+	tree.put(IgnoreFile, "[z-a]\n")
+	b.once()
+	b.restart()
+	live(t, b)
+	eventually(t, "the mistake is told", func() bool { return b.problem(IgnoreFile) != "" })
+	b.write("later", "1")
+	tree.put(IgnoreFile, "*.o\n")
+	eventually(t, "all goes on", b.has("later", "1"))
+	if p := b.problem(IgnoreFile); p != "" {
+		t.Error(p)
+	}
+}
+
+// What is ignored as a file may be a folder that is not.
+func TestNewFoldersAreSeenWhereOnlyFilesAreIgnored(t *testing.T) {
+	tree := newMemTree()
+	b := newBox(t, tree, nil)
+	b.write(IgnoreFile, "*\n!*/\n!*.md\n")
+	live(t, b)
+	eventually(t, "the start", func() bool { return !b.Status().LastScan.IsZero() })
+	must(t, os.Mkdir(b.path("d"), 0o755))
+	eventually(t, "the folder", b.has("d/", ""))
+	b.write("d/a.md", "1")
+	b.write("d/a.txt", "1")
+	eventually(t, "the file", b.has("d/a.md", "1"))
+	wantEqual(t, "tree", tree.texts(), map[string]string{"d/": "", "d/a.md": "1"})
+}

@@ -181,8 +181,17 @@ func (x *watcher) run(ctx context.Context) {
 			}
 			x.event(e)
 		case <-x.w.Lost():
+			x.startOver()
 			x.f.dirty.after("", quietTime)
 		}
+	}
+}
+
+// startOver ends all watches: which folders they are of is not known any more. The next look
+// at everything watches anew.
+func (x *watcher) startOver() {
+	if x != nil {
+		x.forget(x.f.root)
 	}
 }
 
@@ -219,7 +228,7 @@ func (x *watcher) event(e fsnotify.Event) {
 		return
 	}
 	path := x.f.names.path(local)
-	if x.f.rules.Load().ignored(path, false) {
+	if r := x.f.rules.Load(); r.ignored(path, false) && r.ignored(path, true) { // whatever it is
 		return
 	}
 	x.f.dirty.after(path, quietTime)

@@ -267,6 +267,20 @@ func (s *Space) self(ctx context.Context) (*person, *device, error) {
 	return p, dev, nil
 }
 
+// MayWrite returns nil if this device can write now, or the error that Append would have.
+func (s *Space) MayWrite() error {
+	if err := s.base.Err(); err != nil {
+		return s.explain(err)
+	}
+	switch st := s.base.Status(); {
+	case !st.Writable:
+		return s.explain(autobase.ErrNotMember)
+	case st.Locked:
+		return s.explain(autobase.ErrLocked)
+	}
+	return nil
+}
+
 // Update takes in everything that has arrived.
 func (s *Space) Update(ctx context.Context) error {
 	_, err := s.base.Update(ctx)

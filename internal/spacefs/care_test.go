@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/internal/fault"
 	"github.com/tradle/cloudpal/internal/filetree"
 	"github.com/tradle/cloudpal/internal/foldersync"
 	"github.com/tradle/cloudpal/internal/space"
@@ -219,6 +220,25 @@ func TestViewersReadOnly(t *testing.T) {
 	}
 	if _, err := b.Commit(t.Context(), []filetree.Change{{Action: filetree.Put, Path: "b", Item: filetree.Item{Kind: filetree.Dir}}}); err == nil {
 		t.Error("a viewer writes")
+	}
+}
+
+// A folder tries again and again to send what nobody may send. That takes no space.
+func TestWhatAViewerAddsIsNotStored(t *testing.T) {
+	a, b := newMachine(t, "ada", Options{}), newMachine(t, "vic", Options{})
+	a.create()
+	connect(t, a, b)
+	a.join(b, space.Viewer)
+	b.sync()
+	b.write("small", "mine")
+	b.write("larger", randomText(7, 1<<20))
+	eventually(t, "it is told", func() bool { return strings.Contains(b.folder.Status().Reason, "may not write") })
+	if n := b.space.BlobLog().ByteLength(); n > 0 {
+		t.Errorf("%d bytes are stored", n)
+	}
+	_, err := b.Store(t.Context(), strings.NewReader("mine"), nil)
+	if fault.KindOf(err) != fault.Permission {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -13,8 +13,12 @@ import (
 
 // Store stores what r has until EOF, to be put into the tree. prev, if not nil, is a
 // reference to a version before, with which large content shares what is equal.
-// Content that is held here already is not stored again.
+// Content that is held here already is not stored again, and none that this device cannot put
+// there: it would take space again with each try.
 func (f *Files) Store(ctx context.Context, r io.Reader, prev []byte) (content.Written, error) {
+	if err := f.space.MayWrite(); err != nil {
+		return content.Written{}, err
+	}
 	o := content.WriteOptions{Known: f.known}
 	if len(prev) > 0 {
 		// Its hash is not known, and not needed.
@@ -70,8 +74,11 @@ type Small struct {
 }
 
 // StoreBatch stores small contents with one append, except those that are held here
-// already, and returns where each is.
+// already, and returns where each is. It stores nothing if this device may not write.
 func (f *Files) StoreBatch(ctx context.Context, list []Small) ([]content.Ref, error) {
+	if err := f.space.MayWrite(); err != nil {
+		return nil, err
+	}
 	batch, err := f.store.Batch()
 	if err != nil {
 		return nil, err
