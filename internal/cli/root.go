@@ -190,7 +190,7 @@ func args(least, most int) cobra.PositionalArgs {
 		case n >= least && (n <= most || most < 0):
 			return nil
 		case n == 0:
-			f = fault.New(fault.Usage, "say what to %s", c.Name())
+			f = fault.New(fault.Usage, "something is missing behind %q", c.Name())
 		case n < least:
 			f = fault.New(fault.Usage, "something is missing behind %q", a[n-1])
 		default:
