@@ -321,7 +321,7 @@ func (h *handler) invitations(ctx context.Context, r InvitationsRequest, s *Stre
 	if r.Revoke != "" {
 		id, err := hypercrypto.ParseKey(r.Revoke)
 		if err != nil {
-			return fault.New(fault.Usage, "invite %q: %w", r.Revoke, err).Hint("see them: cloudpal space invites %s", r.Space)
+			return fault.New(fault.Usage, "invite %q: %w", r.Revoke, err).Hint("see them: cloudpal space invites %s", fault.Word(r.Space))
 		}
 		if err := sp.Revoke(ctx, hypercrypto.Hash(id)); err != nil {
 			return err

@@ -49,6 +49,9 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 // report tells the person or program about err and returns the exit code.
 func (g *globals) report(err error) int {
 	r := fault.ReportOf(err)
+	if r.Message == context.Canceled.Error() {
+		r.Message = "interrupted"
+	}
 	if len(r.Hints) == 0 && fault.KindOf(err) == fault.Canceled {
 		r.Hints = []string{"run the same command again to go on"}
 	}
