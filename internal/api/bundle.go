@@ -14,7 +14,7 @@ type BundleRequest struct{}
 // bundle answers with a bundle. It is made in memory, so that an error is told as one.
 func (h *handler) bundle(w http.ResponseWriter, r *http.Request) {
 	var in BundleRequest
-	if err := decode(r, &in); err != nil {
+	if err := decode(w, r, &in); err != nil {
 		writeError(w, err)
 		return
 	}

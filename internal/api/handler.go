@@ -108,6 +108,7 @@ func New(b Backend) http.Handler {
 	mux := http.NewServeMux()
 	for _, r := range h.routes() {
 		mux.HandleFunc(r.Method+" "+r.Path, h.observed(r.Path, r.serve))
+		mux.HandleFunc(r.Path, h.observed(r.Path, onlyBy(r.Method)))
 	}
 	mux.HandleFunc("/", h.observed("", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, fault.New(fault.NotFound, "this node has no %s %s", r.Method, r.URL.Path).
@@ -121,12 +122,30 @@ type handler struct {
 	decisions decisions
 }
 
+// onlyBy refuses the methods that a route does not have.
+func onlyBy(method string) http.HandlerFunc {
+	allowed := method
+	if method == http.MethodGet {
+		allowed += ", " + http.MethodHead
+	}
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", allowed)
+		refuse(w, http.StatusMethodNotAllowed, fault.New(fault.Usage, "%s is asked for with %s, not with %s", r.URL.Path, method, r.Method))
+	}
+}
+
 // decode reads a request. Members that this node does not know are refused: the
 // client would wait for something that never happens.
-func decode(r *http.Request, into any) error {
-	d := json.NewDecoder(io.LimitReader(r.Body, maxRequest))
+func decode(w http.ResponseWriter, r *http.Request, into any) error {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
 	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil && !errors.Is(err, io.EOF) {
+	err := d.Decode(into)
+	if err == nil {
+		if _, err = d.Token(); err == nil {
+			err = errors.New("something follows the JSON object")
+		}
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
 		return fault.New(fault.Usage, "request to %s: %w", r.URL.Path, err)
 	}
 	return nil

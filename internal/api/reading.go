@@ -124,7 +124,7 @@ func (h *handler) diff(ctx context.Context, r DiffRequest, s *Stream) error {
 // content answers with the bytes of one file.
 func (h *handler) content(w http.ResponseWriter, req *http.Request) {
 	var r ContentRequest
-	err := decode(req, &r)
+	err := decode(w, req, &r)
 	if err != nil {
 		writeError(w, err)
 		return

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/tradle/cloudpal/internal/fault"
@@ -71,7 +72,7 @@ func FuzzRequest(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := decode(r, into); err != nil && fault.KindOf(err) != fault.Usage {
+			if err := decode(httptest.NewRecorder(), r, into); err != nil && fault.KindOf(err) != fault.Usage {
 				t.Fatal(err)
 			}
 		}

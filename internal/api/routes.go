@@ -136,7 +136,7 @@ func post[Request any](path string, fn func(ctx context.Context, r Request, s *S
 func stream[Request any](fn func(ctx context.Context, r Request, s *Stream) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var in Request
-		if err := decode(r, &in); err != nil {
+		if err := decode(w, r, &in); err != nil {
 			writeError(w, err)
 			return
 		}

@@ -16,8 +16,8 @@ import (
 // SpacesRequest lists the spaces of this device. The answer holds a [Space] for each.
 type SpacesRequest struct{}
 
-// CreateSpaceRequest makes a space, whose owner is the person on this device. The answer
-// is a [Space].
+// CreateSpaceRequest makes a space, whose owner is the person on this device. "home" is the
+// space of all devices of the person. The answer is a [Space].
 type CreateSpaceRequest struct {
 	Name string `json:"name"`
 }
@@ -231,7 +231,13 @@ func (h *handler) createSpace(ctx context.Context, r CreateSpaceRequest, s *Stre
 	if _, err := h.Spaces.Get(r.Name); fault.KindOf(err) != fault.NotFound || err == nil {
 		return fault.New(fault.Conflict, "there is a space %q here already", r.Name).Hint("choose another name")
 	}
-	sp, err := h.Spaces.Create(ctx, r.Name)
+	var sp *space.Space
+	var err error
+	if r.Name == HomeName {
+		sp, err = h.home(ctx) // no other space is to be taken for it later
+	} else {
+		sp, err = h.Spaces.Create(ctx, r.Name)
+	}
 	if err != nil {
 		return err
 	}
@@ -315,7 +321,7 @@ func (h *handler) invitations(ctx context.Context, r InvitationsRequest, s *Stre
 	if r.Revoke != "" {
 		id, err := hypercrypto.ParseKey(r.Revoke)
 		if err != nil {
-			return fault.New(fault.Usage, "invite %q: %w", r.Revoke, err).Hint("see them: cloudpal space invites %s", r.Space)
+			return fault.New(fault.Usage, "invite %q: %w", r.Revoke, err).Hint("see them: cloudpal space invites %s", fault.Word(r.Space))
 		}
 		if err := sp.Revoke(ctx, hypercrypto.Hash(id)); err != nil {
 			return err
@@ -486,7 +492,7 @@ func (h *handler) leaveSpace(ctx context.Context, r LeaveRequest, s *Stream) err
 	}
 	for _, f := range h.Folders.Records() {
 		if f.Space == sp.Key() {
-			return fault.New(fault.Conflict, "%s is kept equal with space %q", f.Dir, r.Space).Hint("stop that first: cloudpal sync stop %s", f.Dir)
+			return fault.New(fault.Conflict, "%s is kept equal with space %q", f.Dir, r.Space).Hint("stop that first: cloudpal sync stop %s", fault.Word(f.Dir))
 		}
 	}
 	if r.Forget {

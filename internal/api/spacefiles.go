@@ -109,11 +109,18 @@ func (h *handler) contentOfSpace(w http.ResponseWriter, req *http.Request, t spa
 	ctx := req.Context()
 	began := false
 	err := t.stateOf(ctx, h, r.State, func(f *spacefs.Files, v *filetree.View, past *filetree.Tree) error {
+		if t.path == "" {
+			return isFolder(r.Ref)
+		}
 		e, err := lookup(ctx, v, past, t.path)
 		if err != nil {
 			return err
 		}
-		if e.Kind != filetree.File {
+		switch e.Kind {
+		case filetree.File:
+		case filetree.Dir:
+			return isFolder(r.Ref)
+		default:
 			return fault.New(fault.Usage, "%q is no file", t.path)
 		}
 		leave, err := h.online(ctx, r.Connect, &Stream{err: errors.New("no events")})
@@ -150,6 +157,11 @@ func (h *handler) contentOfSpace(w http.ResponseWriter, req *http.Request, t spa
 		report, _ := json.Marshal(fault.ReportOf(err))
 		w.Header().Set(ErrorTrailer, string(report))
 	}
+}
+
+// isFolder refuses what has no content of its own.
+func isFolder(ref string) error {
+	return fault.New(fault.Usage, "%s is a folder; only files have content", ref).Hint("see what it holds: cloudpal ls %s", fault.Word(ref))
 }
 
 // onlyReader hides everything but Read.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -140,8 +141,9 @@ func writeJSON(w http.ResponseWriter, value any) {
 
 // writeError answers with a fault.
 func writeError(w http.ResponseWriter, err error) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(fault.KindOf(err).HTTPStatus())
-	json.NewEncoder(w).Encode(fault.ReportOf(err))
+	status := fault.KindOf(err).HTTPStatus()
+	if long := (*http.MaxBytesError)(nil); errors.As(err, &long) {
+		status = http.StatusRequestEntityTooLarge
+	}
+	refuse(w, status, err)
 }

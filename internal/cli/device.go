@@ -204,6 +204,13 @@ func runJoin(ctx context.Context, g *globals, r *api.JoinRequest, protect *prote
 	if err != nil {
 		return err
 	}
+	if !g.json && !g.quiet {
+		waits := "waiting until a member who is online lets this device in; press Ctrl-C to stop"
+		if api.IsCode(r.Ref) {
+			waits = "looking for the machine that shows this code now; press Ctrl-C to stop"
+		}
+		g.newProgress().print("%s", waits)
+	}
 	return g.stream(ctx, "/v1/join", r, g.showJoined)
 }
 

@@ -35,7 +35,7 @@ not been imported becomes a version first.`,
 
 func runRestore(ctx context.Context, g *globals, s *stateFlags, ref string) error {
 	if s.none() {
-		return fault.New(fault.Usage, "say which state to bring back, with --version, --at or --snapshot").Hint("cloudpal log %s", ref)
+		return fault.New(fault.Usage, "say which state to bring back, with --version, --at or --snapshot").Hint("cloudpal log %s", fault.Word(ref))
 	}
 	t, err := target(ref, s)
 	if err != nil {

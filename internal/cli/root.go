@@ -49,6 +49,9 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 // report tells the person or program about err and returns the exit code.
 func (g *globals) report(err error) int {
 	r := fault.ReportOf(err)
+	if r.Message == context.Canceled.Error() {
+		r.Message = "interrupted"
+	}
 	if len(r.Hints) == 0 && fault.KindOf(err) == fault.Canceled {
 		r.Hints = []string{"run the same command again to go on"}
 	}
@@ -190,7 +193,7 @@ func args(least, most int) cobra.PositionalArgs {
 		case n >= least && (n <= most || most < 0):
 			return nil
 		case n == 0:
-			f = fault.New(fault.Usage, "say what to %s", c.Name())
+			f = fault.New(fault.Usage, "something is missing behind %q", c.Name())
 		case n < least:
 			f = fault.New(fault.Usage, "something is missing behind %q", a[n-1])
 		default:

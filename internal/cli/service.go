@@ -85,6 +85,7 @@ func runServiceInstall(ctx context.Context, g *globals, o *serviceInstallOptions
 	}
 	// What up would refuse is refused here.
 	up := newUp(&globals{stdin: g.stdin, stdout: io.Discard, stderr: io.Discard})
+	(&cobra.Command{Use: "cloudpal"}).AddCommand(up) // for what the hints say
 	if err := up.ParseFlags(flags); err != nil {
 		return wrongFlag(up, err)
 	}

@@ -60,9 +60,23 @@ func (g *globals) showSync(e client.Event, last *string) error {
 	if err := e.Decode(&v); err != nil {
 		return err
 	}
-	if line := folderLine(&v); line != *last {
-		*last = line
-		return g.print("%s", line)
+	line := folderLine(&v)
+	if line == *last {
+		return nil
+	}
+	*last = line
+	if err := g.print("%s", line); err != nil {
+		return err
+	}
+	return g.showFolderHints(&v)
+}
+
+// showFolderHints says what to do about a folder.
+func (g *globals) showFolderHints(v *api.SyncFolder) error {
+	for _, h := range v.Hints {
+		if err := g.print("  %s", plain(h)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -82,6 +96,8 @@ func folderState(v *api.SyncFolder) string {
 	switch {
 	case v.State == "idle" && v.Reason != "":
 		line[0] = "not equal"
+	case v.State == "idle" && v.LastScan.IsZero():
+		line[0] = "starting"
 	case v.State == "idle" && v.Waiting > 0:
 		line[0] = "waiting for files to be written"
 	}
@@ -116,10 +132,8 @@ func newSyncLs(g *globals) *cobra.Command {
 				if err := g.print("%s", folderLine(&v)); err != nil {
 					return err
 				}
-				for _, h := range v.Hints {
-					if err := g.print("  %s", plain(h)); err != nil {
-						return err
-					}
+				if err := g.showFolderHints(&v); err != nil {
+					return err
 				}
 				for _, p := range v.Problems {
 					if err := g.print("  %s: %s", plain(p.Path), plain(p.Message)); err != nil {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"strings"
 	"testing"
 
@@ -25,5 +26,13 @@ func TestAPeerIsToldOnce(t *testing.T) {
 	}
 	if got := strings.Count(out.String(), "\n"); got != 4 || strings.Contains(out.String(), "fe80") {
 		t.Errorf("told:\n%s", out.String())
+	}
+}
+
+func TestAnInterruptIsTold(t *testing.T) {
+	var out strings.Builder
+	g := globals{stderr: &out}
+	if exit := g.report(context.Canceled); exit != 130 || !strings.HasPrefix(out.String(), "cloudpal: interrupted\nhint: ") {
+		t.Errorf("exit %d, %q", exit, out.String())
 	}
 }

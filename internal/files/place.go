@@ -86,6 +86,9 @@ func (l *Library) findLink(ref string) (Place, error) {
 	if parsed.Scheme == link.File {
 		return l.Find(parsed.Path, "/")
 	}
+	if parsed.Key == (hypercrypto.Key{}) {
+		return Place{}, fault.New(fault.Usage, "the key in the link is that of no drive").Hint("copy the whole link again")
+	}
 	r, known := l.registry.byKey(parsed.Key)
 	if !known {
 		r = Record{Key: parsed.Key}

@@ -178,11 +178,11 @@ func (l *Library) Set(ctx context.Context, r Record) (Record, error) {
 	if err := o.Check(); err != nil {
 		return r, err
 	}
-	if err := os.MkdirAll(r.Dir, 0o755); err != nil {
-		return r, fmt.Errorf("make the folder: %w", err)
-	}
 	r.Dir, r.SpaceKey = resolve(r.Dir), r.Space.Hex()
 	if err := l.checkPlace(r); err != nil {
+		return r, err
+	}
+	if err := makeFolder(r.Dir); err != nil {
 		return r, err
 	}
 	l.mu.Lock()
@@ -190,7 +190,8 @@ func (l *Library) Set(ctx context.Context, r Record) (Record, error) {
 	old, known := l.records[r.Dir]
 	switch {
 	case known && old.Space != r.Space:
-		return r, fault.New(fault.Conflict, "%s is kept equal with another space", r.Dir).Hint("stop that first: cloudpal sync stop %s", r.Dir)
+		return r, fault.New(fault.Conflict, "%s is kept equal with another space", r.Dir).Hint("see with which: cloudpal sync ls").
+			Hint("stop that first: cloudpal sync stop %s", fault.Word(r.Dir))
 	case known:
 		r.ID = old.ID
 	default:
@@ -208,6 +209,17 @@ func (l *Library) Set(ctx context.Context, r Record) (Record, error) {
 	return r, nil
 }
 
+// makeFolder makes a folder unless it exists, and refuses what cannot be kept equal.
+func makeFolder(dir string) error {
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return fault.New(fault.Usage, "%s is not a folder", dir).Hint("name a folder: all that is in it is kept equal")
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make the folder: %w", err)
+	}
+	return nil
+}
+
 // checkPlace refuses folders that lie in each other.
 func (l *Library) checkPlace(r Record) error {
 	home := resolve(l.opts.Home)
@@ -216,7 +228,8 @@ func (l *Library) checkPlace(r Record) error {
 	}
 	for _, other := range l.Records() {
 		if other.Dir != r.Dir && (within(other.Dir, r.Dir) || within(r.Dir, other.Dir)) {
-			return fault.New(fault.Conflict, "%s and %s lie in each other, and that one is kept equal with a space already", r.Dir, other.Dir)
+			return fault.New(fault.Conflict, "%s and %s lie in each other, and that one is kept equal with a space already", r.Dir, other.Dir).
+				Hint("choose a folder beside it, or stop that one first: cloudpal sync stop %s", fault.Word(other.Dir))
 		}
 	}
 	return nil

@@ -262,7 +262,7 @@ func (f *Folder) checkMarker() error {
 		}
 		return ask("%s "+what, f.root, markerName).
 			Hint("if its disk is not mounted, mount it: all goes on by itself").
-			Hint("if it is the right one: cloudpal sync confirm %s --adopt: nothing is deleted, what differs is kept on both sides", f.root)
+			Hint("if it is the right one: cloudpal sync confirm %s --adopt: nothing is deleted, what differs is kept on both sides", fault.Word(f.root))
 	}
 	if f.id == "" {
 		var id [16]byte

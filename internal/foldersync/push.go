@@ -148,7 +148,7 @@ func (f *Folder) guard(s *scanner) error {
 		return nil
 	}
 	return ask("%d of %d files are gone from %s", gone, gone+s.files-created, f.root).
-		Hint("if they are deleted on purpose: cloudpal sync confirm %s", f.root).
+		Hint("if they are deleted on purpose: cloudpal sync confirm %s", fault.Word(f.root)).
 		Hint("if not, put them back: all goes on by itself")
 }
 

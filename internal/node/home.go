@@ -33,7 +33,7 @@ func Home() (string, error) {
 // makeHome makes the data folder and keeps others out of it.
 func makeHome(home string) error {
 	if err := os.MkdirAll(home, 0o700); err != nil {
-		return fmt.Errorf("make data folder: %w", err)
+		return fault.WithHint(fmt.Errorf("make data folder: %w", err), "choose another one with CLOUDPAL_HOME")
 	}
 	info, err := os.Stat(home)
 	if err != nil {

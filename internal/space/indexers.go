@@ -3,6 +3,7 @@ package space
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -216,7 +217,9 @@ func (s *Space) handOver(ctx context.Context, gone []hypercrypto.Key) error {
 	if err := s.settleByOthers(ctx); err != nil {
 		return err
 	}
-	if err := s.changeIndexer(ctx, turn, list[0].log, true); err != nil {
+	if err := s.changeIndexer(ctx, turn, list[0].log, true); errors.Is(err, errRefused) {
+		return err // who may not do that may not remove anybody who confirms
+	} else if err != nil {
 		return fmt.Errorf("let another device confirm: %w", err)
 	}
 	return s.settleByOthers(ctx)

@@ -226,7 +226,7 @@ func (l *Library) checkAbsent(k hypercrypto.DiscoveryKey) error {
 
 func alreadyHere(known *Record) error {
 	return fault.New(fault.Conflict, "this space is here already, as %q", known.Name).
-		Hint("if this device was removed from it: cloudpal space leave %q --forget, and join then", known.Name)
+		Hint("if this device was removed from it: cloudpal space leave %s --forget, and join then", fault.Word(known.Name))
 }
 
 // Join joins the space of an invite: it waits until a member lets this device in. name

@@ -440,11 +440,19 @@ func (l *Library) Get(name string) (*Space, error) {
 		}
 		return nil, l.failed[r.Key]
 	}
-	f := fault.New(fault.NotFound, "there is no space %q here", name)
+	var known []string
 	for _, r := range l.records {
 		if !r.Forgotten {
-			f = f.Hint("known is %q", r.Name)
+			known = append(known, r.Name)
 		}
+	}
+	slices.Sort(known)
+	f := fault.New(fault.NotFound, "there is no space %q here", name)
+	for _, k := range known {
+		f = f.Hint("known is %q", k)
+	}
+	if len(known) == 0 {
+		f = f.Hint("make that of all your devices: cloudpal sync DIR").Hint("make one to share: cloudpal space create NAME")
 	}
 	return nil, f
 }

@@ -176,7 +176,10 @@ func (s *Space) explain(err error) error {
 		return fault.New(fault.Unavailable, "a part of space %q has not come from other devices yet", name).Hint("one of them, or a mirror, has to be online")
 	case errors.Is(err, autobase.ErrClosed):
 		return fault.New(fault.Closing, "space %q is closed", name)
-	case errors.Is(err, errLastOwner), errors.Is(err, errNotRemovable):
+	case errors.Is(err, errLastOwner):
+		return fault.New(fault.Conflict, "space %q: %w", name, err).Hint("cloudpal space role %s PERSON owner", fault.Word(name)).
+			Hint("or only keep it on this device no longer: cloudpal space leave %s --forget", fault.Word(name))
+	case errors.Is(err, errNotRemovable):
 		return fault.New(fault.Conflict, "space %q: %w", name, err)
 	case errors.Is(err, errRefused):
 		return fault.New(fault.Permission, "space %q: %w", name, err)

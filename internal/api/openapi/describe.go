@@ -17,7 +17,7 @@ type object = map[string]any
 
 const about = `The local control API of a CloudPal node. It is spoken on a Unix socket that only its owner can open, and, if the node was started with --http, on a loopback address with a token.
 
-Requests are JSON; members that the node does not know are refused. Most answers are streams of server-sent events. The data of each is a JSON object whose member "type" repeats the event's name. The last event is "done", or "error" with an ErrorReport. Work lasts as long as its request: a client that goes away stops it.`
+Requests are JSON of at most 1 MiB; members that the node does not know are refused. Most answers are streams of server-sent events. The data of each is a JSON object whose member "type" repeats the event's name. The last event is "done", or "error" with an ErrorReport. Work lasts as long as its request: a client that goes away stops it.`
 
 // Describe returns the description of the routes.
 func Describe(routes []api.Route, texts *Comments) ([]byte, error) {
