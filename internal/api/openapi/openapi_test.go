@@ -57,7 +57,7 @@ func TestRoutesNameTheirEvents(t *testing.T) {
 					if name, ok := n.Fun.(*ast.Ident); ok {
 						calls[fn.Name.Name] = append(calls[fn.Name.Name], name.Name)
 					}
-					if s, ok := n.Fun.(*ast.SelectorExpr); ok && s.Sel.Name == "Send" {
+					if s, ok := n.Fun.(*ast.SelectorExpr); ok && (s.Sel.Name == "Send" || s.Sel.Name == "Post") {
 						if name, ok := n.Args[0].(*ast.Ident); ok && strings.HasPrefix(name.Name, "Type") {
 							sends[fn.Name.Name] = append(sends[fn.Name.Name], name.Name)
 						}
