@@ -36,6 +36,9 @@ type published struct {
 
 	mu   sync.Mutex // guards list and the drives' fields; not held across I/O but opening
 	list []*publication
+
+	ending int                // who wait to unpublish; guarded by mu, too
+	pause  context.CancelFunc // lets them in: ends the update that runs, nil if none does
 }
 
 type publication struct {
@@ -187,10 +190,18 @@ func (f *Files) Published() (list []Published) {
 // Unpublish ends keeping a drive up to date and deletes it here. What others fetched
 // they have.
 func (f *Files) Unpublish(ctx context.Context, path string) error {
+	f.published.mu.Lock()
+	f.published.ending++
+	if f.published.pause != nil {
+		f.published.pause() // it may wait for contents that nobody has
+	}
+	f.published.mu.Unlock()
 	f.publishing.Lock() // nobody writes to the drive
 	defer f.publishing.Unlock()
 	f.published.mu.Lock()
 	defer f.published.mu.Unlock()
+	f.published.ending--
+	defer f.nudge()
 	i := slices.IndexFunc(f.published.list, func(p *publication) bool { return p.path == path })
 	if i < 0 {
 		if path == "" {
@@ -208,9 +219,20 @@ func (f *Files) Unpublish(ctx context.Context, path string) error {
 func (f *Files) publish(ctx context.Context) error {
 	f.publishing.Lock()
 	defer f.publishing.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	f.published.mu.Lock()
 	list := slices.Clone(f.published.list)
+	if f.published.ending > 0 {
+		list = nil // it goes on afterwards
+	}
+	f.published.pause = cancel
 	f.published.mu.Unlock()
+	defer func() {
+		f.published.mu.Lock()
+		defer f.published.mu.Unlock()
+		f.published.pause = nil
+	}()
 	if len(list) == 0 {
 		return nil
 	}
@@ -231,6 +253,10 @@ func (f *Files) publish(ctx context.Context) error {
 		}
 		u := &update{f: f, v: v, p: p, batch: p.drive.Batch()}
 		err := u.run(ctx)
+		if ctx.Err() != nil {
+			p.done = false
+			return context.Cause(ctx)
+		}
 		p.done, p.mark = err == nil, mark
 		f.published.mu.Lock()
 		p.problem = err

@@ -119,3 +119,31 @@ func FuzzDecodePublished(f *testing.F) {
 		}
 	})
 }
+
+func TestUnpublishDoesNotWaitForContentsThatNobodyHas(t *testing.T) {
+	a, b, cut := pair(t, Options{})
+	a.put(map[string]string{"site/1": "one", "site/2": "two", "site/3": "three", "site/4": "four"})
+	agree(t, a, b)
+	cut()
+	_, err := b.Publish(t.Context(), "site")
+	must(t, err)
+	waits := 0
+	eventually(t, "the contents are waited for", func() bool {
+		if waits++; b.publishing.TryLock() {
+			b.publishing.Unlock()
+			waits = 0
+		}
+		return waits > 20
+	})
+	ended := make(chan error, 1)
+	go func() { ended <- b.Unpublish(context.Background(), "site") }()
+	select {
+	case err := <-ended:
+		must(t, err)
+	case <-time.After(publishWait - 10*time.Second):
+		t.Fatal("it waits")
+	}
+	if list := b.Published(); len(list) != 0 {
+		t.Errorf("published are %+v", list)
+	}
+}
