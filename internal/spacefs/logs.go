@@ -30,13 +30,19 @@ func newLogs(sp *space.Space) *logs {
 // get is a [content.OpenLog].
 func (l *logs) get(ctx context.Context, key hypercrypto.Key) (*hyperblobs.Blobs, func(), error) {
 	l.mu.Lock()
+	b := l.open[key]
+	l.mu.Unlock()
+	if b != nil {
+		return b, nil, nil
+	}
+	devices, err := l.space.Devices(ctx) // may wait for peers
+	if err != nil {
+		return nil, nil, err
+	}
+	l.mu.Lock()
 	defer l.mu.Unlock()
 	if b := l.open[key]; b != nil {
 		return b, nil, nil
-	}
-	devices, err := l.space.Devices(ctx)
-	if err != nil {
-		return nil, nil, err
 	}
 	for _, d := range devices {
 		if d.Blobs != key {
