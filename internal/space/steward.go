@@ -43,7 +43,7 @@ func (w *steward) run(ctx context.Context) {
 	defer w.stopServing()
 	again := stewardTick
 	for ctx.Err() == nil {
-		changed := w.s.Changed()
+		changed, list := w.s.Changed(), w.s.l.listChanged()
 		if w.s.base.Err() != nil {
 			return
 		}
@@ -58,7 +58,7 @@ func (w *steward) run(ctx context.Context) {
 		select {
 		case <-changed:
 			again = stewardTick
-		case <-w.s.l.listChanged(): // a home has to know of other spaces
+		case <-list: // a home has to know of other spaces
 			again = stewardTick
 		case <-w.served: // to be begun again, but not at once
 			again = stewardTick
