@@ -343,7 +343,8 @@ func (b *Base) settle(ctx context.Context) error {
 	} else if err != nil {
 		return err
 	}
-	if w != b.writable {
+	turned := w != b.writable
+	if turned {
 		b.writable = w
 		t := EventUnwritable
 		if w {
@@ -352,7 +353,7 @@ func (b *Base) settle(ctx context.Context) error {
 		b.event(Event{Type: t, Key: e.local.key})
 	}
 	p := Position{Tip: e.sys.draft.Length(), Confirmed: e.indexed.length, Signed: e.signed}
-	if p != b.last && !e.regressed || e.stuck() != b.wasStuck {
+	if p != b.last && !e.regressed || e.stuck() != b.wasStuck || turned {
 		if p != b.last && !e.regressed {
 			b.last = p
 			b.event(Event{Type: EventUpdate, Length: p.Tip})
