@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -19,6 +20,9 @@ const (
 	// mirrorAgain is when mirrors are told once more what they were told. A log that was
 	// not to be had then they have put away meanwhile.
 	mirrorAgain = time.Minute
+	// careTime is how long those who care for all spaces wait for what is missing of one,
+	// which has to come from peers.
+	careTime = 30 * time.Second
 )
 
 // keptSpace is a space that mirrors are told of.
@@ -70,7 +74,14 @@ func (n *Node) tellMirrors(ctx context.Context) {
 		here := make(map[hypercrypto.Key]bool)
 		for _, s := range n.spaces.Spaces() {
 			here[s.Key()] = true
-			if err := n.tellMirrorsOf(ctx, s, kept); err != nil && ctx.Err() == nil {
+			one, cancel := context.WithTimeout(ctx, careTime)
+			err := n.tellMirrorsOf(one, s, kept)
+			cancel()
+			switch {
+			case err == nil || ctx.Err() != nil:
+			case errors.Is(err, context.DeadlineExceeded):
+				n.opts.Log.Debug("what mirrors have to be told of a space is not here", "space", s.Name())
+			default:
 				n.opts.Log.Warn("the mirrors of a space are not told what to keep", "space", s.Name(), "err", err)
 			}
 		}

@@ -53,8 +53,12 @@ func (l *look) sighting(i int) sighting {
 
 // look looks at a space, and remembers what is seen of others.
 func (n *Node) look(ctx context.Context, s *space.Space, nodes []hypercrypto.PublicKey) (*look, error) {
-	n.looking.Lock()
-	defer n.looking.Unlock()
+	select {
+	case n.looking <- struct{}{}:
+		defer func() { <-n.looking }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	parts, err := s.Parts(ctx)
 	if err != nil {
 		return nil, err

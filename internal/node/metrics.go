@@ -11,6 +11,10 @@ import (
 	"github.com/tradle/cloudpal/internal/space"
 )
 
+// stateTime is how long the numbers may take: what is missing of a space has to come from
+// peers, and who asks comes again.
+const stateTime = 10 * time.Second
+
 // state returns the numbers of the node.
 func (n *Node) state() (*metrics.State, error) {
 	s := &metrics.State{Version: n.opts.Version, Started: n.started, Peers: make(map[string]int), Drives: len(n.files.Records()), Bases: len(n.bases.Records()), Free: freeBytes(n.opts.Home)}
@@ -25,7 +29,9 @@ func (n *Node) state() (*metrics.State, error) {
 	if d := n.network.dhtInfo(); d != nil {
 		s.DHT, s.Online, s.Nodes, s.Topics = true, d.Online, d.Nodes, d.Topics
 	}
-	if err := n.countSpaces(&s.Spaces); err != nil {
+	ctx, cancel := context.WithTimeout(n.ctx, stateTime)
+	defer cancel()
+	if err := n.countSpaces(ctx, &s.Spaces); err != nil {
 		return nil, err
 	}
 	n.countFolders(&s.Folders)
@@ -40,19 +46,19 @@ func (n *Node) state() (*metrics.State, error) {
 }
 
 // countSpaces counts what is known of all spaces, without looking at their copies.
-func (n *Node) countSpaces(m *metrics.Spaces) error {
+func (n *Node) countSpaces(ctx context.Context, m *metrics.Spaces) error {
 	_, failed := n.spaces.Records()
 	m.States = map[string]int{"stopped": len(failed)}
 	for _, s := range n.spaces.Spaces() {
-		st, err := s.Status(n.ctx)
+		st, err := s.Status(ctx)
 		if err != nil {
 			return fmt.Errorf("count the spaces: %w", err)
 		}
-		devices, err := s.Devices(n.ctx)
+		devices, err := s.Devices(ctx)
 		if err != nil {
 			return fmt.Errorf("count the spaces: %w", err)
 		}
-		waiting, err := s.Unconfirmed(n.ctx)
+		waiting, err := s.Unconfirmed(ctx)
 		if err != nil {
 			return fmt.Errorf("count the spaces: %w", err)
 		}
@@ -69,7 +75,7 @@ func (n *Node) countSpaces(m *metrics.Spaces) error {
 		default:
 			m.States["running"]++
 		}
-		if err := n.countCopies(n.ctx, s, m); err != nil {
+		if err := n.countCopies(ctx, s, m); err != nil {
 			return fmt.Errorf("count the copies of spaces: %w", err)
 		}
 	}

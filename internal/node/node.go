@@ -73,7 +73,7 @@ type Node struct {
 	cancel  context.CancelFunc
 	mu      sync.Mutex     // guards adding to wg, and is held while settings change
 	wg      sync.WaitGroup // mirrors that run
-	looking sync.Mutex     // held while the copies of a space are looked at
+	looking chan struct{}  // holds a token while the copies of a space are looked at
 	seen    sightings
 
 	releasing *releasing
@@ -93,7 +93,7 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 	if opts.Memory != 0 && opts.Memory < MinMemory {
 		return nil, fault.New(fault.Usage, "a node cannot keep within %d bytes of memory", opts.Memory).Hint("the least is %d", MinMemory)
 	}
-	n := &Node{started: time.Now(), here: make(map[hypercrypto.Key]sighting), logs: logring.New(opts.Log.Handler(), logBytes)}
+	n := &Node{started: time.Now(), here: make(map[hypercrypto.Key]sighting), looking: make(chan struct{}, 1), logs: logring.New(opts.Log.Handler(), logBytes)}
 	opts.Log = slog.New(n.logs)
 	n.opts = opts
 	n.ctx, n.cancel = context.WithCancel(context.Background())

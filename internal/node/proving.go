@@ -44,7 +44,9 @@ func (n *Node) overseeCopies(ctx context.Context) {
 	watches := make(map[hypercrypto.Key]*watch)
 	for {
 		for _, s := range n.spaces.Spaces() {
-			nodes, err := n.holders(ctx, s)
+			one, cancel := context.WithTimeout(ctx, careTime)
+			nodes, err := n.holders(one, s)
+			cancel()
 			if err != nil {
 				continue // it has not arrived yet, or is about to be closed
 			}

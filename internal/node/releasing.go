@@ -175,23 +175,30 @@ func (n *Node) releaseAt(ctx context.Context, mirror hypercrypto.PublicKey, x bl
 func (n *Node) toRelease(ctx context.Context) map[hypercrypto.PublicKey][]blindpeer.Release {
 	all := make(map[hypercrypto.PublicKey][]blindpeer.Release)
 	for _, s := range n.spaces.Spaces() {
-		mirrors, err := mirrorsOf(ctx, s)
-		if err != nil {
-			continue // it has not arrived yet, or is about to be closed
-		}
-		mirrors = slices.DeleteFunc(mirrors, func(m hypercrypto.PublicKey) bool { return n.network.swarm.Connection(m) == nil })
-		if len(mirrors) == 0 {
-			continue
-		}
-		list, err := n.releasesOf(ctx, s)
-		if err != nil {
-			continue
-		}
-		for _, m := range mirrors {
-			all[m] = append(all[m], list...)
-		}
+		one, cancel := context.WithTimeout(ctx, careTime)
+		n.toReleaseOf(one, s, all)
+		cancel()
 	}
 	return all
+}
+
+// toReleaseOf adds what they have to be told of a space, if that is here.
+func (n *Node) toReleaseOf(ctx context.Context, s *space.Space, all map[hypercrypto.PublicKey][]blindpeer.Release) {
+	mirrors, err := mirrorsOf(ctx, s)
+	if err != nil {
+		return // it has not arrived yet, or is about to be closed
+	}
+	mirrors = slices.DeleteFunc(mirrors, func(m hypercrypto.PublicKey) bool { return n.network.swarm.Connection(m) == nil })
+	if len(mirrors) == 0 {
+		return
+	}
+	list, err := n.releasesOf(ctx, s)
+	if err != nil {
+		return
+	}
+	for _, m := range mirrors {
+		all[m] = append(all[m], list...)
+	}
 }
 
 // releasesOf returns what mirrors have to be told of a space.
