@@ -44,7 +44,7 @@ func (p *place) replace(temporary, name string, old *record) error {
 	// What was there has the other name now.
 	if !p.is(kept, old) {
 		if err := unix.Renameat2(fd, kept, fd, name, unix.RENAME_EXCHANGE); err != nil {
-			return wrapRename(kept, name, err)
+			return errors.Join(errLocal, p.show(kept))
 		}
 		return errors.Join(errLocal, p.root.Remove(kept))
 	}
@@ -79,11 +79,19 @@ func (p *place) remove(name string, old *record) error {
 	}
 	if !p.is(kept, old) {
 		if err := unix.Renameat2(fd, kept, fd, name, unix.RENAME_NOREPLACE); err != nil {
-			return wrapRename(kept, name, err)
+			// Something else has the name by now: both are somebody's.
+			return errors.Join(errLocal, p.show(kept))
 		}
 		return errLocal
 	}
 	return p.root.Remove(kept)
+}
+
+// show gives what was taken away, and cannot be put back, a name that is seen.
+func (p *place) show(kept string) error {
+	fd := int(p.h.Fd())
+	name := recoveredName(kept)
+	return wrapRename(kept, name, unix.Renameat2(fd, kept, fd, name, unix.RENAME_NOREPLACE))
 }
 
 func unsupported(err error) bool {

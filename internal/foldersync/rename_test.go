@@ -316,3 +316,20 @@ func TestRenamesByCopyAreMoves(t *testing.T) {
 	}
 	wantEqual(t, "folder b", b.texts(), map[string]string{"new/": "", "new/name": "the content"})
 }
+
+// Names as long as names can be are swapped like others.
+func TestSwappedLongNames(t *testing.T) {
+	tree := newMemTree()
+	b := newBox(t, tree, nil)
+	one, two := strings.Repeat("a", filetree.MaxName), strings.Repeat("b", filetree.MaxName)
+	b.write(one, "1")
+	b.write(two, "2")
+	b.once()
+	stored := tree.stored
+	must(t, os.Rename(b.path(one), b.path("x")), os.Rename(b.path(two), b.path(one)), os.Rename(b.path("x"), b.path(two)))
+	b.once()
+	wantEqual(t, "tree", tree.texts(), map[string]string{one: "2", two: "1"})
+	if tree.stored != stored {
+		t.Error("content was stored")
+	}
+}

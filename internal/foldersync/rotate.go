@@ -83,7 +83,9 @@ func rotation(e *edit, edits []edit, from map[string]*edit, left map[string]stri
 	between := ""
 	if round {
 		// What has the last name leaves it for a moment.
-		between = last + "." + randomHex()
+		if between = nameBetween(last); between == "" {
+			return nil // they count as new contents
+		}
 		add(last, between, at(last), at(left[last]).found)
 	}
 	for to := last; from[to] != nil && !done[to]; {
@@ -97,4 +99,16 @@ func rotation(e *edit, edits []edit, from map[string]*edit, left map[string]stri
 		to = g.path
 	}
 	return moved
+}
+
+// nameBetween returns a name beside a path that nothing has, "" if none is possible.
+func nameBetween(path string) string {
+	dir, _ := split(path)
+	id := randomHex()
+	for _, between := range []string{path + "." + id, join(dir, id)} {
+		if filetree.CheckPath(between) == nil {
+			return between
+		}
+	}
+	return ""
 }

@@ -36,6 +36,11 @@ func isOurs(name string) bool { return name == markerName || isTemporary(name) |
 func temporaryName() string { return randomName(temporarySuffix) }
 func keptName() string      { return randomName(keptSuffix) }
 
+// recoveredName returns the name that something gets that was called kept and has to be seen.
+func recoveredName(kept string) string {
+	return "recovered-" + kept[len(temporaryPrefix):len(kept)-len(keptSuffix)]
+}
+
 func randomName(suffix string) string { return temporaryPrefix + randomHex() + suffix }
 
 func randomHex() string {
@@ -49,7 +54,6 @@ func randomHex() string {
 const editorFiles = `*~
 .*.sw?
 .*.swpx
-4913
 .#*
 \#*#
 .~lock.*#

@@ -270,6 +270,51 @@ func TestReplaceAndRemoveTakeNothingElse(t *testing.T) {
 	}
 }
 
+// Somebody saves a file at the moment at which its predecessor was taken away, which turned
+// out to be another than was to be removed. Both are seen.
+func TestWhatCannotBePutBackIsSeen(t *testing.T) {
+	b := newBox(t, newMemTree(), nil)
+	b.write("a", "old")
+	b.once()
+	r, _, err := b.idx.get("a")
+	must(t, err)
+	at, err := b.enter("", false)
+	must(t, err)
+	defer at.close()
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-quit:
+				return
+			default:
+			}
+			if f, err := os.OpenFile(b.path("a"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644); err == nil {
+				_ = f.Close()
+			}
+		}
+	}()
+	for range 1000 {
+		must(t, os.WriteFile(b.path("edited"), []byte("edited"), 0o644), os.Rename(b.path("edited"), b.path("a")))
+		if err := at.remove("a", &r); !errors.Is(err, errLocal) {
+			t.Fatal(err)
+		}
+	}
+	close(quit)
+	<-done
+	list, err := os.ReadDir(b.root)
+	must(t, err)
+	for _, d := range list {
+		if isKept(d.Name()) {
+			t.Fatalf("%s is hidden", d.Name())
+		}
+	}
+	if l, err := filepath.Glob(b.path("recovered-*")); err != nil || len(l) == 0 {
+		t.Logf("it did not come to that: %v", err)
+	}
+}
+
 func TestLeftoversOfACrash(t *testing.T) {
 	tree := newMemTree()
 	b := newBox(t, tree, nil)

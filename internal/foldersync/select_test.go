@@ -145,3 +145,12 @@ func TestNewFoldersAreSeenWhereOnlyFilesAreIgnored(t *testing.T) {
 	eventually(t, "the file", b.has("d/a.md", "1"))
 	wantEqual(t, "tree", tree.texts(), map[string]string{"d/": "", "d/a.md": "1"})
 }
+
+// Not even the name of a file that an editor makes for a moment is one that nobody else has.
+func TestNumbersAreNoEditorFiles(t *testing.T) {
+	tree := newMemTree()
+	b := newBox(t, tree, nil)
+	b.write("pages/4913", "1")
+	b.once()
+	wantEqual(t, "tree", tree.texts(), map[string]string{"pages/": "", "pages/4913": "1"})
+}

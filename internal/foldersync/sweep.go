@@ -69,7 +69,7 @@ func (f *Folder) recover(ctx context.Context, local string) error {
 		}
 	}
 	dir, base := split(local)
-	to := join(dir, "recovered-"+base[len(temporaryPrefix):len(base)-len(keptSuffix)])
+	to := join(dir, recoveredName(base))
 	if err := os.Rename(name, f.join(to)); err != nil {
 		return err
 	}
