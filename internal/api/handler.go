@@ -171,7 +171,7 @@ func (h *handler) join(ctx context.Context, c Connect, s *Stream, reached *reach
 		if reached != nil {
 			reached.note(p)
 		}
-		s.Send(TypePeer, p)
+		s.Tell(TypePeer, p)
 	})
 	if err == nil && len(c.Mirrors) > 0 {
 		leave, err = h.reachMirrors(c.Mirrors, leave)

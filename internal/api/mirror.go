@@ -138,7 +138,7 @@ func (h *handler) reachMirrors(texts []string, leave func()) (func(), error) {
 }
 
 func (h *handler) mirror(ctx context.Context, r MirrorRequest, s *Stream) error {
-	return h.Mirror(ctx, r, func(p Peer) { p.Type = TypePeer; s.Send(TypePeer, p) },
+	return h.Mirror(ctx, r, func(p Peer) { p.Type = TypePeer; s.Tell(TypePeer, p) },
 		func(m Mirroring) { s.Send(TypeMirroring, m) }, func(st MirrorStats) { s.Send(TypeMirrorStats, st) })
 }
 

@@ -529,7 +529,7 @@ func (h *handler) addMirror(ctx context.Context, r AddMirrorRequest, s *Stream) 
 func (h *handler) online(ctx context.Context, c Connect, s *Stream) (leave func(), err error) {
 	return h.Together(ctx, c, func(p Peer) {
 		p.Type = TypePeer
-		s.Send(TypePeer, p)
+		s.Tell(TypePeer, p)
 	}, func(listen []string) {
 		if c.AnyListener || len(c.Listen) > 0 {
 			s.Send(TypeListening, Listening{TypeListening, listen})

@@ -12,11 +12,25 @@ import (
 
 // Stream writes the events of one answer. It is safe for concurrent use.
 type Stream struct {
-	mu  sync.Mutex
+	mu  sync.Mutex // guards what follows, and is held while a client takes its time
 	w   http.ResponseWriter
 	out *http.ResponseController
 	err error // the first write that failed; the client is gone
+
+	queueMu sync.Mutex // guards what follows
+	queue   []told     // the first is being written
+	done    bool
+	writing sync.WaitGroup // the goroutine that writes the queue
 }
+
+// told is an event that waits to be written.
+type told struct {
+	name  string
+	event any
+}
+
+// maxTold limits the events that wait.
+const maxTold = 256
 
 // newStream starts an answer of events.
 func newStream(w http.ResponseWriter) *Stream {
@@ -48,8 +62,48 @@ func (s *Stream) Send(name string, event any) error {
 	return s.err
 }
 
+// Tell sends an event of which those who cause it do not wait for the client, because they
+// serve others, too. It is left out if the client does not keep up.
+func (s *Stream) Tell(name string, event any) {
+	s.queueMu.Lock()
+	defer s.queueMu.Unlock()
+	if s.done || len(s.queue) == maxTold {
+		return
+	}
+	s.queue = append(s.queue, told{name, event})
+	if len(s.queue) == 1 {
+		s.writing.Go(s.writeQueue)
+	}
+}
+
+// writeQueue sends what was told until nothing is left.
+func (s *Stream) writeQueue() {
+	for {
+		s.queueMu.Lock()
+		next := s.queue[0]
+		s.queueMu.Unlock()
+		_ = s.Send(next.name, next.event) // the client is gone if it fails
+		s.queueMu.Lock()
+		s.queue = s.queue[1:]
+		last := len(s.queue) == 0
+		s.queueMu.Unlock()
+		if last {
+			return
+		}
+	}
+}
+
+// settle waits until all that was told is sent, and takes no more of it.
+func (s *Stream) settle() {
+	s.queueMu.Lock()
+	s.done = true
+	s.queueMu.Unlock()
+	s.writing.Wait()
+}
+
 // end writes the last event.
 func (s *Stream) end(err error) {
+	s.settle()
 	if err != nil {
 		s.Send(TypeError, fault.ReportOf(err))
 		return
