@@ -207,11 +207,12 @@ func (h *handler) readOnly(ctx context.Context, key hypercrypto.Key) bool {
 	return err == nil && st.Role == space.Viewer
 }
 
-// folderText is equal for states that a person sees as one.
+// folderText is equal for states that a person sees as one. When the folder was looked at
+// last makes no difference, but whether it ever was.
 func folderText(f *SyncFolder) string {
 	same := *f
 	same.LastScan = time.Time{}
-	return fmt.Sprintf("%+v", same)
+	return fmt.Sprintf("%+v %t", same, f.LastScan.IsZero())
 }
 
 func (h *handler) stopSync(ctx context.Context, r StopSyncRequest, _ *Stream) error {

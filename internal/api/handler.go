@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -147,6 +148,17 @@ func decode(w http.ResponseWriter, r *http.Request, into any) error {
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fault.New(fault.Usage, "request to %s: %w", r.URL.Path, err)
+	}
+	return nil
+}
+
+// absolute refuses paths that start from a folder, which would be the one that the node
+// was started in.
+func absolute(paths ...string) error {
+	for _, p := range paths {
+		if !filepath.IsAbs(p) {
+			return fault.New(fault.Usage, "%q is not an absolute path", p)
+		}
 	}
 	return nil
 }

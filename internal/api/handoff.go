@@ -128,6 +128,9 @@ type Received struct {
 func CompleteCode(s string) []string { return spoken.Complete(s) }
 
 func (h *handler) send(ctx context.Context, r SendRequest, s *Stream) error {
+	if err := absolute(r.Paths...); err != nil {
+		return err
+	}
 	o := handoff.SendOptions{Paths: r.Paths, To: r.To}
 	var progress *throttle
 	o.Options, progress = h.meeting(&r.Meeting, "send", s)
@@ -143,6 +146,9 @@ func (h *handler) send(ctx context.Context, r SendRequest, s *Stream) error {
 }
 
 func (h *handler) receive(ctx context.Context, r ReceiveRequest, s *Stream) error {
+	if err := absolute(r.Dest); err != nil {
+		return err
+	}
 	o := handoff.ReceiveOptions{Dest: r.Dest}
 	var progress *throttle
 	o.Options, progress = h.meeting(&r.Meeting, "receive", s)

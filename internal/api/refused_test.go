@@ -9,6 +9,23 @@ import (
 	"github.com/tradle/cloudpal/internal/fault"
 )
 
+// A path would lead somewhere else with each folder that a node is started in.
+func TestPathsAreAbsolute(t *testing.T) {
+	h := New(Backend{})
+	for path, body := range map[string]string{
+		"/v1/share":   `{"path":"photos"}`,
+		"/v1/get":     `{"ref":"photos","dest":""}`,
+		"/v1/send":    `{"paths":["/photos","photos"]}`,
+		"/v1/receive": `{"dest":"."}`,
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("POST", path, strings.NewReader(body)))
+		if !strings.Contains(w.Body.String(), `"kind":"usage"`) || !strings.Contains(w.Body.String(), "absolute") {
+			t.Errorf("%s: %s", path, w.Body)
+		}
+	}
+}
+
 // What a program asks for in the wrong way is refused before anything happens, with a
 // report that says why.
 func TestRequestsThatAreWrongAreRefused(t *testing.T) {

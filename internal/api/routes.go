@@ -141,6 +141,7 @@ func stream[Request any](fn func(ctx context.Context, r Request, s *Stream) erro
 			return
 		}
 		s := newStream(w)
+		defer s.settle() // also if the node closes under fn
 		s.end(fn(r.Context(), in, s))
 	}
 }

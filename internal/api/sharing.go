@@ -14,8 +14,8 @@ import (
 
 // share imports a path and, unless once, follows it until the client goes away.
 func (h *handler) share(ctx context.Context, r ShareRequest, s *Stream) error {
-	if r.Path == "" {
-		return fault.New(fault.Usage, "say which file or folder to share") // not the one the node was started in
+	if err := absolute(r.Path); err != nil {
+		return err
 	}
 	share, err := h.Files.Share(ctx, files.ShareOptions{Path: r.Path, Name: r.Name, Encrypted: r.Encrypted, Ignore: r.Ignore, DryRun: r.DryRun})
 	if err != nil {
@@ -137,6 +137,9 @@ func serveProgress(share *files.Share, progress *throttle) (stop func()) {
 }
 
 func (h *handler) get(ctx context.Context, r GetRequest, s *Stream) error {
+	if err := absolute(r.Dest); err != nil {
+		return err
+	}
 	reading, done, err := h.open(ctx, r.Connect, r.Target, s)
 	if err != nil {
 		return err

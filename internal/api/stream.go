@@ -119,12 +119,17 @@ func (s *Stream) writeLocked(text []byte) error {
 	return s.err
 }
 
-// end writes the last event.
-func (s *Stream) end(err error) {
+// settle waits until all that was posted is written, and takes no more of it.
+func (s *Stream) settle() {
 	s.postMu.Lock()
 	s.ended = true
 	s.postMu.Unlock()
 	s.wg.Wait()
+}
+
+// end writes the last event.
+func (s *Stream) end(err error) {
+	s.settle()
 	if err != nil {
 		s.Send(TypeError, fault.ReportOf(err))
 		return

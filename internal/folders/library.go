@@ -195,6 +195,9 @@ func (l *Library) Set(ctx context.Context, r Record) (Record, error) {
 	case known:
 		r.ID = old.ID
 	default:
+		if err := tryWriting(r.Dir); err != nil {
+			return r, err
+		}
 		r.ID = rand.Text()
 	}
 	b, err := json.Marshal(r)
@@ -218,6 +221,18 @@ func makeFolder(dir string) error {
 		return fmt.Errorf("make the folder: %w", err)
 	}
 	return nil
+}
+
+// tryWriting refuses folders in which nothing may be made, not even the marker.
+func tryWriting(dir string) error {
+	f, err := os.CreateTemp(dir, ".cloudpal-*")
+	if err == nil {
+		return errors.Join(f.Close(), os.Remove(f.Name()))
+	}
+	if fault.KindOf(err) != fault.Permission {
+		return nil // it may pass
+	}
+	return fault.WithHint(fmt.Errorf("keep %s equal: %w", dir, err), "choose a folder that you may write to")
 }
 
 // checkPlace refuses folders that lie in each other.
