@@ -46,6 +46,7 @@ type Folder struct {
 	// goroutine at a time.
 	pushMu, pullMu sync.Mutex
 	held, local    map[string]time.Time // as of the last pull; guarded by pullMu
+	leftOver       string               // where that was interrupted; guarded by pullMu
 	ignoreTried    filetree.Version     // of the ignore file, that could not be written; guarded by pullMu
 
 	// mu is held while a decision about a path is checked once more and carried out,
