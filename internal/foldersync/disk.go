@@ -32,11 +32,7 @@ func (p *place) close() {
 // enter opens a folder, given by its path in the tree, and makes it if need be. No part of
 // the way may be a link or on another disk: paths come from others.
 func (f *Folder) enter(path string, make bool) (*place, error) {
-	at, device := f.home()
-	if at == nil {
-		return nil, errRoot
-	}
-	at, err := at.OpenRoot(".")
+	at, device, err := f.openHome()
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +84,7 @@ func (f *Folder) enterOne(at *os.Root, dir, path string, device uint64, make boo
 // lstat looks at something on disk. Behind a link there is nothing, and what is on another disk
 // cannot be told.
 func (f *Folder) lstat(local string) (fs.FileInfo, error) {
-	_, device := f.home()
+	device := f.home()
 	for i := range len(local) {
 		if local[i] != '/' {
 			continue

@@ -44,6 +44,39 @@ func smallDisk(t testing.TB, dir, size string) {
 	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) }) // it may have been unmounted
 }
 
+// The disk of a folder can be unmounted while the folder is kept in sync. Nothing is deleted by
+// that, and when it is mounted again all goes on, though it is the same disk as before.
+func TestADiskThatIsUnmountedAndMountedAgain(t *testing.T) {
+	tree := newMemTree()
+	b := newBox(t, tree, nil)
+	disk := b.root + ".disk"
+	smallDisk(t, disk, "1m")
+	mount := func() { must(t, syscall.Mount(disk, b.root, "", syscall.MS_BIND, "")) }
+	mount()
+	t.Cleanup(func() { _ = syscall.Unmount(b.root, syscall.MNT_DETACH) })
+	b.write("d/x", "1")
+	live(t, b)
+	eventually(t, "the start", b.has("d/x", "1"))
+	eventually(t, "it is unmounted", func() bool { return syscall.Unmount(b.root, 0) == nil })
+	b.dirty.add("") // the look at everything, which comes sooner or later
+	eventually(t, "it asks", func() bool { return b.Status().State == StateAsking })
+	tree.put("y", "2")
+	mount()
+	// What the system does when the disk itself goes: the watches end, and nothing tells.
+	w := b.watch.Load()
+	for _, name := range []string{"", "d"} {
+		w.w.Remove(b.path(name))
+	}
+	eventually(t, "what came meanwhile", b.reads("y", "2"))
+	w.checkRoot()
+	eventually(t, "it is watched again", func() bool { return w.w.Watches(b.path("d")) })
+	b.write("d/x", "3")
+	eventually(t, "a change", b.has("d/x", "3"))
+	if len(tree.texts()) != 3 {
+		t.Errorf("%q", tree.texts())
+	}
+}
+
 func TestFullDiskWaits(t *testing.T) {
 	tree := newMemTree()
 	b := newBox(t, tree, nil)

@@ -1,6 +1,7 @@
 package foldersync
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,49 @@ func (p *patience) now() time.Duration {
 		return min(noPatience, p.most)
 	}
 	return p.most
+}
+
+// lookTime is how often a pull in which contents do not come looks for what is new.
+const lookTime = time.Second
+
+// interrupted tells whether a pull ends here because something new is in the tree: it is not
+// to wait for all those contents that do not come. What is left over goes on behind it.
+func (p *puller) interrupted() bool {
+	if p.stop.Load() || !p.patience.lost.Load() {
+		return p.stop.Load()
+	}
+	last, now := p.looked.Load(), time.Now().UnixNano()
+	if now-last < int64(lookTime) || !p.looked.CompareAndSwap(last, now) {
+		return false
+	}
+	at, err := p.f.tree.Position(p.ctx)
+	if err == nil && !bytes.Equal(at, p.to) {
+		p.stop.Store(true)
+	}
+	return p.stop.Load()
+}
+
+// leave leaves the file of an entry to the next pull.
+func (p *puller) leave(path string) {
+	p.f.mu.Lock()
+	defer p.f.mu.Unlock()
+	p.pending[path] = true
+	if p.left == "" || p.inTurn(path, p.left) < 0 {
+		p.left = path
+	}
+}
+
+// inTurn compares paths by their order in this pull, which goes on where the last was
+// interrupted, and comes to what is before that in the end.
+func (p *puller) inTurn(a, b string) int {
+	start := p.f.leftOver
+	if x, y := compare(a, start) < 0, compare(b, start) < 0; x != y {
+		if y {
+			return -1
+		}
+		return 1
+	}
+	return compare(a, b)
 }
 
 // fill copies a content, which the tree checks.

@@ -46,6 +46,7 @@ type Folder struct {
 	// goroutine at a time.
 	pushMu, pullMu sync.Mutex
 	held, local    map[string]time.Time // as of the last pull; guarded by pullMu
+	leftOver       string               // where that was interrupted; guarded by pullMu
 	ignoreTried    filetree.Version     // of the ignore file, that could not be written; guarded by pullMu
 
 	// mu is held while a decision about a path is checked once more and carried out,
@@ -56,8 +57,7 @@ type Folder struct {
 	pushed  pushed
 
 	attached sync.Mutex // guards what follows
-	dir      *os.Root
-	device   uint64
+	device   uint64     // of the folder, as its inode; it is not held open, so that its disk can be unmounted
 	inode    uint64
 	id       string
 
@@ -162,16 +162,7 @@ func (f *Folder) syncAll() error {
 }
 
 // Close ends the use of the folder. Nothing may run.
-func (f *Folder) Close() error {
-	err := f.idx.close()
-	f.attached.Lock()
-	defer f.attached.Unlock()
-	if f.dir != nil {
-		err = errors.Join(err, f.dir.Close())
-		f.dir = nil
-	}
-	return err
-}
+func (f *Folder) Close() error { return f.idx.close() }
 
 // Status returns what the folder is doing.
 func (f *Folder) Status() Status {
@@ -223,21 +214,22 @@ func (f *Folder) attach() error {
 		return err
 	}
 	s, device := statOf(info)
-	if f.dir == nil || device != f.device || s.ino != f.inode {
-		dir, err := os.OpenRoot(f.root)
-		if err != nil {
-			return err
-		}
-		if f.dir != nil {
-			_ = f.dir.Close() // nothing is written to a folder's handle
-			f.watch.Load().startOver()
-			f.dirty.add("")
-		}
-		f.dir, f.device, f.inode = dir, device, s.ino
-		n := f.probe(dir)
-		f.naming.Store(&n)
+	known := f.naming.Load() != nil
+	if known && device == f.device && s.ino == f.inode {
+		return nil
 	}
-	return nil
+	dir, err := os.OpenRoot(f.root)
+	if err != nil {
+		return err
+	}
+	n := f.probe(dir)
+	f.naming.Store(&n)
+	f.device, f.inode = device, s.ino
+	if known {
+		f.watch.Load().startOver()
+		f.dirty.add("")
+	}
+	return dir.Close()
 }
 
 // checkMarker compares the marker in the folder with the index, and makes it in a
@@ -315,11 +307,30 @@ func (f *Folder) Confirm() {
 	f.dirty.add("")
 }
 
-// home returns the folder and the device it is on.
-func (f *Folder) home() (*os.Root, uint64) {
+// home returns the device that the folder is on.
+func (f *Folder) home() (device uint64) {
 	f.attached.Lock()
 	defer f.attached.Unlock()
-	return f.dir, f.device
+	return f.device
+}
+
+// openHome opens the folder, if it is still the one that was attached.
+func (f *Folder) openHome() (*os.Root, uint64, error) {
+	dir, err := os.OpenRoot(f.root)
+	if err != nil {
+		return nil, 0, fmt.Errorf("%w: %v", errRoot, err) // it is not that something in it is gone
+	}
+	info, err := dir.Stat(".")
+	if err != nil {
+		return nil, 0, errors.Join(err, dir.Close())
+	}
+	s, device := statOf(info)
+	f.attached.Lock()
+	defer f.attached.Unlock()
+	if f.naming.Load() == nil || device != f.device || s.ino != f.inode {
+		return nil, 0, errors.Join(errRoot, dir.Close())
+	}
+	return dir, device, nil
 }
 
 // outside tells whether a path on disk is excluded.

@@ -57,9 +57,6 @@ func (b *box) open() {
 func (b *box) restart() {
 	b.t.Helper()
 	b.Folder.idx.abandon()
-	if b.Folder.dir != nil {
-		_ = b.Folder.dir.Close()
-	}
 	b.open()
 }
 

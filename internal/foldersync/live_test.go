@@ -332,6 +332,33 @@ func TestContentsThatCannotBeHadComeLater(t *testing.T) {
 	}
 }
 
+// While many contents cannot be had one after the other, what is new and can be comes soon.
+func TestNewFilesDoNotWaitForContentsThatCannotBeHad(t *testing.T) {
+	tree := newMemTree()
+	s := &stalling{view: tree.view()}
+	b := newBoxOn(t, tree, s, &Options{Patience: 500 * time.Millisecond})
+	const missing = 1000
+	for i := range missing {
+		tree.put(fmt.Sprintf("missing %03d", i), fmt.Sprint("m", i))
+	}
+	live(t, b)
+	eventually(t, "the first are waited for in vain", func() bool { return len(b.Status().Problems) > 0 })
+	for i := range 3 {
+		tree.put(fmt.Sprint("new ", i), fmt.Sprint(i))
+		eventually(t, "what is new", b.reads(fmt.Sprint("new ", i), fmt.Sprint(i)))
+	}
+	first := len(b.Status().Problems)
+	if first > missing/2 {
+		t.Errorf("%d contents were waited for before", first)
+	}
+	// All have their turn, though something new comes again and again.
+	eventually(t, "others are tried", func() bool {
+		tree.put("new", fmt.Sprint(len(b.Status().Problems)))
+		time.Sleep(200 * time.Millisecond)
+		return len(b.Status().Problems) > first+40
+	})
+}
+
 // The events tell what the status counts.
 func TestEventsAndStatus(t *testing.T) {
 	tree := newMemTree()

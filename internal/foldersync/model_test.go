@@ -169,9 +169,6 @@ func (m *model) step(rt *rapid.T, b *box) {
 // it was, but not the end of the index.
 func (b *box) restartLosing(bytes int64) {
 	b.Folder.idx.abandon()
-	if b.Folder.dir != nil {
-		_ = b.Folder.dir.Close()
-	}
 	if bytes > 0 {
 		name := b.Folder.idx.journalName(b.Folder.idx.gen)
 		if info, err := os.Stat(name); err == nil {

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tradle/cloudpal/internal/filetree"
@@ -46,6 +47,7 @@ func (f *Folder) pull(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.to = to
 	from := f.idx.note(notePosition)
 	p.reselect = string(f.idx.note(noteSelection)) != f.selected
 	if p.reselect || !bytes.Equal(f.idx.note(noteRules), rules) {
@@ -82,7 +84,7 @@ func (f *Folder) pull(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.held, f.local = p.held, p.local
+	f.held, f.local, f.leftOver = p.held, p.local, p.left
 	return f.pulled(to, rules, p.pending, resets)
 }
 
@@ -153,6 +155,10 @@ type puller struct {
 	held     map[string]time.Time // since when are files that wait to be moved
 	local    map[string]time.Time // since when are files changed here that push does not take; guarded by f.mu
 	patience patience
+	to       []byte       // the position when it began
+	stop     atomic.Bool  // it is interrupted
+	looked   atomic.Int64 // when the position was looked at then
+	left     string       // the first path that is left over; guarded by f.mu
 	// reselect says that the selection is another than last time.
 	reselect bool
 	// gone is what is gone in all chunks, if there are several.
@@ -346,7 +352,7 @@ func (p *puller) carryOut(c *chunk) error {
 			return err
 		}
 	}
-	slices.SortFunc(c.files, func(a, b filetree.Entry) int { return compare(a.Path, b.Path) })
+	slices.SortFunc(c.files, func(a, b filetree.Entry) int { return p.inTurn(a.Path, b.Path) })
 	return p.files(c.files)
 }
 

@@ -53,7 +53,7 @@ type scanner struct {
 // scan returns the differences between disk and index at prefix, a path in the tree,
 // and below, in the order of the index. What cannot be read counts as unchanged.
 func (f *Folder) scan(ctx context.Context, prefix string) (*scanner, error) {
-	_, device := f.home()
+	device := f.home()
 	s := &scanner{f: f, rules: f.rules.Load(), device: device, watch: f.watch.Load(), cursor: f.idx.cursor(prefix), problems: make(map[string]bool)}
 	defer s.cursor.close()
 	if err := s.advance(); err != nil {

@@ -170,10 +170,14 @@ func (x *watcher) run(ctx context.Context) {
 	if x.w == nil {
 		return
 	}
+	check := time.NewTicker(blindRescan)
+	defer check.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-check.C:
+			x.checkRoot()
 		case e, ok := <-x.w.Events():
 			if !ok {
 				x.ended(ctx)
@@ -192,6 +196,17 @@ func (x *watcher) run(ctx context.Context) {
 func (x *watcher) startOver() {
 	if x != nil {
 		x.forget(x.f.root)
+	}
+}
+
+// checkRoot looks whether the root is still watched.
+func (x *watcher) checkRoot() {
+	x.mu.Lock()
+	known := x.watched[x.f.root]
+	x.mu.Unlock()
+	if known && !x.w.Watches(x.f.root) {
+		x.startOver()
+		x.f.dirty.after("", quietTime)
 	}
 }
 

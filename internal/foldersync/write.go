@@ -62,6 +62,10 @@ func (w *writer) files(entries []filetree.Entry) error {
 		if w.ctx.Err() != nil {
 			break
 		}
+		if w.p.interrupted() {
+			w.p.leave(e.Path)
+			continue
+		}
 		added, err := w.file(e)
 		if err == nil && added {
 			continue

@@ -1,6 +1,10 @@
 package fswatch
 
-import "github.com/fsnotify/fsnotify"
+import (
+	"slices"
+
+	"github.com/fsnotify/fsnotify"
+)
 
 // unread is how many events are kept for a reader that is busy; an event has 40 bytes
 // and its name.
@@ -72,6 +76,10 @@ func (x *Watcher) Add(name string) error { return x.w.Add(name) }
 
 // Remove ends a watch, if it has not ended with its folder.
 func (x *Watcher) Remove(name string) { _ = x.w.Remove(name) }
+
+// Watches tells whether a folder is watched. A watch ends, and nothing tells of it, when the
+// disk is unmounted.
+func (x *Watcher) Watches(name string) bool { return slices.Contains(x.w.WatchList(), name) }
 
 // Close ends all watches.
 func (x *Watcher) Close() error { return x.w.Close() }
