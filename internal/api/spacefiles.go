@@ -10,6 +10,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tradle/cloudpal/internal/fault"
 	"github.com/tradle/cloudpal/internal/filetree"
@@ -27,6 +28,9 @@ func (t spaceTarget) stateOf(ctx context.Context, h *handler, st State, use func
 	seq, err := position(ctx, v, st)
 	if err != nil {
 		return err
+	}
+	if seq == 0 && !st.At.IsZero() {
+		return fault.New(fault.NotFound, "there was nothing at %s", st.At.Format(time.DateTime)).Hint("see what was when: cloudpal log %s", fault.Word(t.space.Name()))
 	}
 	past, err := v.At(ctx, seq)
 	if errors.Is(err, filetree.ErrForgotten) {

@@ -56,7 +56,7 @@ func (g *globals) showAdded(e client.Event) error {
 		if err := e.Decode(&v); err != nil {
 			return err
 		}
-		if !g.quiet {
+		if !g.quiet && isTerminal(g.stdout) { // a picture is for eyes
 			if err := qr.Write(g.stdout, strings.ToUpper(v.Code)); err != nil {
 				return err
 			}

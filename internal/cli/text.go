@@ -39,7 +39,9 @@ func moment(t time.Time) string {
 // plain makes a name from a peer safe to print on a terminal.
 func plain(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f || r >= 0x80 && r < 0xa0 {
+		switch {
+		case r < 0x20, r == 0x7f, r >= 0x80 && r < 0xa0,
+			r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069: // which turn around what is around them
 			return '\ufffd'
 		}
 		return r

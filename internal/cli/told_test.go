@@ -36,3 +36,9 @@ func TestAnInterruptIsTold(t *testing.T) {
 		t.Errorf("exit %d, %q", exit, out.String())
 	}
 }
+
+func TestANameDoesNotChangeWhatIsAroundIt(t *testing.T) {
+	if got := plain("a\x1b[2J\u202eb\u2066c é🎉"); got != "a\ufffd[2J\ufffdb\ufffdc é🎉" {
+		t.Errorf("%q", got)
+	}
+}

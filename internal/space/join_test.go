@@ -307,3 +307,22 @@ func (m *machine) awaitSpace(name string) *Space {
 		}
 	}
 }
+
+// The name of a space, which others choose, never stands for another space.
+func TestAKeyAsANameDoesNotHideTheSpace(t *testing.T) {
+	m := newMachine(t, newHuman("Ada"), "laptop")
+	s := m.create("plans")
+	key := s.Key().Hex()
+	liar := m.create(key)
+	for range 20 { // maps have no order
+		if got, err := m.Get(key); err != nil || got != s {
+			t.Fatalf("the key stands for %v, %v", got, err)
+		}
+	}
+	if err := m.Forget(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := m.Get(key); err != nil || got != liar {
+		t.Errorf("the name stands for %v, %v", got, err)
+	}
+}

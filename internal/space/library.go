@@ -424,17 +424,12 @@ func (l *Library) Records() (records []Record, failed map[hypercrypto.Key]error)
 
 // Get returns an open space by its name here or by its key.
 func (l *Library) Get(name string) (*Space, error) {
-	key, err := hypercrypto.ParseKey(name)
-	byKey := err == nil
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return nil, errClosing()
 	}
-	for _, r := range l.records {
-		if r.Forgotten || r.Name != name && !(byKey && r.Key == key) {
-			continue
-		}
+	if r := l.lookup(name); r != nil {
 		if s := l.open[r.Key]; s != nil {
 			return s, nil
 		}
@@ -455,6 +450,22 @@ func (l *Library) Get(name string) (*Space, error) {
 		f = f.Hint("make that of all your devices: cloudpal sync DIR").Hint("make one to share: cloudpal space create NAME")
 	}
 	return nil, f
+}
+
+// lookup returns the record of a space by its key, or else by its name, which may be that
+// of another space: others chose it. mu is held.
+func (l *Library) lookup(name string) *Record {
+	if key, err := hypercrypto.ParseKey(name); err == nil {
+		if r := l.records[key]; r != nil && !r.Forgotten {
+			return r
+		}
+	}
+	for _, r := range l.records {
+		if !r.Forgotten && r.Name == name {
+			return r
+		}
+	}
+	return nil
 }
 
 // Home returns the space of all devices of the person, nil if there is none here.
