@@ -129,7 +129,7 @@ func (f *Folder) makeDir(at *os.Root, path, local string, mode fs.FileMode, vers
 		}
 		return err
 	}
-	if err := at.Chmod(local, mode); err != nil {
+	if err := f.chmod(at, local, mode); err != nil {
 		return err
 	}
 	info, err := at.Lstat(local)

@@ -3,27 +3,13 @@ package foldersync
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
-
-// temporaries returns our files in a folder that have no name yet.
-func (b *box) temporaries() (list []string) {
-	b.t.Helper()
-	must(b.t, filepath.WalkDir(b.root, func(name string, d fs.DirEntry, err error) error {
-		if isTemporary(d.Name()) || isKept(d.Name()) {
-			list = append(list, name)
-		}
-		return err
-	}))
-	return list
-}
 
 // immutable is the attribute of files and folders that nobody can change.
 const immutable = 0x10

@@ -32,7 +32,7 @@ type Folder struct {
 	idx    *index
 	names  *names
 	rules  atomic.Pointer[rules]
-	naming atomic.Pointer[naming]  // nil: not known yet
+	traits atomic.Pointer[traits]  // nil: not known yet
 	watch  atomic.Pointer[watcher] // nil: nobody watches
 
 	looked atomic.Pointer[look] // the last at everything; never nil
@@ -214,7 +214,7 @@ func (f *Folder) attach() error {
 		return err
 	}
 	s, device := statOf(info)
-	known := f.naming.Load() != nil
+	known := f.traits.Load() != nil
 	if known && device == f.device && s.ino == f.inode {
 		return nil
 	}
@@ -222,8 +222,8 @@ func (f *Folder) attach() error {
 	if err != nil {
 		return err
 	}
-	n := f.probe(dir)
-	f.naming.Store(&n)
+	t := probe(dir)
+	f.traits.Store(&t)
 	f.device, f.inode = device, s.ino
 	if known {
 		f.watch.Load().startOver()
@@ -327,7 +327,7 @@ func (f *Folder) openHome() (*os.Root, uint64, error) {
 	s, device := statOf(info)
 	f.attached.Lock()
 	defer f.attached.Unlock()
-	if f.naming.Load() == nil || device != f.device || s.ino != f.inode {
+	if f.traits.Load() == nil || device != f.device || s.ino != f.inode {
 		return nil, 0, errors.Join(errRoot, dir.Close())
 	}
 	return dir, device, nil

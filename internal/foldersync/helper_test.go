@@ -2,6 +2,7 @@ package foldersync
 
 import (
 	"errors"
+	"flag"
 	"io/fs"
 	"maps"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"testing"
 	"time"
 )
+
+var onDisk = flag.String("disk", "", "an existing `folder` in which those in sync are made, to try disks of other kinds")
 
 // box is a folder with its state, on a tree.
 type box struct {
@@ -29,7 +32,14 @@ func newBox(t testing.TB, tree *memTree, opts *Options) *box {
 
 func newBoxOn(t testing.TB, tree *memTree, on Tree, opts *Options) *box {
 	t.Helper()
-	b := &box{t: t, tree: tree, on: on, root: filepath.Join(t.TempDir(), "folder"), dir: filepath.Join(t.TempDir(), "state")}
+	place := t.TempDir()
+	if *onDisk != "" {
+		var err error
+		place, err = os.MkdirTemp(*onDisk, "")
+		must(t, err)
+		t.Cleanup(func() { must(t, os.RemoveAll(place)) })
+	}
+	b := &box{t: t, tree: tree, on: on, root: filepath.Join(place, "folder"), dir: filepath.Join(t.TempDir(), "state")}
 	if opts != nil {
 		b.opts = *opts
 	}
@@ -84,7 +94,20 @@ func must(t testing.TB, errs ...error) {
 	}
 }
 
-// texts returns what is in the folder: folders end in a slash.
+// temporaries returns our files in a folder that have no name yet.
+func (b *box) temporaries() (list []string) {
+	b.t.Helper()
+	must(b.t, filepath.WalkDir(b.root, func(name string, d fs.DirEntry, err error) error {
+		if isTemporary(d.Name()) || isKept(d.Name()) {
+			list = append(list, name)
+		}
+		return err
+	}))
+	return list
+}
+
+// texts returns what is in the folder: folders end in a slash. Without temporary files, which
+// come and go.
 func (b *box) texts() map[string]string {
 	b.t.Helper()
 	list := map[string]string{}
@@ -96,7 +119,7 @@ func (b *box) texts() map[string]string {
 			return err
 		}
 		rel, err := filepath.Rel(b.root, name)
-		if err != nil || rel == "." || rel == markerName {
+		if err != nil || rel == "." || rel == markerName || isTemporary(d.Name()) {
 			return err
 		}
 		rel = filepath.ToSlash(rel)

@@ -249,7 +249,7 @@ func FuzzSubstitute(f *testing.F) {
 		if len(name) > 255 || name == "" || strings.ContainsAny(name, "/\x00") {
 			return
 		}
-		if s := substitute(name); len(s) > maxLocalName || s == "" || !(&naming{windows: true}).legal(s) {
+		if s := substitute(name); len(s) > maxLocalName || s == "" || !(&traits{windows: true}).legal(s) {
 			t.Errorf("%q becomes %q", name, s)
 		}
 	})

@@ -156,7 +156,7 @@ func (f *Folder) prepare(ctx context.Context, e edit) (*pending, error) {
 		}
 	}
 	c := &pending{edit: e, change: filetree.Change{Action: filetree.Put, Path: e.path, Base: e.old.version}}
-	c.change.Item = filetree.Item{Kind: e.kind, Mode: e.stat.mode}
+	c.change.Item = filetree.Item{Kind: e.kind, Mode: f.mode(e.kind, e.stat.mode, now, exists)}
 	c.after = &record{path: e.path, local: localOf(e.path, e.local), kind: e.kind, stat: e.stat}
 	switch e.kind {
 	case kindDir:
@@ -170,7 +170,7 @@ func (f *Folder) prepare(ctx context.Context, e edit) (*pending, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.known && e.kind != kindDir && e.old.hash == c.after.hash && e.old.stat.mode == e.stat.mode && e.old.stat.mtime == e.stat.mtime {
+	if e.known && f.onlySeen(c) {
 		return nil, f.refresh(c)
 	}
 	if exists && (!e.known || now.Version != e.old.version) && f.equal(now, c) {
@@ -188,7 +188,7 @@ func (f *Folder) equal(now filetree.Entry, c *pending) bool {
 	if now.Kind != c.edit.kind {
 		return false
 	}
-	if c.edit.known && now.Kind != kindSymlink && (now.Mode.Perm() != c.edit.stat.mode ||
+	if c.edit.known && now.Kind != kindSymlink && (now.Mode.Perm() != c.change.Item.Mode ||
 		now.Kind == kindFile && now.Modified.UnixNano() != c.edit.stat.mtime) {
 		return false
 	}
@@ -199,6 +199,18 @@ func (f *Folder) equal(now filetree.Entry, c *pending) bool {
 		return targetHash(now.Target) == c.after.hash
 	}
 	return true
+}
+
+// onlySeen tells whether only the system's view of something that is known changed.
+func (f *Folder) onlySeen(c *pending) bool {
+	e, fixed := &c.edit, f.traits.Load().fixed
+	switch {
+	case e.kind == kindDir:
+		return fixed
+	case e.old.stat.mode != e.stat.mode && !fixed:
+		return false
+	}
+	return e.old.hash == c.after.hash && e.old.stat.mtime == e.stat.mtime
 }
 
 // refresh notes that only the system's view of a file changed.

@@ -69,7 +69,7 @@ func (f *Folder) prepareFile(ctx context.Context, c *pending, now filetree.Entry
 	}
 	c.after.stat = after
 	c.edit.stat = after
-	c.change.Item.Mode = after.mode
+	c.change.Item.Mode = f.mode(kindFile, after.mode, now, exists)
 	c.change.Item.Modified = info.ModTime()
 	c.change.Item.Size, c.change.Item.Hash = after.size, c.after.hash
 	if c.after.doubt {

@@ -336,6 +336,9 @@ func TestLeftoversOfACrash(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	wantEqual(t, "tree", tree.texts(), got)
+	if left := b.temporaries(); len(left) > 0 {
+		t.Errorf("left are %q", left)
+	}
 }
 
 func TestWhatCannotBeWrittenIsReportedAndTriedAgain(t *testing.T) {

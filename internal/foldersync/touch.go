@@ -48,7 +48,7 @@ func (f *Folder) touchLocked(at *place, local string, r record, e filetree.Entry
 		return r, nil
 	}
 	if mode := e.Mode.Perm(); mode != r.stat.mode {
-		if err := at.root.Chmod(local, mode); err != nil {
+		if err := f.chmod(at.root, local, mode); err != nil {
 			return r, err
 		}
 	}
@@ -125,7 +125,7 @@ func (f *Folder) adopt(ctx context.Context, c *pending, now filetree.Entry) erro
 	}
 	switch {
 	case n.kind == kindDir && !known && s.mode != now.Mode.Perm()|0o700:
-		if err := at.root.Chmod(local, now.Mode.Perm()|0o700); err != nil {
+		if err := f.chmod(at.root, local, now.Mode.Perm()|0o700); err != nil {
 			return fileError{err}
 		}
 		if info, err = at.root.Lstat(local); err != nil {

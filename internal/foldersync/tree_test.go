@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"path"
 	"slices"
@@ -345,6 +346,17 @@ func (m *memTree) put(p, text string) {
 	_, err := m.Commit(context.Background(), []filetree.Change{{Action: filetree.Put, Path: p, Base: base,
 		Item: filetree.Item{Kind: kindFile, Mode: 0o644, Modified: time.Unix(1_700_000_000, int64(len(text))), Size: uint64(len(text)), Hash: h, Content: h[:]}}})
 	if err != nil {
+		panic(err)
+	}
+}
+
+// chmod changes a mode in the tree as another device would.
+func (m *memTree) chmod(p string, mode fs.FileMode) {
+	m.mu.Lock()
+	e := m.entries[p]
+	m.mu.Unlock()
+	e.Item.Mode = mode
+	if _, err := m.Commit(context.Background(), []filetree.Change{{Action: filetree.Put, Path: p, Base: e.Version, Item: e.Item}}); err != nil {
 		panic(err)
 	}
 }

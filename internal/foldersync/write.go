@@ -187,7 +187,7 @@ func (w *writer) dir(e filetree.Entry) error {
 		return errLocal
 	}
 	if s.mode != mode {
-		if err := at.root.Chmod(local, mode); err != nil {
+		if err := w.f.chmod(at.root, local, mode); err != nil {
 			return err
 		}
 		if info, err = at.root.Lstat(local); err != nil {
@@ -236,7 +236,7 @@ func (w *writer) file(e filetree.Entry) (added bool, err error) {
 	}
 	n.local = localOf(e.Path, local)
 	err = w.batch.add(at, written{temporary: temporary, local: local, entry: e, record: n})
-	if err == nil && f.naming.Load().fold {
+	if err == nil && f.traits.Load().fold {
 		err = w.batch.flush() // the name of the next file may depend on this one's
 	}
 	return true, err
@@ -294,7 +294,7 @@ func (w *writer) temporary(at *place, name string, e filetree.Entry) (record, er
 	if err == nil {
 		_, n.stat, err = at.lstat(name)
 	}
-	if err == nil && n.stat.mode != mode { // the system takes bits away
+	if err == nil && n.stat.mode != mode && !w.f.traits.Load().fixed { // the system takes bits away
 		n.stat.mode = mode
 		err = h.Chmod(mode)
 	}

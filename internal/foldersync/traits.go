@@ -2,6 +2,7 @@ package foldersync
 
 import (
 	"encoding/hex"
+	"io/fs"
 	"os"
 	"path"
 	"runtime"
@@ -11,21 +12,24 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/tradle/cloudpal/hyper/hypercrypto"
+	"github.com/tradle/cloudpal/internal/filetree"
 )
 
-// naming is what the file system and the operating system make of names.
-type naming struct {
+// traits are what the file system and the operating system make of names and modes.
+type traits struct {
 	fold    bool // names that differ in case only are the same
 	compose bool // names that differ in their Unicode form only are the same
 	windows bool // names are restricted as on Windows
+	fixed   bool // files have the mode that the mount gives them, as on FAT: it says nothing
 	// taken tells whether something has a name or one that is the same.
 	taken func(at *os.Root, name string) bool
 }
 
-// probe finds out about the folder's file system. The marker is there.
-func (f *Folder) probe(dir *os.Root) naming {
+// probe finds out about a folder's file system. The marker is there. Where nothing can be
+// made, the system is taken for one that can do all.
+func probe(dir *os.Root) traits {
 	_, err := dir.Lstat(strings.ToUpper(markerName))
-	return naming{
+	t := traits{
 		fold:    err == nil,
 		compose: err == nil && runtime.GOOS == "darwin",
 		windows: runtime.GOOS == "windows",
@@ -34,10 +38,56 @@ func (f *Folder) probe(dir *os.Root) naming {
 			return err == nil
 		},
 	}
+	name := temporaryName()
+	if err := dir.WriteFile(name, nil, 0o600); err != nil {
+		return t
+	}
+	defer dir.Remove(name)
+	for _, mode := range []fs.FileMode{0o700, 0o640} {
+		err := dir.Chmod(name, mode)
+		info, failed := dir.Lstat(name)
+		t.fixed = t.fixed || err != nil || failed == nil && info.Mode().Perm() != mode
+	}
+	// A name with a colon, of the form of temporary ones.
+	name = name[:len(temporaryPrefix)] + ":" + name[len(temporaryPrefix)+1:]
+	if err := dir.WriteFile(name, nil, 0o600); err != nil {
+		t.windows = true
+		return t
+	}
+	dir.Remove(name)
+	return t
+}
+
+// chmod gives something its mode, where there are modes.
+func (f *Folder) chmod(at *os.Root, name string, mode fs.FileMode) error {
+	if f.traits.Load().fixed {
+		return nil
+	}
+	return at.Chmod(name, mode)
+}
+
+// Modes of what comes from disks that have none.
+const (
+	newFileMode = 0o644
+	newDirMode  = 0o755
+)
+
+// mode returns the mode in the tree of something that has one on disk: where that says
+// nothing, the one that it has in the tree.
+func (f *Folder) mode(kind filetree.Kind, disk fs.FileMode, now filetree.Entry, exists bool) fs.FileMode {
+	switch {
+	case !f.traits.Load().fixed || kind == kindSymlink:
+		return disk
+	case exists && now.Kind == kind:
+		return now.Mode.Perm()
+	case kind == kindDir:
+		return newDirMode
+	}
+	return newFileMode
 }
 
 // legal tells whether a name can be used as it is.
-func (n *naming) legal(name string) bool {
+func (n *traits) legal(name string) bool {
 	if !n.windows {
 		return true
 	}
@@ -83,7 +133,7 @@ func substitute(name string) string {
 	stem := strings.TrimSuffix(clean, ext)
 	hash := hypercrypto.Sum([]byte(name))
 	tail := "~" + hex.EncodeToString(hash[:4]) + ext
-	if !(&naming{windows: true}).legal(stem + ".x") {
+	if !(&traits{windows: true}).legal(stem + ".x") {
 		stem = "_" + stem
 	}
 	for len(stem)+len(tail) > maxLocalName {
@@ -99,7 +149,7 @@ func substitute(name string) string {
 func (f *Folder) localName(at *os.Root, dir, path string) (string, error) {
 	_, name := split(f.names.local(path))
 	_, own := split(path)
-	n := f.naming.Load()
+	n := f.traits.Load()
 	if name != own {
 		return name, nil // it has one already
 	}
@@ -135,7 +185,7 @@ func (f *Folder) localName(at *os.Root, dir, path string) (string, error) {
 // with the path dir in the tree.
 func (f *Folder) treeName(dir, local string) string {
 	name := f.names.name(dir, local)
-	n := f.naming.Load()
+	n := f.traits.Load()
 	if name != local || n == nil || !n.compose || norm.NFC.IsNormalString(local) {
 		return name
 	}

@@ -1,7 +1,9 @@
 package foldersync
 
 import (
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -10,7 +12,7 @@ import (
 func (b *box) likeWindows() {
 	b.t.Helper()
 	must(b.t, b.attach())
-	b.naming.Store(&naming{fold: true, windows: true, taken: func(at *os.Root, name string) bool {
+	b.traits.Store(&traits{fold: true, windows: true, taken: func(at *os.Root, name string) bool {
 		h, err := at.Open(".")
 		must(b.t, err)
 		defer h.Close()
@@ -38,7 +40,7 @@ func TestNamesThatASystemCannotHave(t *testing.T) {
 	var folded []string
 	for p := range b.texts() {
 		for part := range strings.SplitSeq(strings.TrimSuffix(p, "/"), "/") {
-			if n := (&naming{windows: true}); !n.legal(part) {
+			if n := (&traits{windows: true}); !n.legal(part) {
 				t.Errorf("%q is on disk", p)
 			}
 		}
@@ -96,7 +98,7 @@ func TestNamesThatASystemCannotHave(t *testing.T) {
 }
 
 func TestSubstituteIsLegalAndSteady(t *testing.T) {
-	n := &naming{windows: true}
+	n := &traits{windows: true}
 	for _, name := range []string{"a:b.txt", "CON", "con.tar.gz", "x.", "...", " ", "a\x01b", strings.Repeat("é:", 200) + ".txt", "???"} {
 		s := substitute(name)
 		if !n.legal(s) || len(s) > maxLocalName || s != substitute(name) {
@@ -128,4 +130,89 @@ func TestNamesMapBothWays(t *testing.T) {
 	if got := n.local("a/b"); got != "a/B~2" {
 		t.Errorf("got %q", got)
 	}
+}
+
+// A disk whose files have the modes that the mount gives them changes no mode in the tree.
+func TestDisksWithoutModes(t *testing.T) {
+	tree := newMemTree()
+	a, b := newBox(t, tree, nil), newBox(t, tree, nil)
+	must(t, b.attach())
+	if *onDisk == "" {
+		fixed := *b.traits.Load()
+		fixed.fixed = true
+		b.traits.Store(&fixed)
+	} else if !b.traits.Load().fixed {
+		t.Fatal("the disk has modes")
+	}
+	// mount gives everything on the disk another mode, as a mount with another umask would.
+	mount := func(mode fs.FileMode) {
+		if *onDisk != "" {
+			return // it does what it wants
+		}
+		must(t, filepath.WalkDir(b.root, func(name string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			return os.Chmod(name, mode)
+		}))
+	}
+	both := func() {
+		a.once()
+		b.once()
+		a.once()
+	}
+	want := map[string]fs.FileMode{"d": 0o710, "d/run": 0o755, "d/read": 0o440}
+	check := func(what string) {
+		t.Helper()
+		for path, mode := range want {
+			e, ok, err := tree.Lookup(t.Context(), path)
+			if must(t, err); !ok || e.Mode != mode {
+				t.Errorf("%s: %s has mode %v, want %v", what, path, e.Mode, mode)
+			}
+			if info, err := os.Stat(a.path(path)); *onDisk == "" && (err != nil || info.Mode().Perm() != mode) {
+				t.Errorf("%s: %s has mode %v on the other disk, want %v (%v)", what, path, info.Mode(), mode, err)
+			}
+		}
+		for _, x := range []*box{a, b} {
+			if p := x.Status().Problems; len(p) > 0 {
+				t.Errorf("%s: %+v", what, p)
+			}
+		}
+	}
+	for path, mode := range want {
+		if path != "d" {
+			tree.put(path, path)
+			tree.chmod(path, mode)
+		}
+	}
+	tree.chmod("d", 0o710)
+	both()
+	check("start")
+	position := func() string {
+		p, err := tree.Position(t.Context())
+		must(t, err)
+		return string(p)
+	}
+	before := position()
+	for _, mode := range []fs.FileMode{0o777, 0o700} {
+		mount(mode)
+		both()
+	}
+	if position() != before {
+		t.Error("the tree changed")
+	}
+	check("other modes on disk")
+	b.write("d/run", "another text")
+	must(t, os.MkdirAll(b.path("new"), 0o700))
+	b.write("new/file", "1")
+	mount(0o777)
+	both()
+	want["new"], want["new/file"] = newDirMode, newFileMode
+	check("changes on the disk")
+	tree.chmod("d/run", 0o700)
+	tree.chmod("d", 0o750)
+	want["d/run"], want["d"] = 0o700, 0o750
+	both()
+	check("other modes in the tree")
+	wantEqual(t, "the disk", b.texts(), a.texts())
 }
