@@ -61,6 +61,8 @@ type Library struct {
 	core *hypercore.Core
 	tree *hyperbee.Tree // paths to records; nobody else knows the key of its log
 
+	setting sync.Mutex // held by Set, which waits for disks; taken before mu
+
 	mu      sync.Mutex // guards what follows
 	records map[string]Record
 	running map[string]*runner
@@ -178,12 +180,19 @@ func (l *Library) Set(ctx context.Context, r Record) (Record, error) {
 	if err := o.Check(); err != nil {
 		return r, err
 	}
+	l.setting.Lock()
+	defer l.setting.Unlock()
 	r.Dir, r.SpaceKey = resolve(r.Dir), r.Space.Hex()
 	if err := l.checkPlace(r); err != nil {
 		return r, err
 	}
 	if err := makeFolder(r.Dir); err != nil {
 		return r, err
+	}
+	if !l.knows(r.Dir) {
+		if err := tryWriting(r.Dir); err != nil {
+			return r, err
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -195,9 +204,6 @@ func (l *Library) Set(ctx context.Context, r Record) (Record, error) {
 	case known:
 		r.ID = old.ID
 	default:
-		if err := tryWriting(r.Dir); err != nil {
-			return r, err
-		}
 		r.ID = rand.Text()
 	}
 	b, err := json.Marshal(r)
@@ -210,6 +216,13 @@ func (l *Library) Set(ctx context.Context, r Record) (Record, error) {
 	l.records[r.Dir] = r
 	l.changedLocked()
 	return r, nil
+}
+
+func (l *Library) knows(dir string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, known := l.records[dir]
+	return known
 }
 
 // makeFolder makes a folder unless it exists, and refuses what cannot be kept equal.
