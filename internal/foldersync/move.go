@@ -378,10 +378,12 @@ func (p *pusher) carry(m move) error {
 		}
 		u.put = append(u.put, n)
 		if !moved {
-			again = append(again, r.path, n.path)
+			again = append(again, r.path)
 		}
 	}
-	f.lookAgain(&u, again...)
+	// Also later: when a move of somebody else turns out to come first, this one finds less
+	// to move, and the tree does not tell of what it would have moved.
+	f.lookAgain(&u, append(again, m.to, m.to+allBelow)...)
 	return f.notePushed(u)
 }
 

@@ -134,9 +134,27 @@ func splitPaths(b []byte) []string {
 	return strings.Split(string(b), "\x00")
 }
 
+// allBelow ends a path that stands for all that the index has below it.
+const allBelow = "/"
+
 // lookups yields what the tree has at some paths.
-func (f *Folder) lookups(ctx context.Context, paths []string) iter.Seq2[Difference, error] {
+func (f *Folder) lookups(ctx context.Context, list []string) iter.Seq2[Difference, error] {
 	return func(yield func(Difference, error) bool) {
+		var paths []string
+		for _, path := range list {
+			dir, below := strings.CutSuffix(path, allBelow)
+			if !below {
+				paths = append(paths, path)
+				continue
+			}
+			for r, err := range f.idx.records(dir) {
+				if err != nil {
+					yield(Difference{}, err)
+					return
+				}
+				paths = append(paths, r.path)
+			}
+		}
 		slices.Sort(paths)
 		for _, path := range slices.Compact(paths) {
 			e, ok, err := f.lookup(ctx, path)

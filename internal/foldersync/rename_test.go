@@ -3,6 +3,7 @@ package foldersync
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -332,4 +333,31 @@ func TestSwappedLongNames(t *testing.T) {
 	if tree.stored != stored {
 		t.Error("content was stored")
 	}
+}
+
+// One moves a file out of a folder that another renames, and its change turns out to come
+// first: the rename has less to move than it seemed. The tree tells of nothing below the new
+// name, where the file is on disk.
+func TestAFileThatLeftAFolderBeforeItWasRenamed(t *testing.T) {
+	pool := newMemTree()
+	one, two := newFork(pool, 1), newFork(pool, 2)
+	a, b := newBoxOn(t, pool, one, nil), newBoxOn(t, pool, two, nil)
+	a.write("d/x", "1")
+	a.write("d/y", "2")
+	a.once()
+	must(t, exchange(one, two))
+	b.once()
+	must(t, os.Rename(a.path("d/x"), a.path("x")), os.Rename(b.path("d"), b.path("e")))
+	must(t, a.push(t.Context(), []string{"d", "x"}))
+	told, then := len(two.log), maps.Clone(two.entries)
+	must(t, b.push(t.Context(), []string{"d", "e"}))
+	two.log, two.entries = two.log[:told], then // the next differences are from here on
+	must(t, exchange(one, two))
+	for range 2 {
+		a.once()
+		b.once()
+	}
+	want := map[string]string{"e/": "", "e/y": "2", "x": "1"}
+	wantEqual(t, "a", a.texts(), want)
+	wantEqual(t, "b", b.texts(), want)
 }
