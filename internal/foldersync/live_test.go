@@ -99,14 +99,7 @@ func TestFoldersThatAreFoundBeforeTheyAreToldStayWatched(t *testing.T) {
 		w.add(b.path("new/in"))
 	}
 	scan()
-	ctx, cancel := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	wg.Go(func() { w.run(ctx) })
-	defer func() {
-		cancel()
-		wg.Wait()
-		must(t, w.stop())
-	}()
+	defer runWatcher(t, w)()
 	told := func(path string) func() bool {
 		return func() bool {
 			paths, _ := b.dirty.take(time.Now().Add(time.Hour))
@@ -140,19 +133,24 @@ func TestFoldersOfWhichNothingWasToldAreWatched(t *testing.T) {
 	if _, err := b.scan(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	wg.Go(func() { w.run(ctx) })
-	defer func() {
-		cancel()
-		wg.Wait()
-		must(t, w.stop())
-	}()
+	defer runWatcher(t, w)()
 	b.write("new/in/file", "1")
 	eventually(t, "a file is told", func() bool {
 		paths, _ := b.dirty.take(time.Now().Add(time.Hour))
 		return slices.Contains(paths, "new/in/file")
 	})
+}
+
+// runWatcher runs a watcher until the result is called.
+func runWatcher(t *testing.T, w *watcher) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { w.run(ctx) })
+	return func() {
+		cancel()
+		wg.Wait()
+		must(t, w.stop())
+	}
 }
 
 // Another folder with the same marker is at the root, as after a copy, or a repair. It is the
